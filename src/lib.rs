@@ -1,1 +1,17 @@
-//! The rooms of the server in walking order.
+//! A memcached server: the rooms in the order data meets them.
+//!
+//! ```text
+//! client ─► listener ─► worker ─► conn ─► transport ─► protocol ─► storage
+//!           (accepts)   (one event base a thread)       (bytes to commands)
+//!                                   ◄── response ◄───── outcomes
+//! ```
+//!
+//! Lock order: **bucket → LRU queue → slabs**; from an LRU lock a bucket may only be tried; counter
+//! locks are leaves (see [`storage`]).
+//!
+//! A room names only rooms below it; `tests/tidy.rs` holds the table of storeys, doc/architecture.md the reasons.
+
+pub mod clock;
+pub mod limits;
+pub mod os;
+pub mod settings;

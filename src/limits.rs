@@ -1,0 +1,44 @@
+//! Every hard number of the server, each with its reason.
+//!
+//! A number that a client, an operator or a test can observe stands here once; rooms import it by name.
+
+/// Longest key, in bytes (text-protocol.md §6; one byte of the item header holds it).
+pub const KEY_MAX: usize = 250;
+/// Unread bytes without a line end that are borne before the line must be a multiget (text-protocol.md §1).
+pub const LINE_MAX: usize = 2048;
+/// Leading blanks that are skipped when an over-long line is examined (text-protocol.md §1).
+pub const LINE_BLANKS_MAX: usize = 100;
+/// Tokens of a command line that are looked at (text-protocol.md §2.1).
+pub const TOKENS_MAX: usize = 23;
+/// Bytes of a line that are tokenized: offsets have 16 bits (text-protocol.md §2.1).
+pub const TOKENIZED_MAX: usize = 65_534;
+/// Longest opaque of a meta command, without its letter (text-protocol.md §7.3).
+pub const OPAQUE_MAX: usize = 31;
+/// Largest byte count of a storage command: the count plus its CR LF must fit 31 bits (§5.2).
+pub const VALUE_LEN_MAX: i32 = i32::MAX - 2;
+
+/// Size of a pooled read buffer, in bytes (options-and-process.md §6.8).
+pub const READ_BUFFER: usize = 16_384;
+/// Times a growing read buffer may double within one read event (text-protocol.md §1).
+pub const READ_DOUBLINGS: u32 = 4;
+/// Flat bytes of an output buffer; between commands it is flushed when one response no longer fits.
+pub const OUT_BUFFER: usize = 32_768;
+/// Room that the protocol asks of an output buffer before it begins a command: the longest single reply.
+pub const OUT_ROOM: usize = 4_096;
+/// Values up to this many bytes are copied into the output under the lookup's guard (design-notes.md §4).
+pub const COPY_MAX: usize = 1_024;
+/// Unsent bytes beyond which a conn that gives way flushes first (design-notes.md §4).
+pub const YIELD_FLUSH: usize = 16_384;
+/// Slices of one gathered send (IOV_MAX less one).
+pub const SLICES_MAX: usize = 1_023;
+
+/// A slab page, in bytes (storage-engine.md §1).
+pub const PAGE_SIZE: usize = 1_048_576;
+/// Slab class ids run from 1 to this; 0 is the pool of free pages.
+pub const CLASS_MAX: usize = 63;
+/// Relative expiry times end here: 30 days in seconds, inclusive (text-protocol.md §14).
+pub const RELATIVE_EXPTIME_MAX: i64 = 2_592_000;
+/// Readers that may hold one item at a time (storage-engine.md §6).
+pub const REFCOUNT_MAX: u16 = 60_000;
+/// Second that the engine's clock shows at start, so that 0 and small values are free as marks (§15.1).
+pub const CLOCK_START: u32 = 62;

@@ -1,0 +1,43 @@
+//! The kernel through libc: one file a subject, each call wrapped once and answered as `io::Result`.
+//!
+//! Nothing here knows of conns or options. `process` and `signal` serve the boot, `socket` and `notify` the
+//! event loops, `mmap` the slab pages.
+
+use std::io;
+
+pub mod mmap;
+pub mod notify;
+pub mod process;
+pub mod signal;
+pub mod socket;
+
+/// Which readiness of a descriptor is wanted or came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Bytes can be read, or the peer has closed.
+    Read,
+    /// Bytes can be written.
+    Write,
+}
+
+/// Turns a libc return value into a result: -1 stands for `errno`.
+///
+/// # Errors
+/// The last OS error when `returned` is -1.
+pub fn cvt(returned: libc::c_int) -> io::Result<libc::c_int> {
+    if returned == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(returned)
+    }
+}
+
+/// The system's word for an error, without the number that `io::Error` puts behind it.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.rfind(" (os error ")) {
+        (Some(_), Some(end)) => text[..end].to_owned(),
+        _ => text,
+    }
+}

@@ -1,0 +1,519 @@
+//! Sockets through libc: looked up, made, bound, accepted, read and written.
+//!
+//! The listener room makes and accepts here, the transport room reads and writes. Every descriptor is
+//! non-blocking, closed on exec and owned; every call answers at once with an `io::Result`, `EINTR` retried.
+//! No locks, any thread. On Linux the calls that run once a request go to the kernel directly: libc's `read`
+//! and `sendmsg` are cancellation points and pay for it. (options-and-process.md §3.2; design-notes.md §1)
+
+#![allow(unsafe_code, reason = "socket calls of libc and their C structures")]
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::ptr;
+
+use crate::os::cvt;
+
+/// Where a socket stands, as the kernel tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP socket's address and port.
+    Tcp(SocketAddr),
+    /// A unix socket's path.
+    Unix(PathBuf),
+    /// No name: the client's end of a unix socket, or a descriptor that has just lost its peer.
+    Unnamed,
+}
+
+/// The form of `stats conns`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(SocketAddr::V4(v4)) => write!(f, "tcp:{}:{}", v4.ip(), v4.port()),
+            Address::Tcp(SocketAddr::V6(v6)) => write!(f, "tcp6:[{}]:{}", v6.ip(), v6.port()),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Unnamed => f.write_str("?:<AF 0>"),
+        }
+    }
+}
+
+/// Why a host has no addresses; `Display` is the resolver's own text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveError(String);
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The addresses on which `host` (all addresses when `None`) and `port` can be listened to, in the resolver's order.
+///
+/// # Errors
+/// The resolver's refusal.
+pub fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+    let no_nul = |text: &str| {
+        CString::new(text).map_err(|_| ResolveError("Name or service not known".to_owned()))
+    };
+    let host = host.map(no_nul).transpose()?;
+    let port = no_nul(port)?;
+    // SAFETY: an addrinfo of zeros is a valid value: no flags, null pointers.
+    let mut hints: libc::addrinfo = unsafe { mem::zeroed() };
+    hints.ai_flags = libc::AI_PASSIVE;
+    hints.ai_family = libc::AF_UNSPEC;
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut list: *mut libc::addrinfo = ptr::null_mut();
+    let name = host.as_ref().map_or(ptr::null(), |host| host.as_ptr());
+    // SAFETY: the strings and `hints` outlive the call; `list` is where it puts its answer.
+    let code = unsafe { libc::getaddrinfo(name, port.as_ptr(), &hints, &mut list) };
+    if code != 0 {
+        return Err(resolver_fault(code));
+    }
+    let mut found = Vec::new();
+    let mut next = list;
+    // SAFETY: `next` is null or a node of the list, which lives until freeaddrinfo below.
+    while let Some(node) = unsafe { next.as_ref() } {
+        // SAFETY: the resolver fills ai_addr with an address of ai_family.
+        found.extend(unsafe { inet_address(node.ai_addr) });
+        next = node.ai_next;
+    }
+    // SAFETY: `list` came from getaddrinfo, is freed once, and nothing borrowed from it is left.
+    unsafe { libc::freeaddrinfo(list) };
+    Ok(found)
+}
+
+fn resolver_fault(code: libc::c_int) -> ResolveError {
+    if code == libc::EAI_SYSTEM {
+        return ResolveError(crate::os::reason(&io::Error::last_os_error()));
+    }
+    // SAFETY: gai_strerror takes no pointers.
+    let text = unsafe { libc::gai_strerror(code) };
+    // SAFETY: it answers a static, terminated string for every number.
+    let text = unsafe { CStr::from_ptr(text) };
+    ResolveError(text.to_string_lossy().into_owned())
+}
+
+/// A TCP socket that is not bound yet, for addresses of the family of `address`.
+///
+/// # Errors
+/// The kernel's: `EMFILE`, or a family it does not have.
+pub fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    stream_socket(match address {
+        SocketAddr::V4(_) => libc::AF_INET,
+        SocketAddr::V6(_) => libc::AF_INET6,
+    })
+}
+
+fn stream_socket(family: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: socket takes no pointers.
+    let fd = cvt(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: the descriptor is open, was made the line above, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// An option that listeners set; accepted sockets inherit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketOption {
+    /// `IPV6_V6ONLY`: an IPv6 wildcard does not take the IPv4 port as well.
+    V6Only,
+    /// `SO_REUSEADDR`: the port can be bound again while old conns linger.
+    ReuseAddr,
+    /// `SO_KEEPALIVE`.
+    KeepAlive,
+    /// `SO_LINGER` off: closing returns at once and unsent bytes still leave.
+    NoLinger,
+    /// `TCP_NODELAY`: a reply does not wait for the acknowledgement of the one before.
+    NoDelay,
+    /// `SO_MARK` with the number of `-o sock_cookie_id`.
+    Mark(u32),
+}
+
+/// Sets one option.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_option(socket: BorrowedFd<'_>, option: SocketOption) -> io::Result<()> {
+    const ON: libc::c_int = 1;
+    match option {
+        SocketOption::V6Only => set_raw(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &ON),
+        SocketOption::ReuseAddr => set_raw(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &ON),
+        SocketOption::KeepAlive => set_raw(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &ON),
+        SocketOption::NoDelay => set_raw(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &ON),
+        SocketOption::NoLinger => {
+            let off = libc::linger {
+                l_onoff: 0,
+                l_linger: 0,
+            };
+            set_raw(socket, libc::SOL_SOCKET, libc::SO_LINGER, &off)
+        }
+        #[cfg(target_os = "linux")]
+        SocketOption::Mark(mark) => set_raw(socket, libc::SOL_SOCKET, libc::SO_MARK, &mark),
+        #[cfg(not(target_os = "linux"))]
+        SocketOption::Mark(_) => Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT)),
+    }
+}
+
+fn set_raw<T>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let len = socklen(mem::size_of::<T>());
+    // SAFETY: `value` is `len` readable bytes for the call.
+    cvt(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            ptr::from_ref(value).cast(),
+            len,
+        )
+    })
+    .map(drop)
+}
+
+/// The id of the network queue that last fed the socket; listeners are asked only to learn whether the kernel has such ids.
+///
+/// # Errors
+/// The kernel's: it does not know the option.
+#[cfg(target_os = "linux")]
+pub fn napi_id(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut id: u32 = 0;
+    let mut len = socklen(mem::size_of::<u32>());
+    // SAFETY: `id` is `len` writable bytes for the call, and `len` is where it puts what it used.
+    cvt(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_INCOMING_NAPI_ID,
+            ptr::from_mut(&mut id).cast(),
+            &mut len,
+        )
+    })?;
+    Ok(id)
+}
+
+/// The id of the network queue that last fed the socket.
+///
+/// # Errors
+/// Always: this kernel has no such ids.
+#[cfg(not(target_os = "linux"))]
+pub fn napi_id(_socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT))
+}
+
+/// Gives the socket its address.
+///
+/// # Errors
+/// The kernel's; `AddrInUse` is the one to expect.
+pub fn bind_tcp(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(v4) => {
+            // SAFETY: a sockaddr_in of zeros is a valid value.
+            let mut raw: libc::sockaddr_in = unsafe { mem::zeroed() };
+            raw.sin_family = family(libc::AF_INET);
+            raw.sin_port = v4.port().to_be();
+            raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
+            bind_raw(socket, &raw)
+        }
+        SocketAddr::V6(v6) => {
+            // SAFETY: a sockaddr_in6 of zeros is a valid value.
+            let mut raw: libc::sockaddr_in6 = unsafe { mem::zeroed() };
+            raw.sin6_family = family(libc::AF_INET6);
+            raw.sin6_port = v6.port().to_be();
+            raw.sin6_addr.s6_addr = v6.ip().octets();
+            raw.sin6_flowinfo = v6.flowinfo();
+            raw.sin6_scope_id = v6.scope_id();
+            bind_raw(socket, &raw)
+        }
+    }
+}
+
+fn bind_raw<T>(socket: BorrowedFd<'_>, address: &T) -> io::Result<()> {
+    let len = socklen(mem::size_of::<T>());
+    // SAFETY: callers pass a whole sockaddr structure, `len` readable bytes for the call.
+    cvt(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(address).cast(), len) }).map(drop)
+}
+
+/// A bound unix socket at `path`, its file of mode `mode`. A socket that lies there is taken away first, served or not.
+///
+/// # Errors
+/// `InvalidFilename`-like when the path is too long for an address, else the kernel's.
+pub fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a sockaddr_un of zeros is a valid value.
+    let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
+    raw.sun_family = family(libc::AF_UNIX);
+    let bytes = path.as_os_str().as_bytes();
+    // The last byte stays zero, so the kernel sees a terminated string.
+    if bytes.len() >= raw.sun_path.len() || bytes.contains(&0) {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    let socket = stream_socket(libc::AF_UNIX)?;
+    for option in [
+        SocketOption::ReuseAddr,
+        SocketOption::KeepAlive,
+        SocketOption::NoLinger,
+    ] {
+        set_option(socket.as_fd(), option)?;
+    }
+    if path
+        .symlink_metadata()
+        .is_ok_and(|found| found.file_type().is_socket())
+    {
+        std::fs::remove_file(path)?;
+    }
+    // The kernel takes the mode from the umask, and a chmod afterwards would leave a moment with the wrong one.
+    // SAFETY: umask takes no pointers.
+    let before = unsafe { libc::umask(!mode as libc::mode_t & 0o777) };
+    let bound = bind_raw(socket.as_fd(), &raw);
+    // SAFETY: umask takes no pointers.
+    unsafe { libc::umask(before) };
+    bound.map(|()| socket)
+}
+
+/// Lets clients queue up, `backlog` of them; 0 turns new ones away for a while.
+///
+/// # Errors
+/// The kernel's.
+pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    // SAFETY: listen takes no pointers.
+    cvt(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).map(drop)
+}
+
+/// Takes the next client of a listening socket, and where it comes from.
+///
+/// # Errors
+/// `WouldBlock` when nobody waits; `EMFILE` and others are the kernel's.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
+    let mut raw = RawAddress::new();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let fd = loop {
+        raw.reset();
+        // SAFETY: the address and its length are ours, and the length says how much room there is.
+        let returned = unsafe {
+            libc::accept4(
+                listener.as_raw_fd(),
+                ptr::from_mut(&mut raw.storage).cast(),
+                &mut raw.len,
+                flags,
+            )
+        };
+        match cvt(returned) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    // SAFETY: the descriptor is open, was made by accept4, and nobody else knows it.
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, raw.address()))
+}
+
+/// The socket's own address.
+///
+/// # Errors
+/// The kernel's.
+pub fn local_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+    let mut raw = RawAddress::new();
+    // SAFETY: the address and its length are ours, and the length says how much room there is.
+    cvt(unsafe {
+        libc::getsockname(
+            socket.as_raw_fd(),
+            ptr::from_mut(&mut raw.storage).cast(),
+            &mut raw.len,
+        )
+    })?;
+    Ok(raw.address())
+}
+
+/// Reads what has arrived into `space`; 0 is the end of the stream.
+///
+/// # Errors
+/// `WouldBlock` when nothing has arrived, else the kernel's.
+#[inline]
+pub fn read(socket: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: `space` is writable for its length during the call.
+        let returned = unsafe { raw_read(socket.as_raw_fd(), space.as_mut_ptr(), space.len()) };
+        match counted(returned) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Sends as much of `bytes` as the socket takes. A peer that has gone is an error, never a signal.
+///
+/// # Errors
+/// `WouldBlock` when the socket is full, else the kernel's.
+#[inline]
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: `bytes` is readable for its length during the call.
+        let returned = unsafe { raw_send(socket.as_raw_fd(), bytes.as_ptr(), bytes.len()) };
+        match counted(returned) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Sends as much of `slices`, in order, as the socket takes. A peer that has gone is an error, never a signal.
+///
+/// # Errors
+/// `WouldBlock` when the socket is full, else the kernel's.
+#[inline]
+pub fn send_vectored(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: a msghdr of zeros is a valid value: no name, no control bytes.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // IoSlice has the layout of iovec, and sendmsg only reads through the pointer.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len() as _;
+    loop {
+        // SAFETY: the message names `slices`, whose bytes are readable during the call.
+        let returned = unsafe { raw_sendmsg(socket.as_raw_fd(), &message) };
+        match counted(returned) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[inline]
+fn counted(returned: isize) -> io::Result<usize> {
+    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
+}
+
+/// # Safety
+/// `len` bytes at `to` must be writable.
+#[inline]
+unsafe fn raw_read(fd: libc::c_int, to: *mut u8, len: usize) -> isize {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise covers the one pointer.
+    let returned = unsafe { libc::syscall(libc::SYS_read, fd, to, len) } as isize;
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: the caller's promise covers the one pointer.
+    let returned = unsafe { libc::read(fd, to.cast(), len) };
+    returned
+}
+
+/// # Safety
+/// `len` bytes at `from` must be readable.
+#[inline]
+unsafe fn raw_send(fd: libc::c_int, from: *const u8, len: usize) -> isize {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise covers the one pointer that is not null.
+    let returned = unsafe {
+        let nobody: *const libc::c_void = ptr::null();
+        let flags = libc::MSG_NOSIGNAL;
+        libc::syscall(libc::SYS_sendto, fd, from, len, flags, nobody, 0usize)
+    } as isize;
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: the caller's promise covers the one pointer.
+    let returned = unsafe { libc::send(fd, from.cast(), len, libc::MSG_NOSIGNAL) };
+    returned
+}
+
+/// # Safety
+/// All that `message` points to must be readable.
+#[inline]
+unsafe fn raw_sendmsg(fd: libc::c_int, message: &libc::msghdr) -> isize {
+    let message: *const libc::msghdr = message;
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise.
+    let returned =
+        unsafe { libc::syscall(libc::SYS_sendmsg, fd, message, libc::MSG_NOSIGNAL) } as isize;
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: the caller's promise.
+    let returned = unsafe { libc::sendmsg(fd, message, libc::MSG_NOSIGNAL) };
+    returned
+}
+
+/// Room for an address of any family that the kernel hands out.
+struct RawAddress {
+    storage: libc::sockaddr_storage,
+    len: libc::socklen_t,
+}
+
+impl RawAddress {
+    fn new() -> RawAddress {
+        RawAddress {
+            // SAFETY: a sockaddr_storage of zeros is a valid value: family 0, no address.
+            storage: unsafe { mem::zeroed() },
+            len: socklen(mem::size_of::<libc::sockaddr_storage>()),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.len = socklen(mem::size_of::<libc::sockaddr_storage>());
+    }
+
+    fn address(&self) -> Address {
+        let raw = ptr::from_ref(&self.storage);
+        if i32::from(self.storage.ss_family) == libc::AF_UNIX {
+            return self.unix_address();
+        }
+        // SAFETY: a sockaddr_storage is as large and as aligned as any address, and the kernel has set its family.
+        unsafe { inet_address(raw.cast()) }.map_or(Address::Unnamed, Address::Tcp)
+    }
+
+    fn unix_address(&self) -> Address {
+        // SAFETY: the family says that a sockaddr_un stands here, and the storage is larger than one.
+        let raw = unsafe { &*ptr::from_ref(&self.storage).cast::<libc::sockaddr_un>() };
+        let path: Vec<u8> = raw
+            .sun_path
+            .iter()
+            .map(|byte| byte.to_ne_bytes()[0])
+            .take_while(|byte| *byte != 0)
+            .collect();
+        if path.is_empty() {
+            Address::Unnamed
+        } else {
+            Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(&path)))
+        }
+    }
+}
+
+/// # Safety
+/// `raw` must point to an address that is as large as its family says.
+unsafe fn inet_address(raw: *const libc::sockaddr) -> Option<SocketAddr> {
+    // SAFETY: every address begins with its family.
+    match i32::from(unsafe { (*raw).sa_family }) {
+        libc::AF_INET => {
+            // SAFETY: the family says so; the fields are plain numbers, read without assuming alignment.
+            let v4 = unsafe { ptr::read_unaligned(raw.cast::<libc::sockaddr_in>()) };
+            let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+            Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(v4.sin_port)))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says so; the fields are plain numbers, read without assuming alignment.
+            let v6 = unsafe { ptr::read_unaligned(raw.cast::<libc::sockaddr_in6>()) };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            let port = u16::from_be(v6.sin6_port);
+            Some(SocketAddr::V6(SocketAddrV6::new(
+                ip,
+                port,
+                v6.sin6_flowinfo,
+                v6.sin6_scope_id,
+            )))
+        }
+        _ => None,
+    }
+}
+
+fn family(number: libc::c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).expect("address families are small numbers")
+}
+
+fn socklen(len: usize) -> libc::socklen_t {
+    libc::socklen_t::try_from(len).expect("socket structures are small")
+}

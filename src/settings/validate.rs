@@ -1,0 +1,208 @@
+//! What can only be judged when the whole command line is known, in the order in which it is told.
+//!
+//! The order is part of the interface: with two mistakes on a line, scripts see the first one's words. Loading
+//! certificates and everything that asks the kernel comes later, in the server's boot.
+//! (options-and-process.md §1.3, storage-engine.md §4.2)
+
+use crate::limits::{CLASS_MAX, PAGE_SIZE};
+use crate::settings::command_line::{Draft, Refusal};
+use crate::settings::numbers::strict_u32;
+use crate::settings::suboptions::ONE_PAGE;
+use crate::settings::{Protocol, Settings};
+
+/// Smallest and largest `-I`, in bytes.
+const ITEM_SIZE_MIN: u32 = 1 << 10;
+const ITEM_SIZE_MAX: u32 = 1 << 30;
+/// Items above this size go with the default chunk size, unless another is asked for.
+const WHOLE_ITEM_MAX: u32 = 1 << 20;
+/// Explicit chunk sizes that fit beside the largest one.
+const SLAB_SIZES_MAX: usize = CLASS_MAX - 1;
+/// Chunk sizes are multiples of this, so neighbours must differ by more.
+const CHUNK_ALIGN: u32 = 8;
+/// Power of two the hash table starts with when `hashpower` is not given.
+const HASH_POWER_DEFAULT: u32 = 16;
+
+/// Turns a finished command line into settings, or tells the first thing that is wrong with it.
+pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
+    sizes(&mut draft)?;
+    let settings = &mut draft.settings;
+    if let Some(list) = &draft.slab_sizes {
+        settings.slab_sizes = Some(slab_sizes(
+            list,
+            settings.chunk_size,
+            settings.slab_chunk_max,
+        )?);
+    }
+    if settings.hot_lru_pct + settings.warm_lru_pct > 80 {
+        return Err(Refusal::usage(
+            "hot_lru_pct + warm_lru_pct cannot be more than 80% combined",
+        ));
+    }
+    if settings.temp_lru && !settings.lru_maintainer {
+        return Err(Refusal::usage(
+            "temporary_ttl requires lru_maintainer to be enabled",
+        ));
+    }
+    let several = settings
+        .listen
+        .as_ref()
+        .is_some_and(|list| list.contains(','));
+    settings.threads_per_udp = if several { 1 } else { settings.threads };
+    protocol_with_auth_file(&mut draft)?;
+    ports(&mut draft)?;
+    refuse_unbuilt(&draft.settings)?;
+    hash_power(&draft.settings)?;
+    Ok(draft.settings)
+}
+
+/// `-I`, `-m` and `slab_chunk_max` against each other.
+fn sizes(draft: &mut Draft) -> Result<(), Refusal> {
+    let settings = &mut draft.settings;
+    let Some(item) = u32::try_from(draft.item_size_max)
+        .ok()
+        .filter(|size| *size >= ITEM_SIZE_MIN)
+    else {
+        return Err(Refusal::usage(
+            "Item max size cannot be less than 1024 bytes.",
+        ));
+    };
+    if u64::from(item) > settings.memory_limit / 2 {
+        return Err(Refusal::usage(
+            "Cannot set item size limit higher than 1/2 of memory max.",
+        ));
+    }
+    if item > ITEM_SIZE_MAX {
+        return Err(Refusal::usage(
+            "Cannot set item size limit higher than a gigabyte.",
+        ));
+    }
+    settings.item_size_max = item;
+    if item > WHOLE_ITEM_MAX && !draft.given.slab_chunk_max {
+        // Compat: undoes no_chunked_items and no_modern.
+        settings.slab_chunk_max = Settings::default().slab_chunk_max;
+    }
+    let chunk = settings.slab_chunk_max;
+    if chunk > item {
+        return Err(Refusal::usage(format!(
+            "slab_chunk_max (bytes: {chunk}) cannot be larger than -I (item_size_max {item})"
+        )));
+    }
+    if item % chunk != 0 {
+        return Err(Refusal::usage(format!(
+            "-I (item_size_max: {item}) must be evenly divisible by slab_chunk_max (bytes: {chunk})"
+        )));
+    }
+    if ONE_PAGE % chunk != 0 {
+        return Err(Refusal::usage(format!(
+            "slab_chunk_max (bytes: {chunk}) must divide evenly into {PAGE_SIZE} (slab_page_size)"
+        )));
+    }
+    Ok(())
+}
+
+/// Reads `a-b-c…`: ascending sizes from `smallest` to `largest`.
+fn slab_sizes(list: &str, smallest: u32, largest: u32) -> Result<Vec<u32>, Refusal> {
+    let mut sizes: Vec<u32> = Vec::new();
+    for word in list.split('-').filter(|word| !word.is_empty()) {
+        let size = strict_u32(word).unwrap_or(0);
+        if size < smallest || size > largest {
+            return Err(Refusal::usage(format!(
+                "slab size {size} is out of valid range"
+            )));
+        }
+        if let Some(&before) = sizes.last() {
+            if size <= before {
+                return Err(Refusal::usage(format!(
+                    "slab size {size} cannot be lower than or equal to a previous class size"
+                )));
+            }
+            if size - before <= CHUNK_ALIGN {
+                return Err(Refusal::usage(format!(
+                    "slab size {size} must be at least 8 bytes larger than previous class"
+                )));
+            }
+        }
+        sizes.push(size);
+        if sizes.len() > SLAB_SIZES_MAX {
+            return Err(Refusal::usage("too many slab classes specified"));
+        }
+    }
+    if sizes.is_empty() {
+        // Compat: an empty list ends the start without a word.
+        return Err(Refusal::usage(""));
+    }
+    Ok(sizes)
+}
+
+/// Users and passwords of a file are for the text protocol alone.
+fn protocol_with_auth_file(draft: &mut Draft) -> Result<(), Refusal> {
+    if draft.settings.auth_file.is_none() {
+        return Ok(());
+    }
+    if !draft.given.protocol {
+        draft.settings.protocol = Protocol::Ascii;
+    } else if draft.settings.protocol != Protocol::Ascii {
+        return Err(Refusal::usage(
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ));
+    }
+    Ok(())
+}
+
+fn ports(draft: &mut Draft) -> Result<(), Refusal> {
+    let settings = &mut draft.settings;
+    if settings.udp_port != 0 && !draft.given.port {
+        settings.port = settings.udp_port;
+    }
+    if settings.port > i32::from(u16::MAX) {
+        return Err(Refusal::usage(format!(
+            "ERROR: Invalid port number {}.",
+            settings.port
+        )));
+    }
+    if settings.tls.enabled && settings.port == 0 {
+        return Err(Refusal::usage(
+            "ERROR: You cannot enable SSL without a TCP port.",
+        ));
+    }
+    Ok(())
+}
+
+/// Ends the start for options whose room is not built, rather than serving without what was asked for.
+fn refuse_unbuilt(settings: &Settings) -> Result<(), Refusal> {
+    let asked = [
+        ("-U", settings.udp_port != 0),
+        ("-L", settings.large_pages),
+        ("-Y", settings.auth_file.is_some()),
+        ("-e", settings.memory_file.is_some()),
+        ("-N", settings.napi_ids != 0),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((option, _)) => Err(Refusal::usage(format!("{option}: not built yet"))),
+        None => Ok(()),
+    }
+}
+
+/// The hash table must have more buckets than there are locks for them.
+fn hash_power(settings: &Settings) -> Result<(), Refusal> {
+    let locks = match settings.threads {
+        0..=2 => 10,
+        3 => 11,
+        4 => 12,
+        5..=10 => 13,
+        11..=20 => 14,
+        _ => 15,
+    };
+    let power = match settings.hash_power {
+        0 => HASH_POWER_DEFAULT,
+        given => given,
+    };
+    if power > locks {
+        return Ok(());
+    }
+    Err(Refusal::failure(format!(
+        "Hash table power size ({power}) cannot be equal to or less than item lock table ({locks})\n\
+         Item lock table grows with `-t N` (worker threadcount)\n\
+         Hash table grows with `-o hashpower=N` "
+    )))
+}
