@@ -15,3 +15,4 @@ pub mod clock;
 pub mod limits;
 pub mod os;
 pub mod settings;
+pub mod storage;

@@ -1,0 +1,98 @@
+//! incr and decr: in place where the number fits and nobody else holds the item, else by replacement.
+//!
+//! Called with the bucket held. (storage-engine.md §7.7)
+
+use crate::storage::item::LockedItem;
+use crate::storage::locks::BucketGuard;
+use crate::storage::{ArithOutcome, CasId, Direction, PerThread};
+
+/// Digits of the largest number.
+const DIGITS_MAX: usize = 20;
+
+impl BucketGuard<'_> {
+    /// Adds or takes away: incr wraps at 2^64, decr stops at 0. The stored text is digits and perhaps blanks behind
+    /// them. `new_cas` is asked for an id only when the number changes hands. Hits and misses are the caller's to
+    /// count.
+    pub fn arith(
+        &self,
+        item: LockedItem<'_>,
+        direction: Direction,
+        delta: u64,
+        new_cas: impl FnOnce() -> CasId,
+        me: &PerThread,
+    ) -> ArithOutcome<'_> {
+        let item = self.own(item);
+        let Some(old) = item.number() else {
+            return ArithOutcome::NotNumeric;
+        };
+        let value = match direction {
+            Direction::Incr => old.wrapping_add(delta),
+            Direction::Decr => old.saturating_sub(delta),
+        };
+        let mut buffer = [0; DIGITS_MAX];
+        let digits = decimal(value, &mut buffer);
+        if item.overwrite(digits) {
+            item.set_cas(new_cas());
+            self.engine().update(&item, self.engine().clock.now());
+            return ArithOutcome::Done { value, item };
+        }
+        match self.renumbered(item, digits, new_cas, me) {
+            Some(item) => ArithOutcome::Done { value, item },
+            None => ArithOutcome::NoMemory,
+        }
+    }
+
+    /// Puts an item of exactly these digits in the old one's place.
+    fn renumbered<'g>(
+        &'g self,
+        old: LockedItem<'g>,
+        digits: &[u8],
+        new_cas: impl FnOnce() -> CasId,
+        me: &PerThread,
+    ) -> Option<LockedItem<'g>> {
+        let mut new = self
+            .engine()
+            .allocate(
+                old.key(),
+                old.client_flags(),
+                old.exptime(),
+                digits.len(),
+                me,
+            )
+            .ok()?;
+        if old.key_is_binary() {
+            new.set_key_binary();
+        }
+        new.fill(digits, me).ok()?;
+        new.fill(b"\r\n", me).ok()?;
+        Some(self.replace(old, new, new_cas(), me))
+    }
+}
+
+fn decimal(mut value: u64, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut at = DIGITS_MAX;
+    loop {
+        at -= 1;
+        // A digit fits a byte.
+        buffer[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return &buffer[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_without_leading_zeros() {
+        for value in [0, 7, 10, 12_345, u64::MAX] {
+            assert_eq!(
+                decimal(value, &mut [0; DIGITS_MAX]),
+                value.to_string().as_bytes()
+            );
+        }
+    }
+}

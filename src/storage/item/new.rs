@@ -1,0 +1,303 @@
+//! An item being made: its memory laid out, its value filled in, then handed to the table or freed.
+
+#![allow(
+    unsafe_code,
+    reason = "items lie in slab memory and are reached by address"
+)]
+
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::slice;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+
+use crate::clock::RelTime;
+use crate::storage::chunked;
+use crate::storage::item::{
+    CHUNKED, CLIENT_FLAGS, Header, ItemPtr, KEY_BINARY, Look, STALE, TOKEN_SENT, WITH_CAS,
+    WITH_CLIENT_FLAGS, mark_bits, size_before_value,
+};
+use crate::storage::lru::LruId;
+use crate::storage::slabs::page::Chunk;
+use crate::storage::{CasId, Engine, Marks, NoMemory, PerThread};
+
+/// What a new item is made of.
+pub(in crate::storage) struct Plan<'k> {
+    pub(in crate::storage) key: &'k [u8],
+    pub(in crate::storage) client_flags: u64,
+    pub(in crate::storage) exptime: RelTime,
+    /// Value and CR LF.
+    pub(in crate::storage) nbytes: u32,
+    /// Where it will be queued; its class is that of the whole size.
+    pub(in crate::storage) lru_id: LruId,
+    pub(in crate::storage) uses_cas: bool,
+    /// The value comes in chunks, and `Chunk` holds its head alone.
+    pub(in crate::storage) chunked: bool,
+}
+
+/// An allocated, unlinked item being filled. `Drop` frees it.
+pub struct NewItem {
+    item: ItemPtr,
+    engine: &'static Engine,
+    /// Bytes of value and CR LF that are there.
+    filled: u32,
+}
+
+// A NewItem owns its memory alone; it may be filled by one thread and stored by another.
+// SAFETY: `item` is known to nobody else, and freeing takes the slab lock.
+unsafe impl Send for NewItem {}
+
+impl NewItem {
+    /// Makes an item in `memory`.
+    pub(in crate::storage) fn in_chunk(
+        memory: Chunk,
+        plan: &Plan<'_>,
+        engine: &'static Engine,
+    ) -> NewItem {
+        let before_value = size_before_value(plan.uses_cas, plan.key.len(), plan.client_flags);
+        let behind = if plan.chunked {
+            chunked::LIST
+        } else {
+            plan.nbytes as usize
+        };
+        assert!(
+            before_value + behind <= memory.size(),
+            "the class was chosen for this size"
+        );
+        let class = memory.class();
+        let item = ItemPtr(memory.into_base().cast());
+        let nkey = u8::try_from(plan.key.len()).expect("keys have at most 250 bytes");
+        let flag = |wanted: bool, flag: u16| if wanted { flag } else { 0 };
+        let header = Header {
+            next: ptr::null_mut(),
+            prev: ptr::null_mut(),
+            chain: ptr::null_mut(),
+            time: AtomicU32::new(0),
+            exptime: AtomicU32::new(plan.exptime.0),
+            nbytes: plan.nbytes,
+            refcount: AtomicU16::new(1),
+            flags: AtomicU16::new(
+                flag(plan.uses_cas, WITH_CAS)
+                    | flag(plan.chunked, CHUNKED)
+                    | flag(plan.client_flags != 0, WITH_CLIENT_FLAGS),
+            ),
+            lru_id: AtomicU8::new(plan.lru_id.number()),
+            nkey,
+            _unused: [0; 2],
+            generation: AtomicU32::new(0),
+        };
+        // SAFETY: the chunk was handed over by value, is aligned to 8 and larger than a header.
+        unsafe { item.as_raw().write(header) };
+        // SAFETY: the item was just made and is owned by this function.
+        let look: Look<'_> = unsafe { item.look() };
+        if let Some(cas) = look.cas_field() {
+            // SAFETY: the assert above counts the field in; its offset keeps the chunk's alignment.
+            unsafe { cas.write(0) };
+        }
+        let key_at = look.at(look.key_offset());
+        // SAFETY: the assert above counts key and NUL in; the source is the caller's, outside the chunk.
+        unsafe { ptr::copy_nonoverlapping(plan.key.as_ptr(), key_at, plan.key.len()) };
+        // SAFETY: as above, the byte behind the key.
+        unsafe { key_at.wrapping_add(plan.key.len()).write(0) };
+        if plan.client_flags != 0 {
+            let wide = plan.client_flags.to_le_bytes();
+            let to = look.at(look.client_flags_offset());
+            // SAFETY: the assert above counts the client flags in, and `wide` has at least as many bytes.
+            unsafe { ptr::copy_nonoverlapping(wide.as_ptr(), to, CLIENT_FLAGS) };
+        }
+        if plan.chunked {
+            // SAFETY: the assert above leaves LIST bytes behind the client flags; the item is this function's.
+            unsafe { chunked::begin(look, class) };
+        }
+        NewItem {
+            item,
+            engine,
+            filled: 0,
+        }
+    }
+
+    #[inline]
+    fn look(&self) -> Look<'_> {
+        // SAFETY: the item is owned by self.
+        unsafe { self.item.look() }
+    }
+
+    /// The key's bytes.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.look().key()
+    }
+
+    /// Length of the value without CR LF.
+    #[inline]
+    #[must_use]
+    pub fn value_len(&self) -> usize {
+        self.look().nbytes() - 2
+    }
+
+    /// Bytes still to come, CR LF included.
+    #[inline]
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.look().nbytes() - self.filled as usize
+    }
+
+    /// The next span to fill, not longer than [`NewItem::remaining`]; empty when complete. A large value takes its
+    /// next chunk here.
+    ///
+    /// # Errors
+    /// [`NoMemory`] when there is no chunk.
+    #[inline]
+    pub fn space(&mut self, me: &PerThread) -> Result<&mut [u8], NoMemory> {
+        let left = self.remaining();
+        if self.look().is_chunked() {
+            return self.chunk_space(left, me);
+        }
+        let from = self.look().value_start().wrapping_add(self.filled as usize);
+        // SAFETY: the item is self's alone; filled + left = nbytes, all of it within the chunk and, as pages are
+        // zeroed when they are mapped, initialized.
+        Ok(unsafe { slice::from_raw_parts_mut(from, left) })
+    }
+
+    #[cold]
+    fn chunk_space(&mut self, left: usize, me: &PerThread) -> Result<&mut [u8], NoMemory> {
+        if left == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: the item is chunked and self's alone.
+        if unsafe { chunked::room(self.look()) } == 0 {
+            let (chunk, capacity) = self.engine.next_part(left, me)?;
+            let slabs = self.engine.slabs.lock();
+            // SAFETY: as above; the slab lock is held.
+            unsafe { chunked::append(self.look(), chunk, capacity, &slabs) };
+        }
+        // SAFETY: as above, and the borrow of self makes the slice the only one.
+        let space = unsafe { chunked::space(self.look()) };
+        let len = space.len().min(left);
+        Ok(&mut space[..len])
+    }
+
+    /// `n` bytes of the last `space` were written.
+    ///
+    /// # Panics
+    /// When that was more than there was room for.
+    #[inline]
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.remaining(), "more bytes than the value has");
+        if self.look().is_chunked() {
+            // SAFETY: the item is chunked and self's alone.
+            unsafe { chunked::advance(self.look(), n) };
+        }
+        // It is at most nbytes, which has 32 bits.
+        self.filled += n as u32;
+    }
+
+    /// Fills from `bytes` as far as they go and the value has room; returns how many were taken.
+    ///
+    /// # Errors
+    /// [`NoMemory`] when there is no chunk.
+    #[inline]
+    pub fn fill(&mut self, bytes: &[u8], me: &PerThread) -> Result<usize, NoMemory> {
+        if self.look().is_chunked() {
+            return self.fill_chunks(bytes, me);
+        }
+        let space = self.space(me)?;
+        let len = space.len().min(bytes.len());
+        space[..len].copy_from_slice(&bytes[..len]);
+        // It is at most nbytes, which has 32 bits.
+        self.filled += len as u32;
+        Ok(len)
+    }
+
+    fn fill_chunks(&mut self, bytes: &[u8], me: &PerThread) -> Result<usize, NoMemory> {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let space = self.space(me)?;
+            if space.is_empty() {
+                break;
+            }
+            let len = space.len().min(bytes.len() - taken);
+            space[..len].copy_from_slice(&bytes[taken..taken + len]);
+            self.advance(len);
+            taken += len;
+        }
+        Ok(taken)
+    }
+
+    /// Complete and closed by CR LF.
+    #[inline]
+    #[must_use]
+    pub fn ends_in_crlf(&self) -> bool {
+        if self.remaining() != 0 {
+            return false;
+        }
+        if !self.look().is_chunked() {
+            // SAFETY: not chunked, and self, who alone may write, is borrowed.
+            return unsafe { self.look().plain_value() }.ends_with(b"\r\n");
+        }
+        let mut last = [0; 2];
+        // SAFETY: self, who alone may write, is borrowed.
+        unsafe {
+            self.look().slices(self.value_len(), &mut |part| {
+                for byte in part {
+                    last = [last[1], *byte];
+                }
+                true
+            });
+        }
+        last == *b"\r\n"
+    }
+
+    /// Remembers that the key was given in base64.
+    pub fn set_key_binary(&mut self) {
+        self.look().change_flags(0, KEY_BINARY);
+    }
+
+    /// Slab class of the whole size.
+    #[must_use]
+    pub fn class(&self) -> u8 {
+        self.look().lru_id().class().number()
+    }
+
+    pub(in crate::storage) fn set_exptime(&mut self, exptime: RelTime) {
+        self.look()
+            .exptime_cell()
+            .store(exptime.0, Ordering::Relaxed);
+    }
+
+    pub(in crate::storage) fn set_marks(&mut self, marks: Marks) {
+        self.look()
+            .change_flags(STALE | TOKEN_SENT, mark_bits(marks));
+    }
+
+    /// Calls `each` with the slices of what is filled, CR LF included.
+    pub(in crate::storage) fn slices(&self, each: &mut dyn FnMut(&[u8]) -> bool) {
+        // SAFETY: self, who alone may write, is borrowed.
+        unsafe { self.look().slices(0, &mut |part| each(part)) };
+    }
+
+    /// The last touch before it becomes findable: its reference goes over to the table.
+    #[inline]
+    pub(in crate::storage) fn into_linkable(
+        self,
+        now: RelTime,
+        cas: CasId,
+        generation: u32,
+    ) -> ItemPtr {
+        debug_assert_eq!(self.remaining(), 0, "only a complete value is linked");
+        let look = self.look();
+        look.time_cell().store(now.0, Ordering::Relaxed);
+        look.generation_cell().store(generation, Ordering::Relaxed);
+        if let Some(field) = look.cas_field() {
+            // SAFETY: the field exists, is aligned as chunks are, and the item is self's alone.
+            unsafe { field.write(cas.0) };
+        }
+        ManuallyDrop::new(self).item
+    }
+}
+
+impl Drop for NewItem {
+    fn drop(&mut self) {
+        // SAFETY: the only reference is self's, which ends here.
+        unsafe { self.item.release(self.engine) };
+    }
+}

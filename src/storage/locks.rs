@@ -1,0 +1,297 @@
+//! Striped bucket locks, one byte each, and the guard that stands for a held one.
+//!
+//! A stripe covers all buckets whose hash shares its low bits: one bucket of a smaller table and both its halves in
+//! the doubled one, so a growing hash table needs no other lock. Workers hold at most one stripe and wait for none
+//! other; whoever comes from a queue's lock may only try. A wait spins briefly and then yields: a stripe is held for
+//! well under a microsecond.
+//!
+//! The guard also keeps what is unlinked under it: the table's reference is given back when the guard drops, after
+//! the stripe is free, so every [`LockedItem`] stays good as long as its guard.
+
+#![allow(
+    unsafe_code,
+    reason = "the guard gives back references to items that it alone still knows"
+)]
+
+use std::cell::Cell;
+use std::hint;
+use std::marker::PhantomData;
+use std::ptr;
+#[cfg(feature = "debug-server")]
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+
+use crate::storage::item::{Gone, ItemPtr, LockedItem};
+use crate::storage::{Engine, Hv};
+
+/// Tries before a waiter gives its processor away.
+const SPINS: u32 = 100;
+
+const FREE: u8 = 0;
+const HELD: u8 = 1;
+
+/// The table of stripes.
+pub(super) struct Stripes {
+    cells: Box<[AtomicU8]>,
+    mask: usize,
+}
+
+impl Stripes {
+    /// Power of two of the table for that many workers.
+    pub(super) fn power_for(threads: u32) -> u32 {
+        match threads {
+            0..=2 => 10,
+            3 => 11,
+            4 => 12,
+            5..=10 => 13,
+            11..=20 => 14,
+            _ => 15,
+        }
+    }
+
+    pub(super) fn new(power: u32) -> Stripes {
+        let len = 1_usize << power;
+        Stripes {
+            cells: (0..len).map(|_| AtomicU8::new(FREE)).collect(),
+            mask: len - 1,
+        }
+    }
+
+    /// Number of stripes.
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    #[inline]
+    fn cell(&self, hv: Hv) -> &AtomicU8 {
+        &self.cells[hv.0 as usize & self.mask]
+    }
+
+    #[inline]
+    fn acquire(&self, hv: Hv) {
+        let cell = self.cell(hv);
+        if !Stripes::grab(cell) {
+            Stripes::wait(cell);
+        }
+    }
+
+    #[inline]
+    fn grab(cell: &AtomicU8) -> bool {
+        cell.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    #[cold]
+    fn wait(cell: &AtomicU8) {
+        let mut spins = 0;
+        loop {
+            // Looking without writing leaves the line with its holder until it is free.
+            if cell.load(Ordering::Relaxed) == FREE && Stripes::grab(cell) {
+                return;
+            }
+            spins += 1;
+            if spins % SPINS == 0 {
+                thread::yield_now();
+            } else {
+                hint::spin_loop();
+            }
+        }
+    }
+
+    #[inline]
+    fn release(&self, hv: Hv) {
+        self.cell(hv).store(FREE, Ordering::Release);
+    }
+}
+
+/// A held stripe of the bucket locks; `!Send`, since the debug record of held stripes is per thread.
+pub struct BucketGuard<'e> {
+    engine: &'static Engine,
+    hv: Hv,
+    /// Head of a chain, by the hash links, of items unlinked under this guard.
+    buried: Cell<Option<ItemPtr>>,
+    /// True once bytes of a value have been lent for the guard's life; such a value is not written in place.
+    lent: Cell<bool>,
+    _here: PhantomData<(&'e Engine, *const ())>,
+}
+
+impl BucketGuard<'static> {
+    /// Locks the stripe of `hv`, waiting for it.
+    #[inline]
+    pub(super) fn lock(engine: &'static Engine, hv: Hv) -> BucketGuard<'static> {
+        record::before_waiting(engine);
+        engine.stripes.acquire(hv);
+        BucketGuard::held(engine, hv)
+    }
+
+    /// Locks the stripe of `hv` if nobody holds it.
+    #[inline]
+    pub(super) fn try_lock(engine: &'static Engine, hv: Hv) -> Option<BucketGuard<'static>> {
+        Stripes::grab(engine.stripes.cell(hv)).then(|| BucketGuard::held(engine, hv))
+    }
+
+    #[inline]
+    fn held(engine: &'static Engine, hv: Hv) -> BucketGuard<'static> {
+        record::taken(engine);
+        BucketGuard {
+            engine,
+            hv,
+            buried: Cell::new(None),
+            lent: Cell::new(false),
+            _here: PhantomData,
+        }
+    }
+}
+
+impl BucketGuard<'_> {
+    /// The hash value that was locked.
+    #[inline]
+    #[must_use]
+    pub fn hv(&self) -> Hv {
+        self.hv
+    }
+
+    /// The engine whose stripe this is.
+    #[inline]
+    pub(super) fn engine(&self) -> &'static Engine {
+        self.engine
+    }
+
+    /// The same look, after a check that it was taken under this very guard.
+    ///
+    /// # Panics
+    /// When it was not: fields of an item change under its own bucket's guard only.
+    #[inline]
+    pub(super) fn own(&self, item: LockedItem<'_>) -> LockedItem<'_> {
+        assert!(
+            ptr::addr_eq(item.guard(), self),
+            "the item was found under this guard"
+        );
+        // SAFETY: it was found under this guard, so it is in this guard's bucket or buried in it.
+        unsafe { LockedItem::new(item.look().ptr(), self) }
+    }
+
+    /// Takes over the table's reference of an unlinked item until the guard drops.
+    #[inline]
+    pub(super) fn bury(&self, gone: Gone) {
+        let item = gone.into_ptr();
+        // SAFETY: `item` left the hash table under this guard, so its hash link is nobody else's.
+        unsafe { item.set_chain(self.buried.get()) };
+        self.buried.set(Some(item));
+    }
+
+    /// Notes that value bytes have been lent for as long as the guard lives.
+    #[inline]
+    pub(super) fn note_lent(&self) {
+        self.lent.set(true);
+    }
+
+    /// Whether any value bytes have been lent.
+    #[inline]
+    pub(super) fn has_lent(&self) -> bool {
+        self.lent.get()
+    }
+
+    #[cold]
+    fn give_back(&self, first: ItemPtr) {
+        let mut next = Some(first);
+        while let Some(item) = next {
+            // SAFETY: `bury` chained it here, and the table's reference, still ours, keeps it.
+            next = unsafe { item.chain() };
+            // SAFETY: this gives back the one reference that `bury` took over.
+            unsafe { item.release(self.engine) };
+        }
+    }
+}
+
+impl Drop for BucketGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        record::released(self.engine);
+        self.engine.stripes.release(self.hv);
+        if let Some(first) = self.buried.get() {
+            self.give_back(first);
+        }
+    }
+}
+
+/// `debugitem lock` and `unlock`: stripes held across requests, by no thread in particular.
+#[cfg(feature = "debug-server")]
+impl Engine {
+    /// Takes the stripe of `hv` until [`Engine::release_stripe`]; waits for it, unless it was taken this way before.
+    pub fn hold_stripe(&self, hv: Hv) {
+        let stripe = hv.0 & (self.stripes.len() - 1) as u32;
+        let mut held = self
+            .held_for_debugging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !held.contains(&stripe) {
+            self.stripes.acquire(hv);
+            held.push(stripe);
+        }
+    }
+
+    /// Gives the stripe of `hv` back if `hold_stripe` took it.
+    pub fn release_stripe(&self, hv: Hv) {
+        let stripe = hv.0 & (self.stripes.len() - 1) as u32;
+        let mut held = self
+            .held_for_debugging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = held.iter().position(|other| *other == stripe) {
+            held.swap_remove(at);
+            self.stripes.release(hv);
+        }
+    }
+}
+
+/// What this thread holds, in debug builds: waiting for a second stripe of one engine can deadlock, by order or by
+/// the two being the same.
+#[cfg(debug_assertions)]
+mod record {
+    use std::cell::RefCell;
+    use std::ptr;
+
+    use crate::storage::Engine;
+
+    thread_local! {
+        static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn id(engine: &Engine) -> usize {
+        ptr::from_ref(engine).addr()
+    }
+
+    pub(super) fn before_waiting(engine: &Engine) {
+        HELD.with_borrow(|held| {
+            assert!(
+                !held.contains(&id(engine)),
+                "a thread that holds a stripe waits for another"
+            );
+        });
+    }
+
+    pub(super) fn taken(engine: &Engine) {
+        HELD.with_borrow_mut(|held| held.push(id(engine)));
+    }
+
+    pub(super) fn released(engine: &Engine) {
+        HELD.with_borrow_mut(|held| {
+            let at = held.iter().rposition(|other| *other == id(engine));
+            held.swap_remove(at.expect("a guard is dropped by the thread that made it"));
+        });
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod record {
+    use crate::storage::Engine;
+
+    #[inline]
+    pub(super) fn before_waiting(_: &Engine) {}
+    #[inline]
+    pub(super) fn taken(_: &Engine) {}
+    #[inline]
+    pub(super) fn released(_: &Engine) {}
+}

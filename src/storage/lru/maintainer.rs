@@ -1,0 +1,197 @@
+//! The thread `mc-lrumaint`: keeps HOT, WARM and COLD in their shares and drops what has expired at the tails.
+//!
+//! Each round juggles the classes whose time has come and drains the workers' bump rings. A class that gives nothing
+//! to do is looked at less and less often, down to once a second. The thread holds one queue's lock, one bucket and
+//! the slab lock in the usual order, never longer than one item takes. (storage-engine.md §10)
+
+use std::sync::atomic::Ordering;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::storage::item::LockedItem;
+use crate::storage::locks::BucketGuard;
+use crate::storage::lru::tail::Walk;
+use crate::storage::lru::{LruId, Segment};
+use crate::storage::slabs::ClassId;
+use crate::storage::{Engine, PerThread};
+
+/// Walks of one class and segment in a round.
+const LOOPS: u32 = 500;
+const SLEEP_MIN_USECS: u64 = 1_000;
+const SLEEP_MAX_USECS: u64 = 999_999;
+const CLASSES: usize = 64;
+
+/// When each class's turn comes.
+pub(in crate::storage) struct Maintainer {
+    /// Microseconds until a class is juggled.
+    next: [u64; CLASSES],
+    /// Its present interval.
+    backoff: [u64; CLASSES],
+}
+
+impl Maintainer {
+    pub(in crate::storage) fn new() -> Maintainer {
+        Maintainer {
+            next: [0; CLASSES],
+            backoff: [0; CLASSES],
+        }
+    }
+
+    /// One round after a sleep of that many microseconds; returns the next sleep.
+    pub(in crate::storage) fn round(
+        &mut self,
+        slept: u64,
+        engine: &'static Engine,
+        me: &PerThread,
+    ) -> u64 {
+        let slept = slept.max(SLEEP_MIN_USECS);
+        let mut sleep = SLEEP_MAX_USECS;
+        engine.juggles.fetch_add(1, Ordering::Relaxed);
+        for class in ClassId::all() {
+            let (next, backoff) = (
+                &mut self.next[class.index()],
+                &mut self.backoff[class.index()],
+            );
+            *next = next.saturating_sub(slept);
+            if *next == 0 {
+                let moves = engine.juggle(class, me);
+                *backoff = next_backoff(*backoff, moves);
+                *next = *backoff;
+            }
+            sleep = sleep.min(*next);
+        }
+        if engine.is_segmented() && engine.drain_bumps() > 0 {
+            sleep = sleep.min(SLEEP_MIN_USECS);
+        }
+        sleep
+    }
+}
+
+pub(super) fn next_backoff(backoff: u64, moves: u32) -> u64 {
+    if moves > 0 {
+        let halved = backoff / 2;
+        return if halved < SLEEP_MIN_USECS { 0 } else { halved };
+    }
+    match backoff {
+        0 => SLEEP_MIN_USECS,
+        longer => (longer + longer / 8).min(SLEEP_MAX_USECS),
+    }
+}
+
+/// Tells the thread to end, also while it sleeps.
+#[derive(Default)]
+pub(in crate::storage) struct Stop {
+    wanted: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    pub(in crate::storage) fn set(&self, wanted: bool) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+        self.changed.notify_all();
+    }
+
+    /// Sleeps; true when the thread shall end.
+    fn sleep(&self, usecs: u64) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wanted, _) = self
+            .changed
+            .wait_timeout_while(wanted, Duration::from_micros(usecs), |wanted| !*wanted)
+            .unwrap_or_else(PoisonError::into_inner);
+        *wanted
+    }
+}
+
+impl Engine {
+    /// The thread's whole life.
+    pub(in crate::storage) fn maintain(&'static self, me: &PerThread) {
+        let mut maintainer = Maintainer::new();
+        let mut sleep = SLEEP_MIN_USECS;
+        while !self.maintainer_stop.sleep(sleep) {
+            sleep = maintainer.round(sleep, self, me);
+        }
+    }
+
+    /// Balances one class; returns how often there was something to do.
+    pub(in crate::storage) fn juggle(&'static self, class: ClassId, me: &PerThread) -> u32 {
+        if self.tunables.temp_lru.load(Ordering::Relaxed) {
+            for _ in 0..LOOPS {
+                if self
+                    .walk_tail(class, Segment::Temp, Walk::default(), me)
+                    .done
+                    == 0
+                {
+                    break;
+                }
+            }
+        }
+        let is_segmented = self.is_segmented();
+        // All zero drains HOT and WARM, as flat mode wants.
+        let (mut hot, mut warm) = (Walk::default(), Walk::default());
+        if is_segmented {
+            let now = self.clock.now().0;
+            let cold_age = self
+                .lru
+                .lock(LruId::of(class, Segment::Cold))
+                .tail_time()
+                .map_or(0, |time| now.saturating_sub(time.0));
+            let total_bytes = [Segment::Hot, Segment::Warm, Segment::Cold]
+                .map(|segment| self.lru.lock(LruId::of(class, segment)).bytes())
+                .iter()
+                .sum();
+            let aged = |factor: f64| Walk {
+                evict: false,
+                total_bytes,
+                // Towards zero; a float beyond the range gives the largest age.
+                max_age: (f64::from(cold_age) * factor) as u32,
+            };
+            hot = aged(self.tunables.hot_max_factor());
+            warm = aged(self.tunables.warm_max_factor());
+        }
+        let mut moves = 0;
+        for _ in 0..LOOPS {
+            let mut done = self.walk_tail(class, Segment::Hot, hot, me).done;
+            if done == 0 {
+                done = self.walk_tail(class, Segment::Warm, warm, me).done;
+            }
+            if is_segmented {
+                done += self
+                    .walk_tail(class, Segment::Cold, Walk::default(), me)
+                    .done;
+            }
+            if done == 0 {
+                break;
+            }
+            moves += 1;
+        }
+        moves
+    }
+
+    /// Moves the items that workers noted as fetched; returns the number of notes.
+    pub(in crate::storage) fn drain_bumps(&'static self) -> u64 {
+        // A ring has one reader at a time.
+        let _reading = self
+            .bump_reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut notes = 0;
+        let mut index = 0;
+        while let Some(thread) = self.thread(index) {
+            while let Some((address, hv)) = thread.ring.pop() {
+                notes += 1;
+                let guard = BucketGuard::lock(self, hv);
+                let noted = self.assoc.find_at(&guard, address);
+                // Another item may lie there by now; only one that waits for this is touched.
+                if let Some(item) = noted.filter(is_waiting) {
+                    self.update(&item, self.clock.now());
+                }
+            }
+            index += 1;
+        }
+        notes
+    }
+}
+
+fn is_waiting(item: &LockedItem<'_>) -> bool {
+    item.is_active() && item.look().lru_id().segment() == Segment::Cold
+}

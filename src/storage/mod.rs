@@ -1,0 +1,376 @@
+//! The engine: items in slab memory, found by a hash table, aged by a segmented LRU. It knows nothing of clients.
+//!
+//! ```text
+//!  key ─hash─► stripe ─► bucket ─► item ─► item …       Engine::lock gives a BucketGuard: all verbs are its methods
+//!                                   │
+//!              queue (class, segment) ── LRU lock        what is linked is on exactly one queue
+//!                                   │
+//!                     chunk in a page ── slab lock       what is free is on its class's free list
+//! ```
+//!
+//! Lock order: **bucket → LRU queue → slabs**. From a queue's lock a bucket may only be tried; the slab lock is
+//! innermost. A thread waits for one bucket at a time and never for a background thread. Memory of an item is freed
+//! with its last reference: the table's, or a reader's that outlived it.
+//!
+//! Workers call everything here; the threads of `background` grow the table and juggle the queues. Per request: one
+//! bucket lock, no allocation outside slab memory, no clock but a relaxed load, counters of the thread's own.
+
+mod alloc;
+mod arith;
+mod assoc;
+mod background;
+mod chunked;
+pub mod counters;
+mod flush;
+mod hash;
+mod item;
+mod locks;
+mod lru;
+mod outcome;
+mod report;
+mod slabs;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::clock::Clock;
+use crate::settings::{HashAlgorithm, Settings, Tunables};
+use crate::storage::assoc::Assoc;
+use crate::storage::counters::{Counter, ThreadCounters};
+use crate::storage::flush::Flushes;
+use crate::storage::item::Unqueued;
+use crate::storage::locks::Stripes;
+use crate::storage::lru::Lru;
+use crate::storage::lru::bumps::BumpRing;
+use crate::storage::lru::maintainer::{Maintainer, Stop};
+use crate::storage::slabs::Slabs;
+
+pub use crate::storage::assoc::HashStats;
+pub use crate::storage::background::Background;
+pub use crate::storage::item::{CLIENT_FLAGS, ItemRef, LockedItem, NewItem};
+pub use crate::storage::locks::BucketGuard;
+pub use crate::storage::lru::LruCounts;
+pub use crate::storage::outcome::{
+    AllocFailure, ArithOutcome, Bump, CasCheck, CasId, Direction, Hv, Marks, Miss, NoMemory,
+    StoreMode, StoreOutcome, Stored,
+};
+pub use crate::storage::report::{ClassItems, ClassSlabs, SlabStats, Totals};
+pub use crate::storage::slabs::ClassSize;
+
+/// Power of two of the hash table when the command line does not say.
+const HASH_POWER: u32 = 16;
+/// The last id before the first item's.
+const FIRST_CAS: u64 = 1;
+
+/// What a thread that calls the engine brings along: its counters and its bump ring. One per worker, made by
+/// [`Engine::per_thread`], leaked, summed by `stats`.
+#[derive(Default)]
+pub struct PerThread {
+    /// What the thread counts.
+    pub counters: ThreadCounters,
+    items: ItemCounts,
+    ring: BumpRing,
+}
+
+/// Items that one thread has linked, less those it has unlinked. Only the sum over all threads means something.
+#[derive(Default)]
+struct ItemCounts {
+    curr_items: Counter,
+    bytes: Counter,
+    total_items: Counter,
+}
+
+/// Why there is no engine; `Display` is the text for stderr, exit status 1.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EngineError(pub String);
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The whole store.
+pub struct Engine {
+    assoc: Assoc,
+    stripes: Stripes,
+    lru: Lru,
+    slabs: Slabs,
+    flushes: Flushes,
+    last_cas: AtomicU64,
+    clock: &'static Clock,
+    tunables: &'static Tunables,
+    hash_algorithm: HashAlgorithm,
+    uses_cas: bool,
+    evicts: bool,
+    tail_repair_secs: u32,
+    hash_expands: bool,
+    has_maintainer: bool,
+    /// Items by total size, with `-o track_sizes`.
+    histogram: Option<Box<[AtomicU64]>>,
+    threads: Mutex<Vec<&'static PerThread>>,
+    /// What the maintainer counts with.
+    own_thread: OnceLock<&'static PerThread>,
+    /// Held by the one who reads the bump rings.
+    bump_reader: Mutex<()>,
+    maintainer_stop: Stop,
+    maintainer_runs: AtomicBool,
+    juggles: AtomicU64,
+    total_items_base: AtomicU64,
+    #[cfg(feature = "debug-server")]
+    held_for_debugging: Mutex<Vec<u32>>,
+}
+
+impl Engine {
+    /// Leaks the engine, as handles keep a `&'static` of it.
+    ///
+    /// # Errors
+    /// The line for stderr: hash table not larger than the lock table, or no memory.
+    pub fn new(
+        settings: &Settings,
+        tunables: &'static Tunables,
+        clock: &'static Clock,
+    ) -> Result<&'static Engine, EngineError> {
+        let hash_power = match settings.hash_power {
+            0 => HASH_POWER,
+            given => given,
+        };
+        let lock_power = Stripes::power_for(settings.threads);
+        if hash_power <= lock_power {
+            return Err(EngineError(format!(
+                "Hash table power size ({hash_power}) cannot be equal to or less than item lock table ({lock_power})\n\
+                 Item lock table grows with `-t N` (worker threadcount)\n\
+                 Hash table grows with `-o hashpower=N` "
+            )));
+        }
+        let assoc = Assoc::new(hash_power)
+            .map_err(|_| EngineError("Failed to init hashtable.".to_owned()))?;
+        let histogram = settings.track_sizes.then(|| {
+            (0..Engine::histogram_buckets(settings.item_size_max))
+                .map(|_| AtomicU64::new(0))
+                .collect()
+        });
+        Ok(Box::leak(Box::new(Engine {
+            assoc,
+            stripes: Stripes::new(lock_power),
+            lru: Lru::new(),
+            slabs: Slabs::new(settings, tunables),
+            flushes: Flushes::default(),
+            last_cas: AtomicU64::new(FIRST_CAS),
+            clock,
+            tunables,
+            hash_algorithm: settings.hash_algorithm,
+            uses_cas: settings.cas,
+            evicts: settings.evict,
+            tail_repair_secs: u32::try_from(settings.tail_repair_secs).unwrap_or(0),
+            hash_expands: settings.hash_expand,
+            has_maintainer: settings.lru_maintainer,
+            histogram,
+            threads: Mutex::new(Vec::new()),
+            own_thread: OnceLock::new(),
+            bump_reader: Mutex::new(()),
+            maintainer_stop: Stop::default(),
+            maintainer_runs: AtomicBool::new(false),
+            juggles: AtomicU64::new(0),
+            total_items_base: AtomicU64::new(0),
+            #[cfg(feature = "debug-server")]
+            held_for_debugging: Mutex::new(Vec::new()),
+        })))
+    }
+
+    /// Registers a calling thread.
+    pub fn per_thread(&self) -> &'static PerThread {
+        let thread: &'static PerThread = Box::leak(Box::default());
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
+        thread
+    }
+
+    /// What the maintainer counts with.
+    fn own_thread(&self) -> &'static PerThread {
+        self.own_thread.get_or_init(|| self.per_thread())
+    }
+
+    fn thread(&self, index: usize) -> Option<&'static PerThread> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.get(index).copied()
+    }
+
+    fn sum_threads(&self, of: impl Fn(&ItemCounts) -> u64) -> u64 {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        // One thread may have unlinked what another has linked: single terms wrap, their sum does not.
+        threads
+            .iter()
+            .fold(0, |sum, thread| sum.wrapping_add(of(&thread.items)))
+    }
+
+    fn curr_items(&self) -> u64 {
+        self.sum_threads(|items| items.curr_items.get())
+    }
+
+    /// The clock that the engine runs by.
+    #[inline]
+    #[must_use]
+    pub fn clock(&self) -> &'static Clock {
+        self.clock
+    }
+
+    /// The hash value of a key; computed once a request and handed down.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &[u8]) -> Hv {
+        Hv(hash::hash(self.hash_algorithm, key))
+    }
+
+    /// First of two passes ahead of several lookups: the bucket comes into the cache (performance.md P1). Nothing
+    /// where the architecture has no prefetch.
+    #[inline]
+    pub fn prefetch_bucket(&self, hv: Hv) {
+        self.assoc.prefetch_bucket(hv);
+    }
+
+    /// Second pass: the first item of the bucket.
+    #[inline]
+    pub fn prefetch_item(&self, hv: Hv) {
+        self.assoc.prefetch_item(hv);
+    }
+
+    /// Locks the stripe of `hv`.
+    #[inline]
+    pub fn lock(&'static self, hv: Hv) -> BucketGuard<'static> {
+        BucketGuard::lock(self, hv)
+    }
+
+    /// Locks the stripe of `hv` unless someone holds it.
+    #[inline]
+    pub fn try_lock(&'static self, hv: Hv) -> Option<BucketGuard<'static>> {
+        BucketGuard::try_lock(self, hv)
+    }
+
+    /// The next cas id; the first is 2. With `-C` ids are counted and given to nothing.
+    #[inline]
+    pub fn next_cas(&self) -> CasId {
+        let id = self
+            .last_cas
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
+        CasId(if self.uses_cas { id } else { 0 })
+    }
+
+    /// False with `-C`.
+    #[inline]
+    #[must_use]
+    pub fn uses_cas(&self) -> bool {
+        self.uses_cas
+    }
+
+    /// The main thread's once-a-second call: wakes hash growth when the table is crowded. Never waits.
+    pub fn tick(&self) {
+        if self.hash_expands {
+            self.assoc.tick(self.curr_items());
+        }
+    }
+
+    /// One full round of the maintainer on the calling thread: every class, and the bump rings.
+    pub fn run_maintainer_once(&'static self, me: &PerThread) {
+        Maintainer::new().round(0, self, me);
+    }
+
+    /// Takes an item out of the table; its memory goes with the last reference.
+    fn unlink_unqueued(&self, item: Unqueued<'_>, me: &PerThread) {
+        let look = item.item();
+        let guard = look.guard();
+        let size = look.total_size();
+        me.items.curr_items.sub(1);
+        me.items.bytes.sub(size as u64);
+        if let Some(count) = self.histogram_count(size) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+        guard.bury(self.assoc.remove(item));
+    }
+
+    #[inline]
+    fn histogram_count(&self, size: usize) -> Option<&AtomicU64> {
+        self.histogram.as_ref()?.get(Engine::histogram_bucket(size))
+    }
+}
+
+impl BucketGuard<'_> {
+    /// Finds a live item; unlinks what has expired or was flushed.
+    ///
+    /// # Errors
+    /// [`Miss`] says why there is none.
+    #[inline]
+    pub fn lookup(&self, key: &[u8], me: &PerThread, bump: Bump) -> Result<LockedItem<'_>, Miss> {
+        let engine = self.engine();
+        let Some(item) = engine.assoc.find(self, key) else {
+            return Err(Miss::Absent);
+        };
+        let now = engine.clock.now();
+        if engine.is_flushed(&item, now) {
+            me.counters.scalars.get_flushed.inc();
+            self.unlink(item, me);
+            return Err(Miss::Flushed);
+        }
+        if item.exptime().has_passed(now) {
+            me.counters.scalars.get_expired.inc();
+            self.unlink(item, me);
+            return Err(Miss::Expired);
+        }
+        if bump == Bump::Access {
+            engine.bump(&item, self, now, me);
+        }
+        Ok(item)
+    }
+
+    /// Links a complete item for a key that is absent (autovivify).
+    pub fn link(&self, new: NewItem, cas: CasId, me: &PerThread) -> LockedItem<'_> {
+        let engine = self.engine();
+        let now = engine.clock.now();
+        let generation = engine.flushes.generation(now);
+        let item = engine.assoc.insert(new, now, cas, generation, self);
+        let look = item.item();
+        let size = look.total_size();
+        me.items.curr_items.inc();
+        me.items.total_items.inc();
+        me.items.bytes.add(size as u64);
+        if let Some(count) = engine.histogram_count(size) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        engine.lru.push(item, look.look().lru_id())
+    }
+
+    /// Puts a complete `new` in the place of `old`. Looks at `old` stay good as long as the guard.
+    pub fn replace(
+        &self,
+        old: LockedItem<'_>,
+        new: NewItem,
+        cas: CasId,
+        me: &PerThread,
+    ) -> LockedItem<'_> {
+        self.unlink(old, me);
+        self.link(new, cas, me)
+    }
+
+    /// Makes an item unfindable. Looks at it stay good as long as the guard; what is unlinked already stays so.
+    pub fn unlink(&self, item: LockedItem<'_>, me: &PerThread) {
+        let engine = self.engine();
+        if let Some(item) = engine.lru.remove(self.own(item)) {
+            engine.unlink_unqueued(item, me);
+        }
+    }
+}
+
+impl LockedItem<'_> {
+    /// Counts as an access, as `lookup` with [`Bump::Access`] does.
+    pub fn bump(&self, guard: &BucketGuard<'_>, me: &PerThread) {
+        let engine = guard.engine();
+        engine.bump(&guard.own(*self), guard, engine.clock.now(), me);
+    }
+}

@@ -1,0 +1,312 @@
+//! Slab memory: classes of chunk sizes, the pages they own, and the limit on all of them.
+//!
+//! ```text
+//! class 1   96 B  pages ▒▒▒  free ─► chunk ─► chunk …
+//! class 2  120 B  pages ▒    free ─► …
+//!   …
+//! class 0         pages ▒▒   spare pages of no class: the global pool
+//! ```
+//!
+//! One lock guards all of it and is the innermost of the engine: nothing is taken inside. Every class may take its
+//! first page beyond the limit, so that each size can be stored at all. Who evicts when a class is full stands in
+//! `alloc`; how a page is cut up, in `page`.
+
+pub(super) mod page;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::limits::{CLASS_MAX, PAGE_SIZE};
+use crate::settings::{Settings, Tunables};
+use crate::storage::item::HEADER;
+use crate::storage::slabs::page::{Chunk, FreeList, Page};
+
+/// Chunk sizes are multiples of this.
+const ALIGNMENT: usize = 8;
+
+/// A slab class, 1 … 63; 0 is the pool of spare pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ClassId(u8);
+
+impl ClassId {
+    #[inline]
+    pub(super) fn new(number: u8) -> ClassId {
+        debug_assert!(usize::from(number) <= CLASS_MAX);
+        ClassId(number)
+    }
+
+    #[inline]
+    pub(super) fn number(self) -> u8 {
+        self.0
+    }
+
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// All classes that items can have.
+    pub(super) fn all() -> impl Iterator<Item = ClassId> {
+        // CLASS_MAX is 63.
+        (1..=CLASS_MAX as u8).map(ClassId)
+    }
+}
+
+/// Chunk size of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassSize {
+    /// Slab class id.
+    pub id: u8,
+    /// Bytes of a chunk.
+    pub chunk: u32,
+    /// Chunks that a page is cut into.
+    pub per_page: u32,
+}
+
+/// Sizes up to this find their class by one look.
+const LOOKUP_MAX: usize = 8192;
+
+/// The chunk sizes, fixed at start.
+pub(super) struct ClassTable {
+    sizes: Vec<ClassSize>,
+    /// Class id by size in steps of the alignment, for small sizes.
+    lookup: Vec<u8>,
+    item_size_max: u32,
+}
+
+impl ClassTable {
+    pub(super) fn new(settings: &Settings) -> ClassTable {
+        let chunk_max = settings.slab_chunk_max;
+        let class = |id: usize, chunk: u32| ClassSize {
+            // Ids end at CLASS_MAX.
+            id: id as u8,
+            chunk,
+            per_page: PAGE_SIZE as u32 / chunk,
+        };
+        let mut sizes = Vec::new();
+        // HEADER is 48.
+        let mut size = settings.chunk_size.saturating_add(HEADER as u32);
+        for id in 1..CLASS_MAX {
+            match &settings.slab_sizes {
+                Some(list) => match list.get(id - 1) {
+                    Some(given) => size = *given,
+                    None => break,
+                },
+                None => {
+                    if f64::from(size) >= f64::from(chunk_max) / settings.growth_factor {
+                        break;
+                    }
+                }
+            }
+            size = size.next_multiple_of(ALIGNMENT as u32);
+            sizes.push(class(id, size));
+            if settings.slab_sizes.is_none() {
+                // Cut off towards zero, as clients see in the sizes of classes.
+                size = (f64::from(size) * settings.growth_factor) as u32;
+            }
+        }
+        sizes.push(class(sizes.len() + 1, chunk_max));
+        let lookup = (0..=LOOKUP_MAX)
+            .step_by(ALIGNMENT)
+            .map(|size| searched(&sizes, size as u32))
+            .collect();
+        ClassTable {
+            sizes,
+            lookup,
+            item_size_max: settings.item_size_max,
+        }
+    }
+
+    /// The smallest class that holds `size`, the largest when only chunks of it do, none when it is not allowed.
+    #[inline]
+    pub(super) fn class_of(&self, size: u32) -> Option<ClassId> {
+        if size == 0 || size > self.item_size_max {
+            return None;
+        }
+        let step = (size as usize).div_ceil(ALIGNMENT);
+        let id = match self.lookup.get(step) {
+            Some(id) => *id,
+            None => searched(&self.sizes, size),
+        };
+        Some(ClassId(id))
+    }
+
+    /// The class with the largest chunks.
+    pub(super) fn largest(&self) -> ClassId {
+        // The table has at most CLASS_MAX entries.
+        ClassId(self.sizes.len() as u8)
+    }
+
+    #[inline]
+    pub(super) fn size(&self, class: ClassId) -> ClassSize {
+        self.sizes[class.index() - 1]
+    }
+
+    pub(super) fn sizes(&self) -> &[ClassSize] {
+        &self.sizes
+    }
+}
+
+/// The first class that holds `size`, else the last.
+fn searched(sizes: &[ClassSize], size: u32) -> u8 {
+    let index = sizes.partition_point(|class| class.chunk < size);
+    sizes[index.min(sizes.len() - 1)].id
+}
+
+struct Class {
+    /// In the order they were acquired.
+    pages: Vec<Page>,
+    free: FreeList,
+}
+
+struct State {
+    /// By class id, less one.
+    classes: Vec<Class>,
+    /// Spare pages of no class.
+    pool: Vec<Page>,
+    /// Bytes in pages, the pool's too.
+    allocated: u64,
+}
+
+/// All slab memory.
+pub(super) struct Slabs {
+    table: ClassTable,
+    state: Mutex<State>,
+    tunables: &'static Tunables,
+    /// Length of new pages is that of their chunks exactly, not a whole page.
+    exact_pages: bool,
+}
+
+impl Slabs {
+    pub(super) fn new(settings: &Settings, tunables: &'static Tunables) -> Slabs {
+        let table = ClassTable::new(settings);
+        let classes = table
+            .sizes()
+            .iter()
+            .map(|class| Class {
+                pages: Vec::new(),
+                free: FreeList::new(ClassId(class.id), class.chunk as usize),
+            })
+            .collect();
+        Slabs {
+            exact_pages: !settings.slab_reassign && settings.slab_chunk_max as usize == PAGE_SIZE,
+            table,
+            state: Mutex::new(State {
+                classes,
+                pool: Vec::new(),
+                allocated: 0,
+            }),
+            tunables,
+        }
+    }
+
+    pub(super) fn table(&self) -> &ClassTable {
+        &self.table
+    }
+
+    /// Takes the slab lock, innermost of all.
+    #[inline]
+    pub(super) fn lock(&self) -> SlabsGuard<'_> {
+        SlabsGuard {
+            slabs: self,
+            state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// The slab lock, held.
+pub(super) struct SlabsGuard<'s> {
+    slabs: &'s Slabs,
+    state: MutexGuard<'s, State>,
+}
+
+impl SlabsGuard<'_> {
+    /// Bytes of a chunk of `class`.
+    #[inline]
+    pub(super) fn chunk_size(&self, class: ClassId) -> usize {
+        self.slabs.table.size(class).chunk as usize
+    }
+
+    /// A free chunk of `class`, from a new page if none is left and the limit allows one.
+    #[inline]
+    pub(super) fn alloc(&mut self, class: ClassId) -> Option<Chunk> {
+        let free = &mut self.state.classes[class.index() - 1].free;
+        match free.pop() {
+            Some(chunk) => Some(chunk),
+            None => self.alloc_from_new_page(class),
+        }
+    }
+
+    #[cold]
+    fn alloc_from_new_page(&mut self, class: ClassId) -> Option<Chunk> {
+        let size = self.slabs.table.size(class);
+        let page = self.new_page(class, size)?;
+        let owner = &mut self.state.classes[class.index() - 1];
+        page.split(
+            class,
+            size.chunk as usize,
+            size.per_page as usize,
+            &mut owner.free,
+        );
+        owner.pages.push(page);
+        owner.free.pop()
+    }
+
+    fn new_page(&mut self, class: ClassId, size: ClassSize) -> Option<Page> {
+        if let Some(page) = self.state.pool.pop() {
+            return Some(page);
+        }
+        let len = if self.slabs.exact_pages {
+            size.chunk as usize * size.per_page as usize
+        } else {
+            PAGE_SIZE
+        };
+        let limit = self.slabs.tunables.memory_limit.load(Ordering::Relaxed);
+        let owns_one = !self.state.classes[class.index() - 1].pages.is_empty();
+        if limit != 0 && self.state.allocated + len as u64 > limit && owns_one {
+            return None;
+        }
+        let page = Page::new(len).ok()?;
+        self.state.allocated += page.len() as u64;
+        Some(page)
+    }
+
+    /// Takes a chunk back.
+    #[inline]
+    pub(super) fn free(&mut self, chunk: Chunk) {
+        let class = chunk.class();
+        self.state.classes[class.index() - 1].free.push(chunk);
+    }
+
+    /// Pages that `class` owns.
+    pub(super) fn pages_of(&self, class: ClassId) -> usize {
+        self.state.classes[class.index() - 1].pages.len()
+    }
+
+    /// Chunks of `class` that are free.
+    pub(super) fn free_of(&self, class: ClassId) -> usize {
+        self.state.classes[class.index() - 1].free.len()
+    }
+
+    /// Spare pages of no class.
+    pub(super) fn pool_pages(&self) -> usize {
+        self.state.pool.len()
+    }
+
+    /// Bytes in pages.
+    pub(super) fn allocated(&self) -> u64 {
+        self.state.allocated
+    }
+
+    /// Bytes in pages, counted page by page.
+    #[cfg(test)]
+    pub(super) fn allocated_by_page(&self) -> u64 {
+        let owned = self.state.classes.iter().flat_map(|class| &class.pages);
+        owned
+            .chain(&self.state.pool)
+            .map(|page| page.len() as u64)
+            .sum()
+    }
+}

@@ -1,0 +1,236 @@
+//! Slab pages, the chunks they are cut into, and the list of a class's free chunks.
+//!
+//! A [`Chunk`] is free memory owned by whoever holds the value: an item is made in one, and freeing an item gives
+//! one back. Free chunks are linked through their own first bytes, last in first out. Debug builds fill what lies
+//! behind a free chunk's header with a pattern and check it on allocation: a write through a stale pointer shows.
+
+#![allow(
+    unsafe_code,
+    reason = "free chunks are linked through their own memory"
+)]
+
+use std::io;
+use std::mem::size_of;
+use std::ptr;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU16};
+
+use crate::os::mmap::Mapping;
+use crate::storage::item::{HEADER, SLABBED};
+use crate::storage::slabs::ClassId;
+
+/// What debug builds leave behind the header of a free chunk.
+const PATTERN: u8 = 0xdb;
+
+/// A free chunk's first bytes; flags, count and class stand where an item has its own.
+#[repr(C)]
+struct Free {
+    next: *mut Free,
+    /// Neighbour towards the head; meaningless in the head itself, which spares a write on each allocation.
+    prev: *mut Free,
+    _unused: [u8; 20],
+    refcount: AtomicU16,
+    flags: AtomicU16,
+    class: AtomicU8,
+    _padding: [u8; 7],
+}
+
+const _: () = {
+    assert!(size_of::<Free>() == HEADER);
+    assert!(std::mem::offset_of!(Free, refcount) == 36);
+    assert!(std::mem::offset_of!(Free, flags) == 38);
+    assert!(std::mem::offset_of!(Free, class) == 40);
+};
+
+/// A page: zeroed memory from the kernel.
+pub(in crate::storage) struct Page {
+    memory: Mapping,
+}
+
+impl Page {
+    pub(super) fn new(len: usize) -> io::Result<Page> {
+        Ok(Page {
+            memory: Mapping::anonymous(len)?,
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Cuts a page into chunks and frees them in ascending order, so that the highest address is taken first.
+    pub(super) fn split(&self, class: ClassId, size: usize, count: usize, into: &mut FreeList) {
+        assert!(size * count <= self.memory.len(), "chunks fit their page");
+        for index in 0..count {
+            let base = self.memory.base().as_ptr().wrapping_add(index * size);
+            let base = NonNull::new(base).expect("a page does not start at address 0");
+            // SAFETY: the range lies in a page that was just mapped for this class; ranges do not overlap.
+            let chunk = unsafe { Chunk::adopt(base, class, size) };
+            into.push(chunk);
+        }
+    }
+}
+
+/// Free memory of a class, owned.
+#[must_use = "a chunk that is dropped is lost to its class"]
+pub(in crate::storage) struct Chunk {
+    base: NonNull<u8>,
+    class: ClassId,
+    size: usize,
+}
+
+impl Chunk {
+    /// # Safety
+    /// `base` is a chunk of `class` in one of its pages, `size` bytes long, and nobody else knows it.
+    pub(in crate::storage) unsafe fn adopt(
+        base: NonNull<u8>,
+        class: ClassId,
+        size: usize,
+    ) -> Chunk {
+        Chunk { base, class, size }
+    }
+
+    /// Its class.
+    #[inline]
+    pub(in crate::storage) fn class(&self) -> ClassId {
+        self.class
+    }
+
+    /// Its length in bytes.
+    #[inline]
+    pub(in crate::storage) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The memory itself, aligned to 8; the caller owns it now.
+    #[inline]
+    pub(in crate::storage) fn into_base(self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Where it lies.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        self.base.addr().get()
+    }
+
+    fn behind_header(&self) -> (*mut u8, usize) {
+        let len = self.size - HEADER;
+        (self.base.as_ptr().wrapping_add(HEADER), len)
+    }
+
+    fn fill_with_pattern(&mut self) {
+        let (from, len) = self.behind_header();
+        // SAFETY: the chunk is self's and that long.
+        unsafe { ptr::write_bytes(from, PATTERN, len) };
+    }
+
+    fn check_pattern(&self) {
+        let (from, len) = self.behind_header();
+        // SAFETY: the chunk is self's and that long.
+        let bytes = unsafe { std::slice::from_raw_parts(from, len) };
+        let written = bytes.iter().position(|byte| *byte != PATTERN);
+        assert!(
+            written.is_none(),
+            "free memory of class {} was written, {} bytes behind the header",
+            self.class.number(),
+            written.unwrap_or(0)
+        );
+    }
+}
+
+/// Free chunks of one class, last in first out.
+pub(super) struct FreeList {
+    head: *mut Free,
+    len: usize,
+    /// Of every chunk on it.
+    class: ClassId,
+    size: usize,
+}
+
+// The list owns the chunks on it; the pointer inside is as good on another thread.
+// SAFETY: chunks come in and go out by value, under the slab lock.
+unsafe impl Send for FreeList {}
+
+impl FreeList {
+    pub(super) fn new(class: ClassId, size: usize) -> FreeList {
+        FreeList {
+            head: ptr::null_mut(),
+            len: 0,
+            class,
+            size,
+        }
+    }
+
+    /// Number of chunks on it.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, mut chunk: Chunk) {
+        assert!(chunk.class == self.class, "a chunk returns to its class");
+        if cfg!(debug_assertions) {
+            chunk.fill_with_pattern();
+        }
+        let free: *mut Free = chunk.into_base().cast().as_ptr();
+        let header = Free {
+            next: self.head,
+            prev: ptr::null_mut(),
+            _unused: [0; 20],
+            refcount: AtomicU16::new(0),
+            flags: AtomicU16::new(SLABBED),
+            class: AtomicU8::new(self.class.number()),
+            _padding: [0; 7],
+        };
+        // SAFETY: the chunk was handed over by value, is aligned to 8 and at least as large as the header.
+        unsafe { free.write(header) };
+        if !self.head.is_null() {
+            // SAFETY: what is on the list is the list's.
+            unsafe { (*self.head).prev = free };
+        }
+        self.head = free;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<Chunk> {
+        let base = NonNull::new(self.head)?;
+        // SAFETY: what is on the list is the list's.
+        let free = unsafe { base.as_ref() };
+        debug_assert_eq!(
+            free.flags.load(std::sync::atomic::Ordering::Relaxed),
+            SLABBED,
+            "a chunk on the free list is free"
+        );
+        self.head = free.next;
+        self.len -= 1;
+        let chunk = Chunk {
+            base: base.cast(),
+            class: self.class,
+            size: self.size,
+        };
+        if cfg!(debug_assertions) {
+            chunk.check_pattern();
+        }
+        Some(chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "free memory of class 1 was written, 9 bytes behind the header")]
+    fn a_write_to_free_memory_is_noticed() {
+        let page = Page::new(4096).expect("a page can be had");
+        let mut free = FreeList::new(ClassId::new(1), 96);
+        page.split(ClassId::new(1), 96, 2, &mut free);
+        let last = page.memory.base().as_ptr().wrapping_add(96);
+        // SAFETY: the byte lies in the page; that the list owns it is what the test is about.
+        unsafe { last.wrapping_add(HEADER + 9).write(1) };
+        let _ = free.pop().map(Chunk::into_base);
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the engine as its callers see it, and of what must hold inside.
+//!
+//! `lab` builds engines; `verbs`, `large`, `memory`, `queues` and `expiry` test one subject each; `model` drives
+//! random verbs against a plain map; `threads` hammers one engine from many threads and checks the invariants.
+
+mod expiry;
+mod invariants;
+mod lab;
+mod large;
+mod memory;
+mod model;
+mod queues;
+mod threads;
+mod verbs;

@@ -1,0 +1,559 @@
+//! Random verbs against a plain map, under memory pressure and a moving clock.
+//!
+//! With room for everything engine and map agree on every answer. With little memory an item may be gone, evicted,
+//! but what is found is right, to the byte. Readers keep references and check, much later, that their bytes are those
+//! they saw. A run is named by its seed: `MODEL_SEED=<number> cargo test model` repeats that one alone, and
+//! `MODEL_STEPS` sets its length.
+
+use std::collections::HashMap;
+
+use super::lab::{Lab, Refusal, lab, megabytes, value_of};
+use crate::clock::RelTime;
+use crate::settings::Settings;
+use crate::storage::{
+    AllocFailure, Bump, CasCheck, CasId, Direction, ItemRef, Marks, Miss, StoreMode, StoreOutcome,
+};
+
+const STEPS: u64 = 12_000;
+const KEYS: u64 = 600;
+/// Keys that half of the steps are about.
+const HOT_KEYS: u64 = 40;
+
+/// SplitMix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+
+    fn one_in(&mut self, odds: u64) -> bool {
+        self.below(odds) == 0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    value: Vec<u8>,
+    flags: u64,
+    exptime: RelTime,
+    cas: CasId,
+    marks: Marks,
+}
+
+struct Reader {
+    item: ItemRef,
+    value: Vec<u8>,
+}
+
+struct Run {
+    lab: Lab,
+    dice: Dice,
+    known: HashMap<Vec<u8>, Known>,
+    readers: Vec<Reader>,
+    second: u32,
+    /// Second of a pending flush.
+    pending: Option<u32>,
+    kind: Kind,
+    /// True when everything fits, so that nothing may be missing.
+    is_roomy: bool,
+    name: String,
+    /// Numbers that changed while someone read them, and others.
+    arith_while_read: u32,
+    arith_in_place: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    roomy: bool,
+    segmented: bool,
+    cas: bool,
+    evict: bool,
+}
+
+impl Run {
+    fn new(seed: u64, kind: Kind) -> Run {
+        let lab = lab(|settings: &mut Settings| {
+            megabytes(settings, if kind.roomy { 256 } else { 1 });
+            // Few classes, so that their first pages are soon full.
+            settings.growth_factor = 2.0;
+            settings.slab_chunk_max = 16 << 10;
+            settings.item_size_max = 128 << 10;
+            settings.threads = 1;
+            settings.hash_power = 12;
+            settings.lru_segmented = kind.segmented;
+            settings.cas = kind.cas;
+            settings.evict = kind.evict;
+            settings.track_sizes = true;
+            settings.temp_lru = true;
+        });
+        Run {
+            lab,
+            dice: Dice(seed),
+            known: HashMap::new(),
+            readers: Vec::new(),
+            second: 0,
+            pending: None,
+            kind,
+            is_roomy: kind.roomy,
+            arith_while_read: 0,
+            arith_in_place: 0,
+            name: format!("MODEL_SEED={seed} {kind:?}"),
+        }
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        let among = if self.dice.one_in(2) { HOT_KEYS } else { KEYS };
+        let number = self.dice.below(among);
+        let mut key = format!("key{number}").into_bytes();
+        if number % 10 == 0 {
+            key.resize(250, b'.');
+        }
+        key
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let len = match self.dice.below(20) {
+            0..=1 => self.dice.below(90_000),
+            2..=9 => 8_000 + self.dice.below(10_000),
+            10..=11 => 0,
+            _ => self.dice.below(300),
+        };
+        if self.dice.one_in(3) {
+            return self.dice.below(1_000_000).to_string().into_bytes();
+        }
+        let start = self.dice.roll();
+        (0..len)
+            .map(|at| (start.wrapping_add(at * 7) >> 3) as u8)
+            .collect()
+    }
+
+    fn exptime(&mut self) -> RelTime {
+        match self.dice.below(12) {
+            0 => RelTime(self.lab.now() + self.dice.below(100) as u32 + 1),
+            1 => RelTime::PAST,
+            2 => RelTime(self.lab.now() + 3000),
+            _ => RelTime::NEVER,
+        }
+    }
+
+    /// Forgets what the clock or a flush has ended.
+    fn settle(&mut self) {
+        let now = self.lab.clock.now();
+        if self.pending.is_some_and(|second| second <= self.second) {
+            self.pending = None;
+            self.known.clear();
+        }
+        self.known.retain(|_, known| !known.exptime.has_passed(now));
+    }
+
+    /// What the engine and the map say of a key, held against each other.
+    fn compare(&mut self, key: &[u8], bump: Bump) -> Option<Known> {
+        self.settle();
+        let found = self.lab.with(key, bump, |item| Known {
+            value: value_of(item),
+            flags: item.client_flags(),
+            exptime: item.exptime(),
+            cas: item.cas(),
+            marks: item.marks(),
+        });
+        match (found, self.known.get(key)) {
+            (Ok(found), known) => {
+                assert_eq!(Some(&found), known, "{}: what is found is right", self.name);
+                Some(found)
+            }
+            (Err(miss), Some(_)) => {
+                assert!(!self.is_roomy, "{}: {miss:?} with room for all", self.name);
+                assert_eq!(miss, Miss::Absent, "{}", self.name);
+                self.known.remove(key);
+                None
+            }
+            (Err(_), None) => None,
+        }
+    }
+
+    fn step(&mut self) {
+        match self.dice.below(100) {
+            0..45 => self.store(),
+            45..64 => {
+                let key = self.key();
+                self.compare(&key, Bump::Access);
+            }
+            64..68 => self.delete(),
+            68..80 => self.arith(),
+            80..84 => self.touch(),
+            84..91 => self.retain(),
+            91..93 => self.let_go(),
+            93..95 => self.pass_time(),
+            95..97 => self.lab.juggle(),
+            97 => self.abandon(),
+            98 if self.dice.one_in(12) => self.flush(),
+            _ => self.housekeeping(),
+        }
+    }
+
+    fn store(&mut self) {
+        use StoreMode::{Add, Append, AppendOrCreate, Prepend, PrependOrCreate, Replace, Set};
+        let key = self.key();
+        let old = self.compare(&key, Bump::Leave);
+        let mode = [
+            Set,
+            Set,
+            Set,
+            Add,
+            Replace,
+            Append,
+            Prepend,
+            AppendOrCreate,
+            PrependOrCreate,
+        ][self.dice.below(9) as usize];
+        let (value, exptime) = (self.value(), self.exptime());
+        let flags = if self.dice.one_in(3) {
+            self.dice.below(1 << 32)
+        } else {
+            0
+        };
+        let (check, matches) = self.check(old.as_ref());
+        let mut new = match self.lab.item(&key, flags, exptime, &value) {
+            Ok(new) => new,
+            Err(failure) => {
+                assert_eq!(failure, AllocFailure::NoMemory, "{}", self.name);
+                assert!(!self.is_roomy, "{}", self.name);
+                return;
+            }
+        };
+        if self.dice.one_in(5) {
+            new.set_key_binary();
+        }
+        // Making room may have evicted the old one.
+        let old = self.compare(&key, Bump::Leave);
+        let cas = self.lab.engine.next_cas();
+        let guard = self.lab.engine.lock(self.lab.engine.hash(&key));
+        let stored = guard.store(new, mode, check, cas, self.lab.me);
+        drop(guard);
+        let appends = matches!(mode, Append | Prepend | AppendOrCreate | PrependOrCreate);
+        let is_checked = check != CasCheck::None && mode != Add;
+        let expected = match &old {
+            None if appends => match mode {
+                Append | Prepend => StoreOutcome::NotStored,
+                _ => StoreOutcome::Stored,
+            },
+            None if is_checked => StoreOutcome::NotFound,
+            None if mode == Replace => StoreOutcome::NotStored,
+            None => StoreOutcome::Stored,
+            Some(_) if mode == Add => StoreOutcome::NotStored,
+            Some(_) if is_checked && !matches => StoreOutcome::Exists,
+            Some(_) => StoreOutcome::Stored,
+        };
+        if stored.outcome != expected {
+            let failed = appends && stored.outcome == StoreOutcome::NotStored;
+            let joined = old.as_ref().map_or(0, |old| old.value.len()) + value.len();
+            let has_reason = !self.is_roomy || joined > 120_000;
+            assert!(failed && has_reason, "{}: {mode:?} {stored:?}", self.name);
+            return;
+        }
+        if expected != StoreOutcome::Stored {
+            assert_eq!(stored.cas, CasId(0), "{}", self.name);
+            return;
+        }
+        let known = match old {
+            Some(old) if appends => {
+                let parts = match mode {
+                    Append | AppendOrCreate => [old.value, value],
+                    _ => [value, old.value],
+                };
+                Known {
+                    value: parts.concat(),
+                    cas,
+                    marks: Marks::default(),
+                    ..old
+                }
+            }
+            _ => Known {
+                value,
+                flags,
+                exptime,
+                cas,
+                marks: Marks::default(),
+            },
+        };
+        assert_eq!(
+            stored.value_len as usize,
+            known.value.len(),
+            "{}",
+            self.name
+        );
+        self.known.insert(key, known);
+    }
+
+    /// A condition, and whether it holds for the old item.
+    fn check(&mut self, old: Option<&Known>) -> (CasCheck, bool) {
+        let Some(old) = old else {
+            return match self.dice.below(4) {
+                0 => (CasCheck::Equal(CasId(1)), false),
+                _ => (CasCheck::None, true),
+            };
+        };
+        match self.dice.below(8) {
+            0 if old.cas != CasId(0) => (CasCheck::Equal(old.cas), true),
+            1 => (CasCheck::Equal(CasId(old.cas.0 + 1)), false),
+            2 => (CasCheck::EqualOrStale(CasId(old.cas.0 + 1)), false),
+            _ => (CasCheck::None, true),
+        }
+    }
+
+    fn delete(&mut self) {
+        let key = self.key();
+        let is_there = self.compare(&key, Bump::Leave).is_some();
+        assert_eq!(self.lab.delete(&key), is_there, "{}", self.name);
+        self.known.remove(&key);
+    }
+
+    fn arith(&mut self) {
+        let key = self.key();
+        let old = self.compare(&key, Bump::Leave);
+        let (direction, delta) = match self.dice.below(2) {
+            0 => (Direction::Incr, self.dice.roll() >> self.dice.below(64)),
+            _ => (Direction::Decr, self.dice.below(1_000_000)),
+        };
+        let is_read = self
+            .lab
+            .with(&key, Bump::Leave, |item| item.is_referenced());
+        let outcome = self.lab.arith(&key, direction, delta);
+        let Some(mut old) = old else {
+            assert_eq!(outcome, Err(Refusal::Absent), "{}", self.name);
+            return;
+        };
+        let text = String::from_utf8(old.value.clone()).unwrap_or_default();
+        let number: Option<u64> = match text.trim_end_matches(' ') {
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|_| old.value.len() < 8000);
+        let expected = number.map(|number| match direction {
+            Direction::Incr => number.wrapping_add(delta),
+            Direction::Decr => number.saturating_sub(delta),
+        });
+        match (outcome, expected) {
+            (Ok(value), Some(expected)) => {
+                assert_eq!(value, expected, "{}", self.name);
+                let after = self.lab.with(&key, Bump::Leave, |item| {
+                    (value_of(item), item.cas(), item.marks())
+                });
+                let (value, cas, marks) = after.expect("it was just written");
+                let trimmed = value.trim_ascii_end();
+                assert_eq!(trimmed, expected.to_string().as_bytes(), "{}", self.name);
+                let fits = trimmed.len() <= old.value.len();
+                let in_place = fits && is_read == Ok(false);
+                let len = if in_place {
+                    old.value.len()
+                } else {
+                    trimmed.len()
+                };
+                assert_eq!(value.len(), len, "{}", self.name);
+                self.arith_in_place += u32::from(in_place);
+                self.arith_while_read += u32::from(is_read == Ok(true));
+                if self.lab.engine.uses_cas() {
+                    assert!(cas > old.cas, "{}", self.name);
+                }
+                (old.value, old.cas, old.marks) = (value, cas, marks);
+                self.known.insert(key, old);
+            }
+            (Err(Refusal::NotNumeric), None) => {}
+            (Err(Refusal::NoMemory), Some(_)) => assert!(!self.is_roomy, "{}", self.name),
+            (outcome, expected) => panic!("{}: {outcome:?}, not {expected:?}", self.name),
+        }
+    }
+
+    fn touch(&mut self) {
+        let key = self.key();
+        if self.compare(&key, Bump::Access).is_none() {
+            return;
+        }
+        let exptime = self.exptime();
+        let marks = Marks {
+            stale: self.dice.one_in(2),
+            token_sent: self.dice.one_in(2),
+        };
+        let touched = self.lab.with(&key, Bump::Leave, |item| {
+            item.set_exptime(exptime);
+            item.set_marks(marks);
+        });
+        assert_eq!(touched, Ok(()), "{}", self.name);
+        let known = self.known.get_mut(&key).expect("both have it");
+        (known.exptime, known.marks) = (exptime, marks);
+    }
+
+    fn retain(&mut self) {
+        let key = self.key();
+        let Some(known) = self.compare(&key, Bump::Access) else {
+            return;
+        };
+        let item = self
+            .lab
+            .with(&key, Bump::Leave, |item| item.retain())
+            .expect("it is there")
+            .expect("few readers");
+        let value = known.value;
+        self.readers.push(Reader { item, value });
+        if self.readers.len() > 60 {
+            self.let_go();
+        }
+    }
+
+    fn let_go(&mut self) {
+        if self.readers.is_empty() {
+            return;
+        }
+        let index = self.dice.below(self.readers.len() as u64) as usize;
+        let reader = self.readers.swap_remove(index);
+        let from = self.dice.below(reader.value.len() as u64 + 3) as usize;
+        let mut seen = Vec::new();
+        reader.item.slices(from, &mut |part| {
+            seen.extend_from_slice(part);
+            true
+        });
+        let mut expected = reader.value;
+        expected.extend(b"\r\n");
+        assert!(
+            seen == expected[from..],
+            "{}: a reader's bytes stay",
+            self.name
+        );
+    }
+
+    fn pass_time(&mut self) {
+        self.second += self.dice.below(4) as u32;
+        self.lab.at(self.second);
+        self.settle();
+    }
+
+    fn flush(&mut self) {
+        self.settle();
+        if self.dice.one_in(2) {
+            let delay = self.dice.below(60) as u32 + 1;
+            self.lab.engine.flush(delay as i32);
+            self.pending = Some(self.second + delay);
+        } else if self.dice.one_in(2) {
+            self.lab.engine.flush(0);
+            self.pending = None;
+            self.known.clear();
+        }
+    }
+
+    /// A value that breaks off.
+    fn abandon(&mut self) {
+        let (key, value) = (self.key(), self.value());
+        let me = self.lab.me;
+        if let Ok(mut new) = self
+            .lab
+            .engine
+            .allocate(&key, 0, RelTime::NEVER, value.len(), me)
+        {
+            let _ = new.fill(&value[..value.len() / 2], me);
+        }
+    }
+
+    fn housekeeping(&mut self) {
+        match self.dice.below(4) {
+            0 if self.lab.engine.hash_stats().power < 15 => {
+                self.lab.engine.assoc.grow(self.lab.engine);
+            }
+            1 => {
+                let segmented = self.dice.one_in(2);
+                self.lab.set_segmented(segmented);
+            }
+            2 => {
+                self.readers.clear();
+                self.lab.engine.check_invariants(&[]);
+            }
+            _ => self.lab.engine.tick(),
+        }
+    }
+
+    fn finish(mut self, shall_cover: bool) {
+        while !self.readers.is_empty() {
+            self.let_go();
+        }
+        for number in 0..KEYS {
+            let mut key = format!("key{number}").into_bytes();
+            if number % 10 == 0 {
+                key.resize(250, b'.');
+            }
+            self.compare(&key, Bump::Access);
+            self.lab.delete(&key);
+        }
+        self.lab.engine.check_invariants(&[]);
+        assert_eq!(self.lab.used(), [], "{}: all memory is free", self.name);
+        let lru = self.lab.engine.totals().lru;
+        if self.is_roomy {
+            assert_eq!(lru.evicted, 0, "{}", self.name);
+        }
+        if !shall_cover {
+            return;
+        }
+        // A run that never comes to the interesting places proves little.
+        assert!(self.arith_in_place > 20, "{}", self.name);
+        assert!(self.arith_while_read > 5, "{}", self.name);
+        if !self.is_roomy && self.kind.evict {
+            assert!(
+                lru.evicted > 100 && lru.lrutail_reflocked > 10,
+                "{}",
+                self.name
+            );
+        }
+        if !self.kind.evict {
+            assert!(lru.outofmemory > 100, "{}", self.name);
+        }
+    }
+}
+
+fn kinds() -> Vec<Kind> {
+    let kind = |roomy, segmented, cas, evict| Kind {
+        roomy,
+        segmented,
+        cas,
+        evict,
+    };
+    vec![
+        kind(true, true, true, true),
+        kind(true, false, false, true),
+        kind(false, true, true, true),
+        kind(false, true, false, true),
+        kind(false, false, true, true),
+        kind(false, true, true, false),
+        kind(false, false, true, false),
+    ]
+}
+
+#[test]
+fn the_engine_agrees_with_a_plain_map() {
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text: String| text.parse::<u64>().ok())
+    };
+    let steps = number("MODEL_STEPS").unwrap_or(STEPS);
+    // One that is new each time, besides those that are always tried; failures name it.
+    let fresh = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as u64);
+    let seeds = number("MODEL_SEED").map_or(vec![1, fresh], |seed| vec![seed]);
+    for seed in seeds {
+        for kind in kinds() {
+            let mut run = Run::new(seed, kind);
+            for _ in 0..steps {
+                run.step();
+            }
+            run.finish(seed == 1 && steps >= STEPS);
+        }
+    }
+}

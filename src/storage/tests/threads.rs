@@ -1,0 +1,218 @@
+//! Many threads on one engine, with growth, maintainer and flushes going on; afterwards the invariants hold.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::thread;
+
+use super::lab::{Lab, lab, megabytes, value_of};
+use crate::storage::{Bump, ItemRef, StoreMode};
+
+const THREADS: usize = 4;
+const ROUNDS: usize = 60_000;
+const KEYS: usize = 2_000;
+
+fn key(number: usize) -> Vec<u8> {
+    format!("key{number}").into_bytes()
+}
+
+/// A value that names its key, of a length that its number decides: torn or mixed-up bytes show.
+fn value(number: usize, round: usize) -> Vec<u8> {
+    let len = [20, 100, 700, 3_000, 20_000][(number + round) % 5];
+    let mut value = format!("{number}:{round}:").into_bytes();
+    let fill = b'a' + (round % 26) as u8;
+    value.resize(len, fill);
+    value
+}
+
+fn check(number: usize, seen: &[u8]) {
+    let text = String::from_utf8_lossy(seen);
+    let mut parts = text.splitn(3, ':');
+    assert_eq!(
+        parts.next(),
+        Some(number.to_string().as_str()),
+        "the key's own value"
+    );
+    let round: usize = parts
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("a round");
+    let appended = seen.iter().rev().take_while(|byte| **byte == b'+').count();
+    assert!(
+        seen[..seen.len() - appended] == value(number, round),
+        "the whole value"
+    );
+}
+
+fn read(reader: &ItemRef) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reader.slices(0, &mut |part| {
+        bytes.extend_from_slice(part);
+        true
+    });
+    assert!(bytes.ends_with(b"\r\n"));
+    bytes.truncate(bytes.len() - 2);
+    bytes
+}
+
+fn hammer(lab: Lab, seed: usize, readers: &mpsc::Sender<(usize, ItemRef)>) {
+    let mut state = seed as u64 * 0x9e37_79b9 + 1;
+    for round in 0..ROUNDS {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let number = (state >> 8) as usize % KEYS;
+        let key = key(number);
+        match state % 16 {
+            0..=4 => {
+                // Large values may find no memory while readers hold theirs.
+                let _ = lab.try_set(&key, &value(number, round));
+            }
+            5 => {
+                if let Ok(new) = lab.item(&key, 0, crate::clock::RelTime::NEVER, b"+") {
+                    let guard = lab.engine.lock(lab.engine.hash(&key));
+                    let cas = lab.engine.next_cas();
+                    let none = crate::storage::CasCheck::None;
+                    guard.store(new, StoreMode::Append, none, cas, lab.me);
+                }
+            }
+            6 => {
+                lab.delete(&key);
+            }
+            7 => {
+                let retained = lab.with(&key, Bump::Access, |item| item.retain());
+                if let Ok(Some(reader)) = retained {
+                    readers.send((number, reader)).expect("someone listens");
+                }
+            }
+            8 if round % 2000 == 8 => lab.engine.flush(0),
+            9 if round % 100 == 9 => lab.juggle(),
+            _ => {
+                if let Ok(seen) = lab.with(&key, Bump::Access, value_of) {
+                    check(number, &seen);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the number of items that were evicted.
+fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
+    let lab = lab(|settings| {
+        settings.threads = 1;
+        settings.hash_power = 11;
+        // This test grows the table itself, whatever the number of items.
+        settings.hash_expand = false;
+        settings.slab_chunk_max = 8 << 10;
+        settings.item_size_max = 64 << 10;
+        change(settings);
+    });
+    let background = lab.engine.start().expect("threads can be had");
+    let (sender, receiver) = mpsc::channel::<(usize, ItemRef)>();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let hammers: Vec<_> = (1..=THREADS)
+            .map(|seed| {
+                let (lab, sender) = (lab.other(), sender.clone());
+                scope.spawn(move || hammer(lab, seed, &sender))
+            })
+            .collect();
+        drop(sender);
+        // References end on a thread that never locks a bucket, in batches, so that some live long.
+        scope.spawn(|| {
+            let mut batch = Vec::new();
+            for (number, reader) in receiver {
+                check(number, &read(&reader));
+                batch.push((number, reader));
+                if batch.len() == 20 {
+                    for (number, reader) in batch.drain(..) {
+                        check(number, &read(&reader));
+                    }
+                }
+            }
+        });
+        // The table grows meanwhile.
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if lab.engine.hash_stats().power < 15 {
+                    lab.engine.assoc.grow(lab.engine);
+                }
+                lab.clock.tick();
+                thread::yield_now();
+            }
+        });
+        for hammer in hammers {
+            hammer.join().expect("no thread panics");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    background.stop();
+    lab.engine.drain_bumps();
+    lab.engine.check_invariants(&[]);
+    for number in 0..KEYS {
+        if let Ok(seen) = lab.with(&key(number), Bump::Access, value_of) {
+            check(number, &seen);
+        }
+        lab.delete(&key(number));
+    }
+    lab.juggle();
+    lab.juggle();
+    lab.engine.check_invariants(&[]);
+    assert_eq!(lab.used(), [], "all memory is free");
+    lab.engine.totals().lru.evicted
+}
+
+#[test]
+fn threads_do_not_harm_each_other_with_room() {
+    assert_eq!(run(|settings| megabytes(settings, 256)), 0);
+}
+
+#[test]
+fn threads_do_not_harm_each_other_without_room() {
+    assert!(run(|settings| megabytes(settings, 4)) > 1_000);
+}
+
+#[test]
+fn threads_do_not_harm_each_other_in_flat_mode() {
+    let evicted = run(|settings| {
+        megabytes(settings, 4);
+        settings.lru_segmented = false;
+        settings.lru_maintainer = false;
+    });
+    assert!(evicted > 1_000);
+}
+
+#[test]
+fn keys_are_found_exactly_once_while_the_table_grows() {
+    let lab = lab(|settings| {
+        settings.threads = 1;
+        settings.hash_power = 11;
+        settings.lru_maintainer = false;
+    });
+    for number in 0..3_000 {
+        lab.set(&key(number), b"v");
+    }
+    let start = Barrier::new(THREADS + 1);
+    thread::scope(|scope| {
+        for part in 0..THREADS {
+            let (lab, start) = (lab.other(), &start);
+            scope.spawn(move || {
+                start.wait();
+                for round in 0..20 {
+                    for number in (part..3_000).step_by(THREADS) {
+                        let key = key(number);
+                        assert!(lab.peek(&key).is_some(), "round {round}");
+                        assert!(lab.delete(&key));
+                        assert!(!lab.delete(&key), "a key is linked once");
+                        lab.set(&key, b"v");
+                    }
+                }
+            });
+        }
+        start.wait();
+        for _ in 0..4 {
+            lab.engine.assoc.grow(lab.engine);
+        }
+    });
+    assert_eq!(lab.engine.totals().curr_items, 3_000);
+    lab.engine.check_invariants(&[]);
+}
