@@ -12,7 +12,9 @@
 //! A room names only rooms below it; `tests/tidy.rs` holds the table of storeys, doc/architecture.md the reasons.
 
 pub mod clock;
+pub mod event;
 pub mod limits;
 pub mod os;
+pub mod pool;
 pub mod settings;
 pub mod storage;
