@@ -18,3 +18,4 @@ pub mod os;
 pub mod pool;
 pub mod settings;
 pub mod storage;
+pub mod tls;

@@ -1,0 +1,638 @@
+//! One conn's TLS: an SSL object and the pipe beneath it.
+//!
+//! The listener makes it (no I/O, no private-key work); from then on the conn's worker drives it, or a side thread
+//! that has the conn. Nothing here blocks. What OpenSSL answers becomes data: done, blocked on a direction, closed,
+//! failed.
+//!
+//! Invariants: the thread's error queue is empty before each call that OpenSSL is asked to judge and after each
+//! failure, so one conn's error never reaches another; a session that failed is never spoken to again, only freed;
+//! close_notify is sent at most once, and only after a finished handshake; a record that OpenSSL could not get rid
+//! of is offered again with the same bytes.
+
+#![allow(unsafe_code, reason = "owns an SSL object and calls libssl on it")]
+
+use std::ffi::{CStr, c_char, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::slice;
+
+use openssl_sys::{
+    SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN,
+};
+
+use super::bio::Link;
+use super::context::{TlsContext, class_verify};
+use super::ffi;
+use super::{Class, FaultKind, Handshake, More, Outcome, TlsCounters, TlsError, TlsFault};
+use crate::os::Interest;
+
+/// Most bytes one record carries.
+const RECORD_MAX: usize = 16_384;
+
+/// One conn's TLS state.
+///
+/// It uses a descriptor that the transport owns; the transport drops the session before it closes the descriptor.
+#[derive(Debug)]
+pub struct TlsSession {
+    ssl: NonNull<SSL>,
+    /// `None` with kernel TLS: the socket is OpenSSL's own business then.
+    link: Option<Link>,
+    counters: &'static TlsCounters,
+    class: Class,
+    phase: Phase,
+    /// The last read found no complete record, so what OpenSSL still holds is a part of one.
+    ran_dry: bool,
+    /// Length of the record that OpenSSL keeps because it could not be sent; 0 if there is none.
+    offered: usize,
+    /// Checksum of that record's bytes.
+    #[cfg(debug_assertions)]
+    offered_sum: u64,
+}
+
+// SAFETY: an SSL object may move between threads as long as one thread uses it at a time; every method that calls
+// into OpenSSL's changing state takes `&mut self`, and the type is not `Sync`. The link moves with it.
+unsafe impl Send for TlsSession {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The handshake is not finished.
+    Handshake,
+    /// Commands and responses.
+    Open,
+    /// Failed, cut off, or shut down by us.
+    Ended,
+}
+
+/// Why a call on the SSL object did not succeed.
+enum Trouble {
+    WantRead,
+    WantWrite,
+    CloseNotify,
+    /// The peer's FIN without close_notify.
+    Eof(String),
+    System(String),
+    Protocol(String),
+}
+
+impl TlsSession {
+    /// A session for an accepted socket, waiting for the client's first bytes. Does no I/O.
+    ///
+    /// # Errors
+    /// When OpenSSL is out of memory.
+    pub fn accept(
+        context: &TlsContext,
+        fd: BorrowedFd<'_>,
+        class: Class,
+    ) -> Result<TlsSession, TlsError> {
+        ffi::expect_no_errors();
+        // SAFETY: the context is alive and complete; the new object takes a reference of its own.
+        let ssl = NonNull::new(unsafe { openssl_sys::SSL_new(context.as_ptr()) })
+            .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))?;
+        // From here on `session` frees the object on every path.
+        let mut session = TlsSession {
+            ssl,
+            link: None,
+            counters: context.counters(),
+            class,
+            phase: Phase::Handshake,
+            ran_dry: false,
+            offered: 0,
+            #[cfg(debug_assertions)]
+            offered_sum: 0,
+        };
+        session.set_class(context)?;
+        session.attach(fd, context.kernel_tls())?;
+        // SAFETY: `ssl` is owned by the session and has its BIO.
+        unsafe { openssl_sys::SSL_set_accept_state(session.raw()) };
+        Ok(session)
+    }
+
+    /// Takes the handshake one step further, or as far as the bytes at hand go.
+    pub fn handshake(&mut self) -> Handshake {
+        match self.phase {
+            Phase::Open => return Handshake::Done,
+            Phase::Ended => return self.handshake_failed(String::from("session has ended")),
+            Phase::Handshake => {}
+        }
+        ffi::expect_no_errors();
+        // SAFETY: `ssl` is owned, alive, and used by this thread alone.
+        let returned = unsafe { openssl_sys::SSL_do_handshake(self.raw()) };
+        if returned == 1 {
+            self.phase = Phase::Open;
+            #[cfg(not(ossl111))]
+            self.mark_established();
+            return Handshake::Done;
+        }
+        match self.trouble(returned) {
+            Trouble::WantRead => match self.send_before_reading() {
+                Ok(interest) => Handshake::Blocked(interest),
+                Err(error) => self.handshake_failed(system_text(&error)),
+            },
+            Trouble::WantWrite => Handshake::Blocked(Interest::Write),
+            Trouble::CloseNotify => self.handshake_failed(String::from("closed by the peer")),
+            Trouble::Eof(text) | Trouble::System(text) | Trouble::Protocol(text) => {
+                self.handshake_failed(text)
+            }
+        }
+    }
+
+    /// Reads from at most one record. Finishes the handshake first if that is still to be done.
+    ///
+    /// On a session that has ended the answer is `Closed`.
+    pub fn read(&mut self, buf: &mut [u8]) -> Outcome {
+        if let Err(outcome) = self.opened() {
+            return outcome;
+        }
+        if buf.is_empty() {
+            return Outcome::Done(0);
+        }
+        let room = c_int::try_from(buf.len()).unwrap_or(c_int::MAX);
+        ffi::expect_no_errors();
+        // SAFETY: `ssl` is owned and alive; `buf` is writable for `room` bytes, which is no more than its length.
+        let returned = unsafe { openssl_sys::SSL_read(self.raw(), buf.as_mut_ptr().cast(), room) };
+        if self.renegotiating() {
+            return self.protocol_failed(String::from("renegotiation is refused"));
+        }
+        if let Some(count) = moved(returned) {
+            self.ran_dry = false;
+            return Outcome::Done(count);
+        }
+        match self.trouble(returned) {
+            Trouble::WantRead => {
+                self.ran_dry = true;
+                match self.send_before_reading() {
+                    Ok(interest) => Outcome::Blocked(interest),
+                    Err(error) => self.system_failed(system_text(&error)),
+                }
+            }
+            other => self.ended_by(other),
+        }
+    }
+
+    /// Sends `data` in records of at most 16,384 bytes; the answer may be short. With [`More::Follows`] the records
+    /// may wait for what follows; [`More::Last`] or [`drain`](TlsSession::drain) sends them.
+    ///
+    /// After `Blocked`, or a short answer, the next write must begin with the same bytes, and no fewer of them
+    /// than were refused. `Done` means that the bytes are taken, not that they have left: see `drain`.
+    pub fn write(&mut self, data: &[u8], more: More) -> Outcome {
+        if let Err(outcome) = self.opened() {
+            return outcome;
+        }
+        let mut taken = 0;
+        while taken < data.len() {
+            let rest = &data[taken..];
+            debug_assert!(rest.len() >= self.offered, "a refused record was cut");
+            let wanted = if self.offered > 0 {
+                self.offered
+            } else {
+                RECORD_MAX
+            };
+            let record = &rest[..wanted.min(rest.len())];
+            let after = if record.len() < rest.len() {
+                More::Follows
+            } else {
+                more
+            };
+            match self.write_record(record, after) {
+                Outcome::Done(count) => taken += count,
+                Outcome::Blocked(_) if taken > 0 => break,
+                other => return other,
+            }
+        }
+        Outcome::Done(taken)
+    }
+
+    /// Sends ciphertext that was taken and has not left. `Done` means that nothing is left; only then is a conn
+    /// done writing.
+    pub fn drain(&mut self) -> Outcome {
+        if self.phase == Phase::Ended {
+            return Outcome::Closed;
+        }
+        let Some(link) = &mut self.link else {
+            return Outcome::Done(0);
+        };
+        match link.pipe().push() {
+            Ok(true) => Outcome::Done(0),
+            Ok(false) => Outcome::Blocked(Interest::Write),
+            Err(error) => self.system_failed(system_text(&error)),
+        }
+    }
+
+    /// True when another read may yield data although the socket stays silent. Ask before sleeping for a read
+    /// event, however the sleep came about; true means read again.
+    #[must_use]
+    pub fn buffered(&self) -> bool {
+        if self.ran_dry || self.phase != Phase::Open {
+            return false;
+        }
+        // SAFETY: `ssl` is owned and alive; the call only looks.
+        unsafe { ffi::SSL_has_pending(self.ssl.as_ptr()) == 1 }
+    }
+
+    /// True while commands and responses can flow: the handshake is finished and nothing has failed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Tells the peer that nothing more comes (close_notify), without waiting for its answer. Does nothing in a
+    /// handshake, after a failure, or the second time.
+    pub fn shutdown(&mut self) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Ended;
+        ffi::expect_no_errors();
+        // SAFETY: `ssl` is owned and alive, its handshake is finished and no call on it has failed.
+        unsafe { openssl_sys::SSL_shutdown(self.raw()) };
+        // Whether it went out does not matter: the descriptor is closed next.
+        ffi::clear_errors();
+    }
+
+    /// What the listener asked of this client.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The protocol version in use, e.g. `TLSv1.3`.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        // SAFETY: `ssl` is owned and alive.
+        let name = unsafe { openssl_sys::SSL_get_version(self.ssl.as_ptr()) };
+        // SAFETY: OpenSSL answers with a string constant.
+        unsafe { constant(name) }
+    }
+
+    /// OpenSSL's name of the cipher in use; empty before the handshake is finished.
+    #[must_use]
+    pub fn cipher(&self) -> &'static str {
+        // SAFETY: `ssl` is owned and alive.
+        let cipher = unsafe { openssl_sys::SSL_get_current_cipher(self.ssl.as_ptr()) };
+        if cipher.is_null() {
+            return "";
+        }
+        // SAFETY: ciphers are entries of a static table.
+        let name = unsafe { openssl_sys::SSL_CIPHER_get_name(cipher) };
+        // SAFETY: so are their names.
+        unsafe { constant(name) }
+    }
+
+    /// Whether an earlier session was resumed.
+    #[must_use]
+    pub fn resumed(&self) -> bool {
+        // SAFETY: `ssl` is owned and alive; the call only looks.
+        unsafe { openssl_sys::SSL_session_reused(self.ssl.as_ptr()) == 1 }
+    }
+
+    /// The first common name in the subject of the client's certificate.
+    #[must_use]
+    pub fn peer_common_name(&self) -> Option<String> {
+        let certificate = Certificate::of_peer(self.ssl)?;
+        certificate.common_name()
+    }
+
+    /// Puts the class's verify flags and session scope in the place of the context's.
+    fn set_class(&mut self, context: &TlsContext) -> Result<(), TlsError> {
+        if let Some(flags) = class_verify(self.class) {
+            // SAFETY: `ssl` is owned and alive; without a callback the context's (none) stays.
+            unsafe { openssl_sys::SSL_set_verify(self.raw(), flags, None) };
+        }
+        let scope = context.scope(self.class);
+        // SAFETY: `scope` is readable for its 32 bytes, the most that are allowed; they are copied.
+        let set = unsafe {
+            ffi::SSL_set_session_id_context(self.raw(), scope.as_ptr(), scope.len() as _)
+        };
+        if set == 1 {
+            Ok(())
+        } else {
+            Err(TlsError::OpenSsl(ffi::take_error_text()))
+        }
+    }
+
+    /// Lays the pipe to the socket.
+    fn attach(&mut self, fd: BorrowedFd<'_>, kernel_tls: bool) -> Result<(), TlsError> {
+        let bio = if kernel_tls {
+            // SAFETY: makes an object that remembers the descriptor's number and, by the flag, never closes it.
+            NonNull::new(unsafe { openssl_sys::BIO_new_socket(fd.as_raw_fd(), BIO_NOCLOSE) })
+        } else {
+            Link::new(fd.as_raw_fd()).map(|(link, bio)| {
+                self.link = Some(link);
+                bio
+            })
+        };
+        let Some(bio) = bio else {
+            return Err(TlsError::OpenSsl(ffi::take_error_text()));
+        };
+        // SAFETY: `ssl` is owned and alive. It takes the one reference to `bio`, for both directions, and frees it
+        // in `SSL_free`, before the link behind it goes.
+        unsafe { openssl_sys::SSL_set_bio(self.raw(), bio.as_ptr(), bio.as_ptr()) };
+        Ok(())
+    }
+
+    /// Finishes the handshake if it is still under way; an outcome when the caller cannot go on.
+    #[inline]
+    fn opened(&mut self) -> Result<(), Outcome> {
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Ended => Err(Outcome::Closed),
+            Phase::Handshake => match self.handshake() {
+                Handshake::Done => Ok(()),
+                Handshake::Blocked(interest) => Err(Outcome::Blocked(interest)),
+                Handshake::Failed(fault) => Err(Outcome::Failed(fault)),
+            },
+        }
+    }
+
+    /// One `SSL_write` of one record. It must not be empty.
+    fn write_record(&mut self, record: &[u8], more: More) -> Outcome {
+        self.check_offer(record);
+        let len = c_int::try_from(record.len()).unwrap_or(c_int::MAX);
+        if let Some(link) = &mut self.link {
+            link.pipe().set_more(more);
+        }
+        ffi::expect_no_errors();
+        // SAFETY: `ssl` is owned and alive; `record` is readable for `len` bytes, which is no more than its length.
+        let returned = unsafe { openssl_sys::SSL_write(self.raw(), record.as_ptr().cast(), len) };
+        // Taken before anything else can disturb it.
+        let trouble = (returned <= 0).then(|| self.trouble(returned));
+        if let Some(link) = &mut self.link {
+            // What OpenSSL sends on its own account, an alert for instance, must not wait.
+            link.pipe().set_more(More::Last);
+        }
+        if self.renegotiating() {
+            return self.protocol_failed(String::from("renegotiation is refused"));
+        }
+        let Some(trouble) = trouble else {
+            self.offered = 0;
+            return Outcome::Done(moved(returned).unwrap_or_default());
+        };
+        if let Trouble::WantRead | Trouble::WantWrite = trouble {
+            self.note_offer(record);
+        }
+        self.ended_by(trouble)
+    }
+
+    /// Maps what a read and a write have in common, and ends the session where it must end.
+    fn ended_by(&mut self, trouble: Trouble) -> Outcome {
+        match trouble {
+            Trouble::WantRead => Outcome::Blocked(Interest::Read),
+            Trouble::WantWrite => Outcome::Blocked(Interest::Write),
+            // Our own close_notify may still answer the peer's.
+            Trouble::CloseNotify => Outcome::Closed,
+            Trouble::Eof(_) => {
+                self.phase = Phase::Ended;
+                Outcome::Closed
+            }
+            Trouble::System(text) => self.system_failed(text),
+            Trouble::Protocol(text) => self.protocol_failed(text),
+        }
+    }
+
+    fn handshake_failed(&mut self, text: String) -> Handshake {
+        if self.phase != Phase::Ended {
+            self.counters.count_handshake_error();
+        }
+        self.phase = Phase::Ended;
+        Handshake::Failed(TlsFault {
+            kind: FaultKind::Handshake,
+            text,
+        })
+    }
+
+    fn protocol_failed(&mut self, text: String) -> Outcome {
+        self.phase = Phase::Ended;
+        self.counters.count_proto_error();
+        Outcome::Failed(TlsFault {
+            kind: FaultKind::Protocol,
+            text,
+        })
+    }
+
+    fn system_failed(&mut self, text: String) -> Outcome {
+        self.phase = Phase::Ended;
+        Outcome::Failed(TlsFault {
+            kind: FaultKind::System,
+            text,
+        })
+    }
+
+    /// What to wait for when OpenSSL waits for the peer. Bytes of ours that the peer needs first, the rest of a
+    /// handshake flight or the answer to a key update, come before that.
+    fn send_before_reading(&mut self) -> io::Result<Interest> {
+        match &mut self.link {
+            Some(link) if link.look().has_unsent() => {
+                let gone = link.pipe().push()?;
+                Ok(if gone {
+                    Interest::Read
+                } else {
+                    Interest::Write
+                })
+            }
+            _ => Ok(Interest::Read),
+        }
+    }
+
+    /// Asks OpenSSL why the last call on this object returned what it did, and empties the error queue if that
+    /// was a failure.
+    fn trouble(&mut self, returned: c_int) -> Trouble {
+        let errno = io::Error::last_os_error();
+        // SAFETY: `ssl` is owned and alive; the last call on it, by this thread, returned `returned`.
+        match unsafe { openssl_sys::SSL_get_error(self.raw(), returned) } {
+            SSL_ERROR_WANT_READ => return Trouble::WantRead,
+            SSL_ERROR_WANT_WRITE => return Trouble::WantWrite,
+            SSL_ERROR_ZERO_RETURN => return Trouble::CloseNotify,
+            SSL_ERROR_SYSCALL => return self.system_trouble(returned, errno),
+            // SSL_ERROR_SSL, and whatever later versions may add.
+            _ => {}
+        }
+        let code = ffi::first_error();
+        let text = ffi::take_error_text();
+        if is_unexpected_eof(code) {
+            Trouble::Eof(text)
+        } else {
+            Trouble::Protocol(text)
+        }
+    }
+
+    fn system_trouble(&mut self, returned: c_int, errno: io::Error) -> Trouble {
+        ffi::clear_errors();
+        let failed = match &mut self.link {
+            Some(link) => link.pipe().take_errno(),
+            None => errno
+                .raw_os_error()
+                .filter(|&errno| returned < 0 && errno != 0),
+        };
+        match failed {
+            Some(errno) => Trouble::System(system_text(&io::Error::from_raw_os_error(errno))),
+            None => Trouble::Eof(String::from("unexpected eof while reading")),
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    fn check_offer(&self, record: &[u8]) {
+        assert!(!record.is_empty());
+        if self.offered > 0 {
+            assert_eq!(
+                checksum(record),
+                self.offered_sum,
+                "a refused record has changed"
+            );
+        }
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn check_offer(&self, _record: &[u8]) {}
+
+    fn note_offer(&mut self, record: &[u8]) {
+        self.offered = record.len();
+        #[cfg(debug_assertions)]
+        {
+            self.offered_sum = checksum(record);
+        }
+    }
+
+    /// A second handshake has begun. OpenSSL refuses it by itself from 1.1.0h on.
+    #[cfg(ossl111)]
+    #[inline]
+    fn renegotiating(&self) -> bool {
+        false
+    }
+
+    #[cfg(not(ossl111))]
+    fn renegotiating(&self) -> bool {
+        self.link
+            .as_ref()
+            .is_some_and(|link| link.look().renegotiating)
+    }
+
+    #[cfg(not(ossl111))]
+    fn mark_established(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.pipe().established = true;
+        }
+    }
+
+    fn raw(&mut self) -> *mut SSL {
+        self.ssl.as_ptr()
+    }
+}
+
+impl Drop for TlsSession {
+    fn drop(&mut self) {
+        // SAFETY: `ssl` is owned and freed here only. Its BIO goes with it; the link behind that is a field and is
+        // dropped after this.
+        unsafe { openssl_sys::SSL_free(self.ssl.as_ptr()) };
+    }
+}
+
+/// A certificate that `SSL_get1_peer_certificate` has lent us a reference to.
+struct Certificate(NonNull<openssl_sys::X509>);
+
+impl Certificate {
+    fn of_peer(ssl: NonNull<SSL>) -> Option<Certificate> {
+        #[cfg(not(ossl300))]
+        use openssl_sys::SSL_get_peer_certificate as peer_certificate;
+        #[cfg(ossl300)]
+        use openssl_sys::SSL_get1_peer_certificate as peer_certificate;
+        // SAFETY: `ssl` is alive, being borrowed from its session; the reference returned is ours to free.
+        NonNull::new(unsafe { peer_certificate(ssl.as_ptr()) }).map(Certificate)
+    }
+
+    fn common_name(&self) -> Option<String> {
+        // SAFETY: the certificate is alive; its subject is a part of it.
+        let subject = unsafe { openssl_sys::X509_get_subject_name(self.0.as_ptr()) };
+        // SAFETY: `subject` lives as long as the certificate.
+        let index = unsafe {
+            openssl_sys::X509_NAME_get_index_by_NID(subject, openssl_sys::NID_commonName, -1)
+        };
+        if index < 0 {
+            return None;
+        }
+        // SAFETY: `index` is one that the name has just answered.
+        let entry = unsafe { openssl_sys::X509_NAME_get_entry(subject, index) };
+        // SAFETY: `entry` is a part of the name.
+        let value = unsafe { openssl_sys::X509_NAME_ENTRY_get_data(entry) };
+        // SAFETY: `value` is a part of the entry.
+        let len = unsafe { openssl_sys::ASN1_STRING_length(value) };
+        // SAFETY: as above.
+        let data = unsafe { openssl_sys::ASN1_STRING_get0_data(value) };
+        let len = usize::try_from(len).ok().filter(|_| !data.is_null())?;
+        // SAFETY: `data` has `len` bytes and lives as long as the certificate, which outlives this borrow.
+        let bytes = unsafe { slice::from_raw_parts(data, len) };
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and given back here only.
+        unsafe { openssl_sys::X509_free(self.0.as_ptr()) };
+    }
+}
+
+/// Closes second handshakes where OpenSSL has no option against them.
+#[cfg(not(ossl111))]
+pub(super) fn watch_renegotiation(context: *mut openssl_sys::SSL_CTX) {
+    // SAFETY: the context belongs to a builder; the callback finds only pipes of sessions made of it.
+    unsafe { ffi::SSL_CTX_set_info_callback(context, Some(on_progress)) };
+}
+
+/// # Safety
+/// Called by OpenSSL with a live object that [`TlsSession::accept`] made.
+#[cfg(not(ossl111))]
+unsafe extern "C" fn on_progress(ssl: *const SSL, location: c_int, _value: c_int) {
+    if location & ffi::SSL_CB_HANDSHAKE_START == 0 {
+        return;
+    }
+    // SAFETY: `ssl` is live while it calls back.
+    let bio = unsafe { openssl_sys::SSL_get_rbio(ssl) };
+    // SAFETY: without kernel TLS, which these versions lack, every session's BIO is one of `Link::new`.
+    unsafe { super::bio::note_handshake_start(bio) };
+}
+
+/// `BIO_NOCLOSE`: the descriptor stays ours.
+const BIO_NOCLOSE: c_int = 0;
+
+/// The count of a successful read or write.
+#[inline]
+fn moved(returned: c_int) -> Option<usize> {
+    usize::try_from(returned).ok().filter(|&count| count > 0)
+}
+
+fn is_unexpected_eof(code: std::ffi::c_ulong) -> bool {
+    openssl_sys::ERR_GET_LIB(code) == ffi::ERR_LIB_SSL
+        && openssl_sys::ERR_GET_REASON(code) == ffi::SSL_R_UNEXPECTED_EOF_WHILE_READING
+}
+
+/// The system's words for an error, without the number that the standard library puts behind them.
+fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// # Safety
+/// `text` must point to a C string that is never freed or changed.
+unsafe fn constant(text: *const c_char) -> &'static str {
+    // SAFETY: a C string for ever (caller).
+    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
+}
+
+#[cfg(debug_assertions)]
+fn checksum(bytes: &[u8]) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Lets a test's client offer a session that was issued to it.
+#[cfg(test)]
+pub(super) fn offer(ssl: &mut openssl::ssl::SslRef, session: &openssl::ssl::SslSessionRef) {
+    // SAFETY: the tests offer a session only through the connector that received it, so both are of one context.
+    unsafe { ssl.set_session(session) }.expect("the session is of this context");
+}

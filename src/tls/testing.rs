@@ -1,0 +1,495 @@
+//! What the room's tests share: certificates made on the spot, a client by the crate openssl, a driven session.
+//!
+//! Nothing here reaches the network; files live in a folder of their own that goes with the test.
+
+#![allow(dead_code, reason = "a kit: not every test takes every tool")]
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::ssl::{
+    HandshakeError, SslConnector, SslConnectorBuilder, SslMethod, SslSession, SslSessionCacheMode,
+    SslStream, SslVerifyMode, SslVersion,
+};
+use openssl::symm::Cipher;
+use openssl::x509::extension::BasicConstraints;
+use openssl::x509::{X509, X509NameBuilder};
+
+use super::{
+    Class, Current, Handshake, More, Outcome, TlsContext, TlsCounters, TlsFault, TlsSession,
+};
+use crate::clock::RelTime;
+use crate::settings::TlsSettings;
+
+pub(super) const BOTH: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+const DAY: i64 = 86_400;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder that is removed with the value.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "memcached-tls-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file and answers its path.
+    pub(super) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyType {
+    Ec,
+    Rsa,
+}
+
+/// A certificate and its key.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) certificate: X509,
+    pub(super) key: PKey<Private>,
+}
+
+impl Identity {
+    pub(super) fn chain_pem(&self) -> Vec<u8> {
+        self.certificate.to_pem().unwrap()
+    }
+
+    pub(super) fn key_pem(&self) -> Vec<u8> {
+        self.key.private_key_to_pem_pkcs8().unwrap()
+    }
+
+    pub(super) fn encrypted_key_pem(&self) -> Vec<u8> {
+        self.key
+            .private_key_to_pem_pkcs8_passphrase(Cipher::aes_128_cbc(), b"secret")
+            .unwrap()
+    }
+}
+
+pub(super) fn new_key(key_type: KeyType) -> PKey<Private> {
+    match key_type {
+        KeyType::Ec => {
+            let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+            PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+        }
+        KeyType::Rsa => PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap(),
+    }
+}
+
+/// An authority that signs itself.
+pub(super) fn authority(name: &str) -> Identity {
+    issue_as(name, None, KeyType::Ec, -1, 365)
+}
+
+/// A certificate valid from `from` to `to`, in days from now.
+pub(super) fn issue_between(name: &str, issuer: &Identity, from: i64, to: i64) -> Identity {
+    issue_as(name, Some(issuer), KeyType::Ec, from, to)
+}
+
+/// A certificate that is valid now.
+pub(super) fn issue(name: &str, issuer: &Identity, key_type: KeyType) -> Identity {
+    issue_as(name, Some(issuer), key_type, -1, 30)
+}
+
+fn issue_as(
+    name: &str,
+    issuer: Option<&Identity>,
+    key_type: KeyType,
+    from: i64,
+    to: i64,
+) -> Identity {
+    static SERIAL: AtomicU32 = AtomicU32::new(1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    let key = new_key(key_type);
+    let mut subject = X509NameBuilder::new().unwrap();
+    subject.append_entry_by_nid(Nid::COMMONNAME, name).unwrap();
+    let subject = subject.build();
+    let serial = BigNum::from_u32(SERIAL.fetch_add(1, Ordering::Relaxed)).unwrap();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder
+        .set_serial_number(&serial.to_asn1_integer().unwrap())
+        .unwrap();
+    builder.set_subject_name(&subject).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder
+        .set_not_before(&Asn1Time::from_unix(now + from * DAY).unwrap())
+        .unwrap();
+    builder
+        .set_not_after(&Asn1Time::from_unix(now + to * DAY).unwrap())
+        .unwrap();
+    let signer = match issuer {
+        Some(issuer) => {
+            builder
+                .set_issuer_name(issuer.certificate.subject_name())
+                .unwrap();
+            issuer.key.clone()
+        }
+        None => {
+            builder.set_issuer_name(&subject).unwrap();
+            let ca = BasicConstraints::new().critical().ca().build().unwrap();
+            builder.append_extension(ca).unwrap();
+            key.clone()
+        }
+    };
+    builder.sign(&signer, MessageDigest::sha256()).unwrap();
+    Identity {
+        certificate: builder.build(),
+        key,
+    }
+}
+
+pub(super) fn new_counters() -> &'static TlsCounters {
+    Box::leak(Box::new(TlsCounters::new()))
+}
+
+/// An authority, a server's files in a folder, and the options that name them.
+pub(super) struct Site {
+    pub(super) folder: Folder,
+    pub(super) authority: Identity,
+    pub(super) settings: TlsSettings,
+    pub(super) counters: &'static TlsCounters,
+}
+
+impl Site {
+    pub(super) fn new() -> Site {
+        Site::with_key(KeyType::Ec)
+    }
+
+    pub(super) fn with_key(key_type: KeyType) -> Site {
+        let folder = Folder::new();
+        let authority = authority("test authority");
+        let server = issue("localhost", &authority, key_type);
+        let settings = TlsSettings {
+            enabled: true,
+            chain_cert: Some(folder.put("server.crt", server.chain_pem())),
+            key: Some(folder.put("server.key", server.key_pem())),
+            ..TlsSettings::default()
+        };
+        Site {
+            folder,
+            authority,
+            settings,
+            counters: new_counters(),
+        }
+    }
+
+    /// Lets the authority's clients in, as `ssl_ca_cert` does.
+    pub(super) fn trusting(mut self, verify_mode: i32) -> Site {
+        let pem = self.authority.chain_pem();
+        self.settings.ca_cert = Some(self.folder.put("ca.crt", pem));
+        self.settings.verify_mode = verify_mode;
+        self
+    }
+
+    /// Replaces the server's certificate and key.
+    pub(super) fn install(&self, identity: &Identity) {
+        self.folder.put("server.crt", identity.chain_pem());
+        self.folder.put("server.key", identity.key_pem());
+    }
+
+    pub(super) fn load(&self) -> Current {
+        Current::load(&self.settings, self.counters, RelTime(62)).expect("the site is in order")
+    }
+
+    /// The message of a load that must fail.
+    pub(super) fn refusal(&self) -> String {
+        match Current::load(&self.settings, self.counters, RelTime(62)) {
+            Ok(_) => panic!("loaded"),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// The server's end of one conn, driven to completion call by call.
+pub(super) struct Served<S> {
+    pub(super) session: TlsSession,
+    pub(super) stream: S,
+    /// How often a call could not go on.
+    pub(super) blocked: u64,
+}
+
+impl Served<UnixStream> {
+    pub(super) fn new(context: &TlsContext, class: Class) -> (Served<UnixStream>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+        theirs.set_write_timeout(Some(PATIENCE)).unwrap();
+        (Served::over(context, class, ours), theirs)
+    }
+}
+
+impl<S: AsFd> Served<S> {
+    pub(super) fn over(context: &TlsContext, class: Class, stream: S) -> Served<S> {
+        let session = TlsSession::accept(context, stream.as_fd(), class).unwrap();
+        Served {
+            session,
+            stream,
+            blocked: 0,
+        }
+    }
+
+    pub(super) fn shrink_buffers(&self) {
+        super::bio::shrink_buffers(self.stream.as_fd().as_raw_fd());
+    }
+
+    pub(super) fn handshake(&mut self) -> Result<(), TlsFault> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.session.handshake() {
+                Handshake::Done => return Ok(()),
+                Handshake::Failed(fault) => return Err(fault),
+                Handshake::Blocked(_) => self.wait(deadline),
+            }
+        }
+    }
+
+    /// Repeats a call until it does not block.
+    pub(super) fn settle(&mut self, mut call: impl FnMut(&mut TlsSession) -> Outcome) -> Outcome {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match call(&mut self.session) {
+                Outcome::Blocked(_) => self.wait(deadline),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> Outcome {
+        self.settle(|session| session.read(buf))
+    }
+
+    pub(super) fn read_exact(&mut self, len: usize) -> Vec<u8> {
+        let mut got = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match self.read(&mut got[filled..]) {
+                Outcome::Done(count) => filled += count,
+                other => panic!("{other:?} after {filled} bytes"),
+            }
+        }
+        got
+    }
+
+    /// Sends everything, the way a conn does: write until taken, then drain.
+    pub(super) fn write_all(&mut self, data: &[u8]) {
+        let mut taken = 0;
+        while taken < data.len() {
+            match self.settle(|session| session.write(&data[taken..], More::Last)) {
+                Outcome::Done(count) => taken += count,
+                other => panic!("{other:?} after {taken} bytes"),
+            }
+        }
+        assert_eq!(self.settle(TlsSession::drain), Outcome::Done(0));
+    }
+
+    fn wait(&mut self, deadline: Instant) {
+        assert!(Instant::now() < deadline, "blocked for too long");
+        self.blocked += 1;
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// How a client connects.
+#[derive(Clone)]
+pub(super) struct Client {
+    connector: SslConnector,
+    session: Option<SslSession>,
+    /// Sessions that the server has issued, as they came.
+    issued: Arc<Mutex<Vec<SslSession>>>,
+}
+
+impl Client {
+    pub(super) fn of(version: SslVersion) -> Client {
+        Client::build(version, |_| {})
+    }
+
+    pub(super) fn with(version: SslVersion, identity: &Identity) -> Client {
+        Client::build(version, |builder| {
+            builder.set_certificate(&identity.certificate).unwrap();
+            builder.set_private_key(&identity.key).unwrap();
+        })
+    }
+
+    pub(super) fn build(
+        version: SslVersion,
+        configure: impl FnOnce(&mut SslConnectorBuilder),
+    ) -> Client {
+        let issued = Arc::new(Mutex::new(Vec::new()));
+        let collected = Arc::clone(&issued);
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        builder.set_min_proto_version(Some(version)).unwrap();
+        builder.set_max_proto_version(Some(version)).unwrap();
+        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT);
+        builder.set_new_session_callback(move |_, session| collected.lock().unwrap().push(session));
+        configure(&mut builder);
+        Client {
+            connector: builder.build(),
+            session: None,
+            issued,
+        }
+    }
+
+    /// The same client once more, offering the session it was issued last.
+    pub(super) fn again(&self) -> Client {
+        let session = self.issued.lock().unwrap().last().cloned();
+        assert!(session.is_some(), "no session was issued");
+        Client {
+            session,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn connect<S: Read + Write>(
+        &self,
+        stream: S,
+    ) -> Result<SslStream<S>, HandshakeError<S>> {
+        let mut configuration = self.connector.configure().unwrap();
+        configuration.set_verify(SslVerifyMode::NONE);
+        let mut ssl = configuration.into_ssl("localhost").unwrap();
+        if let Some(session) = &self.session {
+            super::session::offer(&mut ssl, session);
+        }
+        ssl.connect(stream)
+    }
+}
+
+/// Connects a client and a session and finishes the handshake on both ends.
+pub(super) fn connected(
+    context: &TlsContext,
+    class: Class,
+    client: &Client,
+) -> (Served<UnixStream>, SslStream<UnixStream>) {
+    let (mut served, theirs) = Served::new(context, class);
+    let client = client.clone();
+    let thread = thread::spawn(move || client.connect(theirs));
+    served.handshake().expect("the server's handshake");
+    let stream = thread.join().unwrap().expect("the client's handshake");
+    (served, stream)
+}
+
+/// What became of a client that asks one question and waits for the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Visit {
+    Served { resumed: bool },
+    Refused(TlsFault),
+}
+
+/// A whole conn: handshake, one question, one answer, close.
+pub(super) fn visit(context: &TlsContext, class: Class, client: &Client) -> Visit {
+    let (mut served, theirs) = Served::new(context, class);
+    let client = client.clone();
+    let thread = thread::spawn(move || -> Result<bool, String> {
+        let mut stream = client.connect(theirs).map_err(|error| error.to_string())?;
+        let mut answer = [0; 2];
+        stream
+            .write_all(b"ask")
+            .map_err(|error| error.to_string())?;
+        stream
+            .read_exact(&mut answer)
+            .map_err(|error| error.to_string())?;
+        assert_eq!(&answer, b"ok");
+        assert_eq!(
+            stream
+                .read(&mut answer)
+                .map_err(|error| error.to_string())?,
+            0
+        );
+        let resumed = stream.ssl().session_reused();
+        let _ = stream.shutdown();
+        Ok(resumed)
+    });
+    let outcome = served.handshake();
+    if let Err(fault) = outcome {
+        drop(served);
+        let refused = thread.join().unwrap();
+        assert!(refused.is_err(), "refused, and yet served");
+        return Visit::Refused(fault);
+    }
+    assert_eq!(served.read_exact(3), b"ask");
+    served.write_all(b"ok");
+    let resumed = served.session.resumed();
+    served.session.shutdown();
+    drop(served);
+    assert_eq!(thread.join().unwrap(), Ok(resumed));
+    Visit::Served { resumed }
+}
+
+/// A stream that can hold back or alter what is written to it.
+pub(super) struct Tap<S> {
+    pub(super) inner: S,
+    /// While set, writes land here.
+    pub(super) held: Option<Vec<u8>>,
+}
+
+impl<S: Read> Read for Tap<S> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buf)
+    }
+}
+
+impl<S: Write> Write for Tap<S> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &mut self.held {
+            Some(held) => {
+                held.extend_from_slice(buf);
+                Ok(buf.len())
+            }
+            None => self.inner.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Bytes that differ from place to place, so that a shifted or repeated part is noticed.
+pub(super) fn pattern(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as u8
+        })
+        .collect()
+}
