@@ -19,3 +19,4 @@ pub mod pool;
 pub mod settings;
 pub mod storage;
 pub mod tls;
+pub mod transport;

@@ -1,0 +1,145 @@
+//! How bytes cross: one face over plain sockets and TLS sessions.
+//!
+//! The listener makes a [`Transport`], the inbox carries it (it is `Send`), the conn owns it and asks it to read and
+//! write. Every call answers at once with a [`Progress`]; TLS that wants the *other* direction says so as data.
+//! One thread at a time, no locks. A transport knows neither what the bytes mean nor who is waiting for them.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use crate::os;
+use crate::os::Interest;
+use crate::tls::TlsFault;
+
+mod stream;
+mod tls;
+
+pub use crate::tls::More;
+pub use stream::Stream;
+pub use tls::TlsStream;
+
+/// What became of a read or a write.
+#[derive(Debug)]
+pub enum Progress {
+    /// So many bytes were moved.
+    Done(usize),
+    /// Nothing moved; try again when the descriptor is ready in this direction.
+    Blocked(Interest),
+    /// The peer has ended the stream.
+    Closed,
+    /// Over; the transport is only good for dropping.
+    Failed(Failure),
+}
+
+/// Why a transport failed. `Display` is the reason as the operator reads it.
+#[derive(Debug)]
+pub enum Failure {
+    /// The kernel's refusal, a reset by the peer above all.
+    System(io::Error),
+    /// A TLS fault, counted already.
+    Tls(TlsFault),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::System(error) => f.write_str(&os::reason(error)),
+            Failure::Tls(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// Where a write over TLS collects slices into one record; a worker has one and lends it for a call.
+pub type Gather = Vec<u8>;
+
+/// A client's socket with what is spoken on it.
+#[derive(Debug)]
+pub enum Transport {
+    /// A TCP or unix socket, bytes as they are.
+    Stream(Stream),
+    /// A TCP socket under a TLS session.
+    Tls(TlsStream),
+}
+
+impl Transport {
+    /// Reads into `space`, which must not be empty. A TLS handshake advances here by one step a call, and the first
+    /// bytes behind it are returned by the call that finishes it.
+    #[inline]
+    pub fn read(&mut self, space: &mut [u8]) -> Progress {
+        debug_assert!(!space.is_empty(), "reading nothing looks like the end");
+        match self {
+            Transport::Stream(stream) => stream.read(space),
+            Transport::Tls(tls) => tls.read(space),
+        }
+    }
+
+    /// Sends from the beginning of `bytes`, which must not be empty. `more` says whether the caller has bytes to
+    /// send behind these. After [`Progress::Blocked`] the same bytes have to be offered again.
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8], more: More) -> Progress {
+        debug_assert!(!bytes.is_empty(), "writing nothing");
+        match self {
+            Transport::Stream(stream) => stream.write(bytes),
+            Transport::Tls(tls) => tls.write(bytes, more),
+        }
+    }
+
+    /// Sends from the beginning of `slices`, in order; otherwise as [`write`](Transport::write).
+    pub fn write_vectored(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        more: More,
+        gather: &mut Gather,
+    ) -> Progress {
+        match self {
+            Transport::Stream(stream) => stream.write_vectored(slices),
+            Transport::Tls(tls) => tls.write_vectored(slices, more, gather),
+        }
+    }
+
+    /// Pushes out what the transport itself still holds of bytes that it has taken; `Done` when that is nothing.
+    #[inline]
+    pub fn drain(&mut self) -> Progress {
+        match self {
+            Transport::Stream(_) => Progress::Done(0),
+            Transport::Tls(tls) => tls.drain(),
+        }
+    }
+
+    /// True when a read would bring bytes that no event will announce: whoever is about to sleep reads instead.
+    #[inline]
+    #[must_use]
+    pub fn buffered(&self) -> bool {
+        match self {
+            Transport::Stream(_) => false,
+            Transport::Tls(tls) => tls.buffered(),
+        }
+    }
+
+    /// Says goodbye to the peer where the protocol has a word for it. The descriptor closes with the drop.
+    pub fn shutdown(&mut self) {
+        match self {
+            Transport::Stream(_) => {}
+            Transport::Tls(tls) => tls.shutdown(),
+        }
+    }
+
+    /// The descriptor, for registration and as the conn's number.
+    #[inline]
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Transport::Stream(stream) => stream.as_fd(),
+            Transport::Tls(tls) => tls.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A TLS session as a transport: the handshake inside the first reads, records cut from what is written.
+//!
+//! A record carries at most [`RECORD_MAX`] bytes, and one call of the session makes one record, so this file knows
+//! exactly whether another follows and tells the session, which then sends the records of one answer together.
+//! When a write blocks, the caller offers the same bytes again (its output does not change meanwhile), and the
+//! gathering below is a function of them alone: the session sees the record it began. (tls.md §14.6)
+
+#![forbid(unsafe_code)]
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::tls::{Handshake, Outcome, TlsSession};
+use crate::transport::{Failure, Gather, More, Progress};
+
+/// Bytes of the largest TLS record.
+pub const RECORD_MAX: usize = 16_384;
+
+/// A TLS session and the socket below it. Fields drop in this order: the session first.
+#[derive(Debug)]
+pub struct TlsStream {
+    session: TlsSession,
+    socket: OwnedFd,
+    /// Bytes of the records it makes.
+    record: usize,
+}
+
+impl TlsStream {
+    /// Speaks TLS by `session` over `socket`, the one that the session was made for. Records carry up to `wbuf_size`
+    /// bytes, as far as TLS allows.
+    #[must_use]
+    pub fn new(session: TlsSession, socket: OwnedFd, wbuf_size: u32) -> TlsStream {
+        let wanted = usize::try_from(wbuf_size).unwrap_or(RECORD_MAX);
+        TlsStream {
+            session,
+            socket,
+            record: wanted.clamp(1, RECORD_MAX),
+        }
+    }
+
+    pub(super) fn read(&mut self, space: &mut [u8]) -> Progress {
+        if !self.session.is_open() {
+            match self.session.handshake() {
+                Handshake::Done => {}
+                Handshake::Blocked(want) => return Progress::Blocked(want),
+                Handshake::Failed(fault) => return Progress::Failed(Failure::Tls(fault)),
+            }
+        }
+        self.session.read(space).into()
+    }
+
+    /// As many records as `bytes` fills and the socket takes.
+    pub(super) fn write(&mut self, bytes: &[u8], more: More) -> Progress {
+        let mut sent = 0;
+        for record in bytes.chunks(self.record) {
+            let last = sent + record.len() == bytes.len();
+            let follows = if last { more } else { More::Follows };
+            match self.session.write(record, follows) {
+                Outcome::Done(n) => sent += n,
+                // What was taken counts first; the call that comes for the rest meets the obstacle itself.
+                _ if sent > 0 => break,
+                other => return other.into(),
+            }
+            if sent % self.record != 0 && sent < bytes.len() {
+                break;
+            }
+        }
+        Progress::Done(sent)
+    }
+
+    /// One record from the beginning of `slices`: out of the first slice alone when that fills it.
+    pub(super) fn write_vectored(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        more: More,
+        gather: &mut Gather,
+    ) -> Progress {
+        let first = slices.first().map_or(&[][..], |slice| slice);
+        if first.len() >= self.record {
+            // Whole records only: what is left of the slice shares a record with what comes behind it.
+            let whole = first.len() - first.len() % self.record;
+            let rest = whole < first.len() || slices.len() > 1;
+            let follows = if rest { More::Follows } else { more };
+            return self.write(&first[..whole], follows);
+        }
+        gather.clear();
+        let mut total = 0;
+        for slice in slices {
+            let room = self.record - gather.len();
+            gather.extend_from_slice(&slice[..slice.len().min(room)]);
+            total += slice.len();
+        }
+        let follows = if total > gather.len() {
+            More::Follows
+        } else {
+            more
+        };
+        self.session.write(gather, follows).into()
+    }
+
+    pub(super) fn drain(&mut self) -> Progress {
+        self.session.drain().into()
+    }
+
+    pub(super) fn buffered(&self) -> bool {
+        self.session.buffered()
+    }
+
+    pub(super) fn shutdown(&mut self) {
+        if self.session.is_open() {
+            self.session.shutdown();
+        }
+    }
+}
+
+impl AsFd for TlsStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<Outcome> for Progress {
+    fn from(outcome: Outcome) -> Progress {
+        match outcome {
+            Outcome::Done(n) => Progress::Done(n),
+            Outcome::Blocked(want) => Progress::Blocked(want),
+            Outcome::Closed => Progress::Closed,
+            Outcome::Failed(fault) => Progress::Failed(Failure::Tls(fault)),
+        }
+    }
+}
