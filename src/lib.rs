@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod event;
 pub mod limits;
+pub mod listener;
 pub mod os;
 pub mod pool;
 pub mod settings;

@@ -1,0 +1,483 @@
+//! The `-l` list: which host and port, in which protocol, with which tag, under which TLS class.
+//!
+//! [`parse`] reads the pieces one by one, so that `open` can act on each before the next is looked at: a piece
+//! that is no sentence ends the list, and those before it have been tried by then. Pure text, no locks.
+//! (options-and-process.md §3.1, tls.md §5)
+
+use std::fmt;
+
+use crate::settings::Protocol;
+use crate::tls;
+
+/// Bytes of a tag: it is kept in 64 bits.
+const TAG_MAX: usize = 8;
+
+/// What is spoken under the protocol on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenClass {
+    /// Bytes as they are.
+    Plain,
+    /// TLS, client certificates as the class says.
+    Tls(tls::Class),
+}
+
+/// One place to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// `notls`, `btls`, `mtls`, or what `-Z` makes of a piece without one of them.
+    pub class: ListenClass,
+    /// `proto[…]`, else the protocol of `-B`.
+    pub protocol: Protocol,
+    /// `tag[…]`: its bytes in the order of memory; 0 without a tag.
+    pub tag: u64,
+    /// `None` for all addresses.
+    pub host: Option<String>,
+    /// As written; `None` when `-p` or `-U` decides.
+    pub port: Option<i32>,
+    /// A line for stderr when the piece is not taken as it is written.
+    pub warning: Option<&'static str>,
+}
+
+/// What a piece is read against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `-Z`: pieces are TLS unless they say otherwise, and may name a class.
+    pub tls_enabled: bool,
+    /// The protocol of pieces that name none.
+    pub default_protocol: Protocol,
+    /// `-Y`: conns log in with a text command.
+    pub ascii_auth: bool,
+}
+
+/// Why a piece cannot be read. `Display` is the line for stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyntaxError {
+    /// A TLS prefix without `-Z`.
+    TlsOff(&'static str),
+    /// `proto[` without its end; from the bracket on.
+    ProtocolSpec(String),
+    /// `proto[binary]` with `-Y`.
+    BinaryWithAuth,
+    /// `proto[proxy]`; the name as given.
+    NoProxy(String),
+    /// A tag without its end; from the opening sign on.
+    TagSpec(String),
+    /// A tag that is empty or longer than 64 bits.
+    TagLength(String),
+    /// `[` without `]`; from the bracket on.
+    Ipv6(String),
+    /// No number behind the colon.
+    Port(String),
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyntaxError::TlsOff(prefix) => {
+                write!(f, "'{prefix}' option is valid only when SSL is enabled")
+            }
+            SyntaxError::ProtocolSpec(rest) => write!(f, "Invalid protocol spec: \"{rest}\""),
+            SyntaxError::BinaryWithAuth => {
+                f.write_str("Cannot use binary protocol when ascii authentication enabled")
+            }
+            SyntaxError::NoProxy(name) => {
+                write!(f, "Server not built with proxy: \"proto[{name}\"")
+            }
+            SyntaxError::TagSpec(rest) => write!(f, "Invalid tag in socket config: \"{rest}\""),
+            SyntaxError::TagLength(tag) => {
+                write!(
+                    f,
+                    "Listener tags must be between 1 and {TAG_MAX} characters: \"{tag}\""
+                )
+            }
+            SyntaxError::Ipv6(rest) => write!(f, "Invalid IPV6 address: \"{rest}\""),
+            SyntaxError::Port(text) => write!(f, "Invalid port number: \"{text}\""),
+        }
+    }
+}
+
+/// Reads a list piece by piece; the first error is the last answer.
+pub fn parse(list: &str, rules: Rules) -> impl Iterator<Item = Result<Piece, SyntaxError>> {
+    let mut broken = false;
+    list.split([',', ';'])
+        .filter(|text| !text.is_empty())
+        .map(move |text| parse_piece(text, rules))
+        .take_while(move |piece| !std::mem::replace(&mut broken, piece.is_err()))
+}
+
+/// The piece of a server without `-l`: every address, the port of `-p`.
+#[must_use]
+pub fn everywhere(rules: Rules) -> Piece {
+    Piece {
+        class: default_class(rules),
+        protocol: rules.default_protocol,
+        tag: 0,
+        host: None,
+        port: None,
+        warning: None,
+    }
+}
+
+fn default_class(rules: Rules) -> ListenClass {
+    if rules.tls_enabled {
+        ListenClass::Tls(tls::Class::Default)
+    } else {
+        ListenClass::Plain
+    }
+}
+
+/// Cuts the parts off in their one order; a part in another place is read as a host.
+fn parse_piece(text: &str, rules: Rules) -> Result<Piece, SyntaxError> {
+    let (class, rest) = take_class(text, rules)?;
+    let (name, rest) = take_protocol(rest)?;
+    let (protocol, warning) = match name {
+        Some(name) => choose_protocol(name, rules)?,
+        None => (rules.default_protocol, None),
+    };
+    let (tag, rest) = take_tag(rest)?;
+    let (host, port) = take_address(rest)?;
+    Ok(Piece {
+        class,
+        protocol,
+        tag,
+        host: (host != "*").then(|| host.to_owned()),
+        port,
+        warning,
+    })
+}
+
+fn take_class(text: &str, rules: Rules) -> Result<(ListenClass, &str), SyntaxError> {
+    const PREFIXES: [(&str, ListenClass); 3] = [
+        ("notls", ListenClass::Plain),
+        ("btls", ListenClass::Tls(tls::Class::Basic)),
+        ("mtls", ListenClass::Tls(tls::Class::Mutual)),
+    ];
+    for (prefix, class) in PREFIXES {
+        if let Some(rest) = text.strip_prefix(prefix) {
+            if !rules.tls_enabled {
+                return Err(SyntaxError::TlsOff(prefix));
+            }
+            return Ok((class, skip_one(rest)));
+        }
+    }
+    Ok((default_class(rules), text))
+}
+
+/// Compat: whatever stands between two parts is taken for a separator.
+fn skip_one(text: &str) -> &str {
+    let mut rest = text.chars();
+    rest.next();
+    rest.as_str()
+}
+
+fn take_protocol(text: &str) -> Result<(Option<&str>, &str), SyntaxError> {
+    let Some(named) = text.strip_prefix("proto[") else {
+        return Ok((None, text));
+    };
+    let Some((name, rest)) = named.split_once(']') else {
+        return Err(SyntaxError::ProtocolSpec(format!("[{named}")));
+    };
+    Ok((Some(name), skip_one(rest)))
+}
+
+/// Compat: a name is as good as the keyword it begins, the first one first; a word that begins none is ignored.
+fn choose_protocol(
+    name: &str,
+    rules: Rules,
+) -> Result<(Protocol, Option<&'static str>), SyntaxError> {
+    const WARNING: &str =
+        "WARNING: negotiating ports are ascii only when ascii authentication enabled";
+    let begins = |keyword: &str| keyword.starts_with(name);
+    if begins("ascii") {
+        Ok((Protocol::Ascii, None))
+    } else if begins("binary") {
+        if rules.ascii_auth {
+            return Err(SyntaxError::BinaryWithAuth);
+        }
+        Ok((Protocol::Binary, None))
+    } else if begins("negotiating") {
+        if rules.ascii_auth {
+            return Ok((Protocol::Ascii, Some(WARNING)));
+        }
+        Ok((Protocol::Negotiate, None))
+    } else if begins("proxy") {
+        Err(SyntaxError::NoProxy(name.to_owned()))
+    } else {
+        Ok((rules.default_protocol, None))
+    }
+}
+
+fn take_tag(text: &str) -> Result<(u64, &str), SyntaxError> {
+    let opened = text
+        .strip_prefix("tag")
+        .filter(|rest| rest.starts_with(['[', '_']));
+    let Some(spec) = opened else {
+        return Ok((0, text));
+    };
+    let inner = &spec[1..];
+    // Compat: a bracket closes what an underscore opened, and is looked for first.
+    let Some((tag, rest)) = inner.split_once(']').or_else(|| inner.split_once('_')) else {
+        return Err(SyntaxError::TagSpec(spec.to_owned()));
+    };
+    if tag.is_empty() || tag.len() > TAG_MAX {
+        return Err(SyntaxError::TagLength(tag.to_owned()));
+    }
+    let mut bytes = [0u8; TAG_MAX];
+    bytes[..tag.len()].copy_from_slice(tag.as_bytes());
+    Ok((u64::from_le_bytes(bytes), skip_one(rest)))
+}
+
+/// Host and port. Two colons and no brackets make the whole an IPv6 address without a port.
+fn take_address(text: &str) -> Result<(&str, Option<i32>), SyntaxError> {
+    let (bracketed, rest) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let (host, rest) = inner
+                .split_once(']')
+                .ok_or_else(|| SyntaxError::Ipv6(text.to_owned()))?;
+            (Some(host), rest)
+        }
+        None => (None, text),
+    };
+    match rest.split_once(':') {
+        Some((before, digits)) if bracketed.is_some() || !digits.contains(':') => {
+            let port = strict_number(digits).ok_or_else(|| SyntaxError::Port(digits.to_owned()))?;
+            Ok((bracketed.unwrap_or(before), Some(port)))
+        }
+        _ => Ok((bracketed.unwrap_or(text), None)),
+    }
+}
+
+/// Blanks, a sign, digits, then the end or a blank and anything; 64 bits, of which the low 32 count.
+fn strict_number(text: &str) -> Option<i32> {
+    let is_blank = |c: char| matches!(c, ' ' | '\t'..='\r');
+    let text = text.trim_start_matches(is_blank);
+    let number = text.split(is_blank).next()?;
+    // `parse` wants what is left: a sign or none, then digits to the end.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "larger numbers are known to wrap"
+    )]
+    let low = number.parse::<i64>().ok()? as i32;
+    Some(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Rules = Rules {
+        tls_enabled: false,
+        default_protocol: Protocol::Negotiate,
+        ascii_auth: false,
+    };
+    const TLS: Rules = Rules {
+        tls_enabled: true,
+        ..PLAIN
+    };
+    const AUTH: Rules = Rules {
+        default_protocol: Protocol::Ascii,
+        ascii_auth: true,
+        ..PLAIN
+    };
+
+    fn one(text: &str, rules: Rules) -> Result<Piece, String> {
+        let mut pieces = parse(text, rules);
+        let first = pieces.next().expect("a piece");
+        assert!(pieces.next().is_none(), "{text} is one piece");
+        first.map_err(|error| error.to_string())
+    }
+
+    fn address(text: &str) -> (Option<String>, Option<i32>) {
+        let piece = one(text, PLAIN).expect(text);
+        (piece.host, piece.port)
+    }
+
+    #[test]
+    fn hosts_and_ports_are_told_apart() {
+        let cases = [
+            ("127.0.0.1", Some("127.0.0.1"), None),
+            ("127.0.0.1:11211", Some("127.0.0.1"), Some(11211)),
+            ("localhost:0", Some("localhost"), Some(0)),
+            ("*", None, None),
+            ("*:-1", None, Some(-1)),
+            ("::1", Some("::1"), None),
+            ("fe80::1:2", Some("fe80::1:2"), None),
+            ("[::1]", Some("::1"), None),
+            ("[::1]:11211", Some("::1"), Some(11211)),
+            ("[::1]x:5", Some("::1"), Some(5)),
+            (":41999", Some(""), Some(41999)),
+            ("a:70000", Some("a"), Some(70000)),
+            ("a: 80", Some("a"), Some(80)),
+            ("a:+80 x", Some("a"), Some(80)),
+            ("a:4294967299", Some("a"), Some(3)),
+            (" b", Some(" b"), None),
+            ("protocol.example:1", Some("protocol.example"), Some(1)),
+            ("tagged.example", Some("tagged.example"), None),
+        ];
+        for (text, host, port) in cases {
+            assert_eq!(address(text), (host.map(str::to_owned), port), "{text}");
+        }
+    }
+
+    #[test]
+    fn prefixes_name_the_tls_class() {
+        let cases = [
+            ("127.0.0.1", ListenClass::Tls(tls::Class::Default)),
+            ("notls:127.0.0.1", ListenClass::Plain),
+            ("notlsx127.0.0.1", ListenClass::Plain),
+            ("btls:127.0.0.1", ListenClass::Tls(tls::Class::Basic)),
+            ("mtls:127.0.0.1", ListenClass::Tls(tls::Class::Mutual)),
+        ];
+        for (text, class) in cases {
+            let piece = one(text, TLS).expect(text);
+            assert_eq!(piece.class, class, "{text}");
+            assert_eq!(piece.host.as_deref(), Some("127.0.0.1"), "{text}");
+        }
+        let eaten = one("notls127.0.0.1", TLS).expect("a piece");
+        assert_eq!(eaten.host.as_deref(), Some("27.0.0.1"));
+        assert_eq!(
+            one("127.0.0.1", PLAIN).map(|piece| piece.class),
+            Ok(ListenClass::Plain)
+        );
+    }
+
+    #[test]
+    fn protocols_are_named_by_the_beginning_of_a_keyword() {
+        let cases = [
+            ("proto[ascii]:h", Protocol::Ascii),
+            ("proto[a]:h", Protocol::Ascii),
+            ("proto[]:h", Protocol::Ascii),
+            ("proto[bin]:h", Protocol::Binary),
+            ("proto[binary]:h", Protocol::Binary),
+            ("proto[negotiating]:h", Protocol::Negotiate),
+            ("proto[unknown]:h", Protocol::Binary),
+            ("proto[asciix]:h", Protocol::Binary),
+            ("h", Protocol::Binary),
+        ];
+        let rules = Rules {
+            default_protocol: Protocol::Binary,
+            ..PLAIN
+        };
+        for (text, protocol) in cases {
+            let piece = one(text, rules).expect(text);
+            assert_eq!(piece.protocol, protocol, "{text}");
+            assert_eq!(piece.host.as_deref(), Some("h"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_login_by_text_leaves_text_alone() {
+        let piece = one("proto[negotiating]:h", AUTH).expect("a piece");
+        assert_eq!(piece.protocol, Protocol::Ascii);
+        assert_eq!(
+            piece.warning,
+            Some("WARNING: negotiating ports are ascii only when ascii authentication enabled")
+        );
+        assert_eq!(
+            one("proto[binary]:h", AUTH),
+            Err("Cannot use binary protocol when ascii authentication enabled".to_owned())
+        );
+    }
+
+    #[test]
+    fn tags_are_kept_as_their_bytes() {
+        let cases = [
+            ("tag[a]:h:1", u64::from(b'a')),
+            ("tag_a_:h:1", u64::from(b'a')),
+            ("tag[a_b]:h:1", u64::from_le_bytes(*b"a_b\0\0\0\0\0")),
+            ("tag[abcdefgh]:h:1", u64::from_le_bytes(*b"abcdefgh")),
+            (
+                "proto[ascii]:tag_ab_:h:1",
+                u64::from_le_bytes(*b"ab\0\0\0\0\0\0"),
+            ),
+            ("h:1", 0),
+        ];
+        for (text, tag) in cases {
+            let piece = one(text, PLAIN).expect(text);
+            assert_eq!(piece.tag, tag, "{text}");
+            assert_eq!(piece.host.as_deref(), Some("h"), "{text}");
+            assert_eq!(piece.port, Some(1), "{text}");
+        }
+        // The first bracket closes the tag, even that of an address.
+        let piece = one("tag_a_:[::1]:41999", PLAIN).expect("a piece");
+        assert_eq!(piece.tag, u64::from_le_bytes(*b"a_:[::1\0"));
+        assert_eq!(piece.host.as_deref(), Some("41999"));
+    }
+
+    #[test]
+    fn all_parts_combine_in_their_order() {
+        let piece = one("mtls:proto[ascii]:tag[in]:[::1]:11212", TLS);
+        assert_eq!(
+            piece,
+            Ok(Piece {
+                class: ListenClass::Tls(tls::Class::Mutual),
+                protocol: Protocol::Ascii,
+                tag: u64::from_le_bytes(*b"in\0\0\0\0\0\0"),
+                host: Some("::1".to_owned()),
+                port: Some(11212),
+                warning: None,
+            })
+        );
+        let wrong_order = one("tag[x]:proto[ascii]:h:1", TLS).expect("a piece");
+        assert_eq!(wrong_order.host.as_deref(), Some("proto[ascii]:h:1"));
+        assert_eq!(wrong_order.protocol, Protocol::Negotiate);
+    }
+
+    #[test]
+    fn mistakes_are_told_in_the_known_words() {
+        let cases = [
+            (
+                "notls:h",
+                "'notls' option is valid only when SSL is enabled",
+            ),
+            ("btls:h", "'btls' option is valid only when SSL is enabled"),
+            ("mtls:h", "'mtls' option is valid only when SSL is enabled"),
+            ("proto[ascii:h", "Invalid protocol spec: \"[ascii:h\""),
+            (
+                "proto[proxy]:h",
+                "Server not built with proxy: \"proto[proxy\"",
+            ),
+            ("proto[p]:h", "Server not built with proxy: \"proto[p\""),
+            ("tag[abc:h", "Invalid tag in socket config: \"[abc:h\""),
+            (
+                "tag[]:h",
+                "Listener tags must be between 1 and 8 characters: \"\"",
+            ),
+            (
+                "tag[abcdefghi]:h",
+                "Listener tags must be between 1 and 8 characters: \"abcdefghi\"",
+            ),
+            ("[::1", "Invalid IPV6 address: \"[::1\""),
+            ("[::1]:1:2", "Invalid port number: \"1:2\""),
+            ("h:abc", "Invalid port number: \"abc\""),
+            ("h:5x", "Invalid port number: \"5x\""),
+            ("h:", "Invalid port number: \"\""),
+            (
+                "h:99999999999999999999",
+                "Invalid port number: \"99999999999999999999\"",
+            ),
+        ];
+        for (text, line) in cases {
+            assert_eq!(one(text, PLAIN), Err(line.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_ends_at_its_first_mistake() {
+        let read: Vec<_> = parse(",a;b:1,;c:x,d", PLAIN).collect();
+        let hosts: Vec<_> = read
+            .iter()
+            .flatten()
+            .map(|piece| piece.host.as_deref())
+            .collect();
+        assert_eq!(hosts, [Some("a"), Some("b")]);
+        assert_eq!(read.len(), 3);
+        assert_eq!(
+            read[2],
+            Err(SyntaxError::Port("x".to_owned())),
+            "the mistake is told"
+        );
+        assert_eq!(parse("", PLAIN).count(), 0);
+        assert_eq!(parse(",;", PLAIN).count(), 0);
+    }
+}

@@ -1,0 +1,670 @@
+//! From what the operator wrote to sockets that wait: looked up, set up, bound, listed in the port file.
+//!
+//! Called once, by the boot, on the main thread, after root has been given up. It says nothing by itself: lines for
+//! stderr come back in the order in which they arose, with the sockets or with the failure. No locks.
+//! Datagram sockets are not made here. (options-and-process.md §3.2–3.4)
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use crate::listener::grammar::{self, ListenClass, Piece, Rules};
+use crate::os::reason;
+use crate::os::socket::{self, Address, SocketOption};
+use crate::settings::{ExitStatus, Protocol, Settings};
+
+/// A socket that waits for clients, and what they will be told apart by.
+#[derive(Debug)]
+pub struct ListenSocket {
+    /// Bound and listening, non-blocking.
+    pub fd: OwnedFd,
+    /// Plain or TLS.
+    pub class: ListenClass,
+    /// What its conns speak.
+    pub protocol: Protocol,
+    /// The tag of its piece; 0 without one.
+    pub tag: u64,
+    /// As `stats conns` shows it: `tcp:1.2.3.4:11211`, `tcp6:[::1]:11211`, `unix:/path`.
+    pub address_text: String,
+}
+
+/// What came of a pass that succeeded.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// In the order of opening.
+    pub sockets: Vec<ListenSocket>,
+    /// For stderr: warnings, and the listeners themselves from `-vv` on.
+    pub lines: Vec<String>,
+}
+
+/// Why the server cannot listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenError {
+    /// For stderr, in order; the last one sums up.
+    pub lines: Vec<String>,
+    /// How the process ends.
+    pub status: ExitStatus,
+}
+
+/// Opens all that the settings ask for: the unix socket, or else the TCP pass with its port file.
+///
+/// `port_file` is the path of `MEMCACHED_PORT_FILENAME`.
+///
+/// # Errors
+/// A socket that was asked for by name could not be had. Others may have been opened; they close with the error.
+pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, ListenError> {
+    if let Some(path) = &settings.socket_path {
+        return open_unix(settings, Path::new(path));
+    }
+    let mut lines = Vec::new();
+    let mut ports = port_file.and_then(|path| {
+        PortFile::create(path)
+            .map_err(|complaint| lines.push(complaint))
+            .ok()
+    });
+    let opened = if settings.port == 0 {
+        Ok(Opened::default())
+    } else {
+        open_tcp(settings, ports.as_mut())
+    };
+    match opened {
+        Ok(mut opened) => {
+            lines.append(&mut opened.lines);
+            lines.extend(ports.and_then(|ports| ports.publish().err()));
+            Ok(Opened { lines, ..opened })
+        }
+        Err(mut error) => {
+            lines.append(&mut error.lines);
+            Err(ListenError { lines, ..error })
+        }
+    }
+}
+
+/// Opens the stream sockets of `-l`, or of every address, and lists their ports.
+///
+/// # Errors
+/// A piece cannot be read, or none of its addresses can be had; the other pieces have been tried nevertheless.
+pub fn open_tcp(settings: &Settings, ports: Option<&mut PortFile>) -> Result<Opened, ListenError> {
+    let rules = Rules {
+        tls_enabled: settings.tls.enabled,
+        default_protocol: settings.protocol,
+        ascii_auth: settings.auth_file.is_some(),
+    };
+    let mut pass = Pass {
+        settings,
+        ports,
+        opened: Opened::default(),
+        outcome: Outcome::Complete,
+    };
+    match &settings.listen {
+        Some(list) => {
+            for piece in grammar::parse(list, rules) {
+                match piece {
+                    Ok(piece) => pass.open_piece(&piece)?,
+                    Err(error) => {
+                        pass.say(error.to_string());
+                        pass.fail(None);
+                    }
+                }
+            }
+        }
+        None => pass.open_piece(&grammar::everywhere(rules))?,
+    }
+    pass.finish()
+}
+
+/// Opens the unix socket of `-s`. It is never TLS and has no tag.
+///
+/// # Errors
+/// The path is too long, or something that is no socket lies there.
+pub fn open_unix(settings: &Settings, path: &Path) -> Result<Opened, ListenError> {
+    let failed = |call: &str, error: &io::Error| {
+        let why = reason(error);
+        ListenError {
+            lines: vec![
+                format!("{call}(): {why}"),
+                format!("failed to listen on UNIX socket: {}: {why}", path.display()),
+            ],
+            status: ExitStatus::OsError,
+        }
+    };
+    let fd = socket::bind_unix(path, settings.socket_mode & 0o777)
+        .map_err(|error| failed("bind", &error))?;
+    socket::listen(fd.as_fd(), settings.backlog).map_err(|error| failed("listen", &error))?;
+    let socket = ListenSocket {
+        fd,
+        class: ListenClass::Plain,
+        protocol: settings.protocol,
+        tag: 0,
+        address_text: Address::Unix(path.to_owned()).to_string(),
+    };
+    Ok(Opened {
+        lines: announcement(settings, &socket).into_iter().collect(),
+        sockets: vec![socket],
+    })
+}
+
+fn announcement(settings: &Settings, socket: &ListenSocket) -> Option<String> {
+    let protocol = match socket.protocol {
+        Protocol::Negotiate => "auto-negotiate",
+        Protocol::Ascii => "ascii",
+        Protocol::Binary => "binary",
+    };
+    let fd = socket.fd.as_raw_fd();
+    (settings.verbosity > 1).then(|| format!("<{fd} server listening ({protocol})"))
+}
+
+/// The TCP pass under way.
+struct Pass<'a> {
+    settings: &'a Settings,
+    ports: Option<&'a mut PortFile>,
+    opened: Opened,
+    outcome: Outcome,
+}
+
+/// How a pass stands; a failure is kept until the other pieces have been tried.
+enum Outcome {
+    Complete,
+    /// With the first fault that the kernel named.
+    Failed(Option<io::Error>),
+}
+
+/// What became of one address.
+enum Attempt {
+    Listening(OwnedFd),
+    /// Not to be had; another address of the same piece will do.
+    Skipped(io::Error),
+    /// A reason to give the piece up.
+    Refused(io::Error),
+}
+
+impl Pass<'_> {
+    fn say(&mut self, line: String) {
+        self.opened.lines.push(line);
+    }
+
+    fn fail(&mut self, fault: Option<io::Error>) {
+        let earlier = match std::mem::replace(&mut self.outcome, Outcome::Complete) {
+            Outcome::Complete => None,
+            Outcome::Failed(fault) => fault,
+        };
+        self.outcome = Outcome::Failed(earlier.or(fault));
+    }
+
+    /// Listens on every address of a piece. An error ends the start at once.
+    fn open_piece(&mut self, piece: &Piece) -> Result<(), ListenError> {
+        if let Some(warning) = piece.warning {
+            self.say(warning.to_owned());
+        }
+        let port = port_text(piece.port.unwrap_or(self.settings.port));
+        let addresses = match socket::resolve(piece.host.as_deref(), &port) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                self.say(format!("getaddrinfo(): {error}"));
+                self.fail(None);
+                return Ok(());
+            }
+        };
+        let mut served = false;
+        let mut fault = None;
+        for address in &addresses {
+            match self.open_address(address)? {
+                Attempt::Listening(fd) => {
+                    self.adopt(fd, address, piece);
+                    served = true;
+                }
+                Attempt::Skipped(error) => fault = fault.or(Some(error)),
+                Attempt::Refused(error) => {
+                    self.fail(Some(error));
+                    return Ok(());
+                }
+            }
+        }
+        if !served {
+            self.fail(fault);
+        }
+        Ok(())
+    }
+
+    fn open_address(&mut self, address: &SocketAddr) -> Result<Attempt, ListenError> {
+        let socket = match socket::tcp_socket(address) {
+            Ok(socket) => socket,
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                let line = format!("server_socket: {}", reason(&error));
+                return Err(self.fatal(line, ExitStatus::OsError));
+            }
+            Err(error) => return Ok(Attempt::Skipped(error)),
+        };
+        if self.settings.napi_ids != 0 && socket::napi_id(socket.as_fd()).is_err() {
+            let line = "-N <num_napi_ids> option not supported".to_owned();
+            return Err(self.fatal(line, ExitStatus::Failure));
+        }
+        // Without it the wildcard would take the IPv4 port too, and binding that would fail.
+        if address.is_ipv6() {
+            if let Err(error) = socket::set_option(socket.as_fd(), SocketOption::V6Only) {
+                self.say(format!("setsockopt: {}", reason(&error)));
+                return Ok(Attempt::Skipped(error));
+            }
+        }
+        self.set_up(&socket);
+        match socket::bind_tcp(socket.as_fd(), address) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Ok(Attempt::Skipped(error));
+            }
+            Err(error) => {
+                self.say(format!("bind(): {}", reason(&error)));
+                return Ok(Attempt::Refused(error));
+            }
+        }
+        match socket::listen(socket.as_fd(), self.settings.backlog) {
+            Ok(()) => Ok(Attempt::Listening(socket)),
+            Err(error) => {
+                self.say(format!("listen(): {}", reason(&error)));
+                Ok(Attempt::Refused(error))
+            }
+        }
+    }
+
+    /// Options that conns inherit; none is worth failing for.
+    fn set_up(&mut self, socket: &OwnedFd) {
+        let cookie = self.settings.sock_cookie_id;
+        let mark = (cookie != 0).then_some(SocketOption::Mark(cookie));
+        let always = [
+            SocketOption::ReuseAddr,
+            SocketOption::KeepAlive,
+            SocketOption::NoLinger,
+            SocketOption::NoDelay,
+        ];
+        for option in mark.into_iter().chain(always) {
+            if let Err(error) = socket::set_option(socket.as_fd(), option) {
+                self.say(format!("setsockopt: {}", reason(&error)));
+            }
+        }
+    }
+
+    fn adopt(&mut self, fd: OwnedFd, asked: &SocketAddr, piece: &Piece) {
+        // The kernel chose the port where 0 was asked for.
+        let address = match socket::local_address(fd.as_fd()) {
+            Ok(Address::Tcp(address)) => address,
+            _ => *asked,
+        };
+        let socket = ListenSocket {
+            fd,
+            class: piece.class,
+            protocol: piece.protocol,
+            tag: piece.tag,
+            address_text: Address::Tcp(address).to_string(),
+        };
+        if let Some(complaint) = self
+            .ports
+            .as_mut()
+            .and_then(|ports| ports.record_tcp(&address).err())
+        {
+            self.say(complaint);
+        }
+        if let Some(line) = announcement(self.settings, &socket) {
+            self.say(line);
+        }
+        self.opened.sockets.push(socket);
+    }
+
+    fn fatal(&mut self, line: String, status: ExitStatus) -> ListenError {
+        self.say(line);
+        ListenError {
+            lines: std::mem::take(&mut self.opened.lines),
+            status,
+        }
+    }
+
+    fn finish(mut self) -> Result<Opened, ListenError> {
+        let fault = match &self.outcome {
+            Outcome::Complete => return Ok(self.opened),
+            Outcome::Failed(fault) => fault.as_ref(),
+        };
+        // Compat: where the kernel named no fault the line ends in the C library's word for none.
+        let why = fault.map_or_else(|| "Success".to_owned(), reason);
+        let line = match &self.settings.listen {
+            Some(list) => format!("failed to listen on one of interface(s) {list}: {why}"),
+            None => format!("failed to listen on TCP port {}: {why}", self.settings.port),
+        };
+        Err(self.fatal(line, ExitStatus::OsError))
+    }
+}
+
+/// A port as the resolver is asked for it: -1 is as good as 0, large ones wrap, other negative ones are refused.
+fn port_text(port: i32) -> String {
+    match port {
+        -1 => "0".to_owned(),
+        0.. => (port % 65_536).to_string(),
+        _ => port.to_string(),
+    }
+}
+
+/// The file in which scripts find the ports; it takes its name when it is complete.
+#[derive(Debug)]
+pub struct PortFile {
+    path: PathBuf,
+    draft: PathBuf,
+    file: File,
+}
+
+impl PortFile {
+    /// Begins `path` under the name `path.lck`.
+    ///
+    /// # Errors
+    /// The line for stderr.
+    pub fn create(path: &Path) -> Result<PortFile, String> {
+        let mut draft = OsString::from(path);
+        draft.push(".lck");
+        let draft = PathBuf::from(draft);
+        match OpenOptions::new().append(true).create(true).open(&draft) {
+            Ok(file) => Ok(PortFile {
+                path: path.to_owned(),
+                draft,
+                file,
+            }),
+            Err(error) => Err(format!(
+                "Failed to open \"{}\": {}",
+                draft.display(),
+                reason(&error)
+            )),
+        }
+    }
+
+    fn record_tcp(&mut self, address: &SocketAddr) -> Result<(), String> {
+        let family = if address.is_ipv4() { "INET" } else { "INET6" };
+        let line = format!("TCP {family}: {}\n", address.port());
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|error| self.complaint("write", &error))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// The line for stderr.
+    pub fn publish(self) -> Result<(), String> {
+        fs::rename(&self.draft, &self.path).map_err(|error| self.complaint("rename", &error))
+    }
+
+    fn complaint(&self, verb: &str, error: &io::Error) -> String {
+        let draft = self.draft.display();
+        format!("Failed to {verb} \"{draft}\": {}", reason(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A directory of the test's own, gone with it.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Scratch {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("mc-listener-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).expect("a fresh directory");
+            Scratch(path)
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// The umask is the process's: tests that bind unix sockets take turns, and ask for modes that let the files
+    /// of other tests be used by their owner.
+    static UMASK: Mutex<()> = Mutex::new(());
+
+    fn settings(listen: &str) -> Settings {
+        Settings {
+            listen: Some(listen.to_owned()),
+            port: -1,
+            ..Settings::default()
+        }
+    }
+
+    fn unix_settings(path: &Path, mode: u32) -> Settings {
+        Settings {
+            socket_path: Some(path.to_str().expect("UTF-8").to_owned()),
+            socket_mode: mode,
+            ..Settings::default()
+        }
+    }
+
+    fn port_of(socket: &ListenSocket) -> u16 {
+        let (_, port) = socket.address_text.rsplit_once(':').expect("a port");
+        port.parse().expect("a number")
+    }
+
+    #[test]
+    fn ephemeral_ports_are_opened_and_shown() {
+        let settings = settings("tag_x_:127.0.0.1,proto[ascii]:127.0.0.1:0");
+        let opened = open(&settings, None).expect("two sockets");
+        assert_eq!(opened.lines, Vec::<String>::new());
+        let [first, second] = &opened.sockets[..] else {
+            panic!("two sockets");
+        };
+        assert!(first.address_text.starts_with("tcp:127.0.0.1:"));
+        assert_eq!(first.tag, u64::from(b'x'));
+        assert_eq!(first.protocol, Protocol::Negotiate);
+        assert_eq!(second.protocol, Protocol::Ascii);
+        assert_ne!(port_of(first), port_of(second));
+        for socket in &opened.sockets {
+            assert_eq!(socket.class, ListenClass::Plain);
+            TcpStream::connect(("127.0.0.1", port_of(socket))).expect("somebody listens");
+        }
+    }
+
+    #[test]
+    fn the_port_file_lists_sockets_in_order() {
+        let scratch = Scratch::new();
+        let path = scratch.file("ports");
+        let opened = open(&settings("127.0.0.1,127.0.0.1:0"), Some(&path)).expect("sockets");
+        let expected: String = opened
+            .sockets
+            .iter()
+            .map(|socket| format!("TCP INET: {}\n", port_of(socket)))
+            .collect();
+        assert_eq!(fs::read_to_string(&path).expect("published"), expected);
+        assert!(!scratch.file("ports.lck").exists());
+    }
+
+    #[test]
+    fn no_pieces_are_no_failure_and_an_empty_port_file() {
+        let scratch = Scratch::new();
+        let path = scratch.file("ports");
+        let opened = open(&settings(""), Some(&path)).expect("nothing to open");
+        assert!(opened.sockets.is_empty());
+        assert_eq!(fs::read_to_string(&path).expect("published"), "");
+    }
+
+    #[test]
+    fn a_port_file_that_cannot_be_is_a_warning() {
+        let scratch = Scratch::new();
+        let path = scratch.file("absent/ports");
+        let opened = open(&settings("127.0.0.1"), Some(&path)).expect("a socket");
+        assert_eq!(
+            opened.lines,
+            [format!(
+                "Failed to open \"{}.lck\": No such file or directory",
+                path.display()
+            )]
+        );
+    }
+
+    #[test]
+    fn a_taken_port_fails_after_the_other_pieces_were_tried() {
+        let scratch = Scratch::new();
+        let path = scratch.file("ports");
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = taken.local_addr().expect("an address").port();
+        let list = format!("127.0.0.1:{port},127.0.0.1:0");
+        let error = open(&settings(&list), Some(&path)).expect_err("the port is taken");
+        assert_eq!(
+            error,
+            ListenError {
+                lines: vec![format!(
+                    "failed to listen on one of interface(s) {list}: Address already in use"
+                )],
+                status: ExitStatus::OsError,
+            }
+        );
+        let draft = fs::read_to_string(scratch.file("ports.lck")).expect("left behind");
+        assert!(draft.starts_with("TCP INET: "), "{draft}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn without_a_list_the_failure_names_the_port() {
+        let taken = TcpListener::bind("0.0.0.0:0").expect("a port");
+        let port = taken.local_addr().expect("an address").port();
+        let taken6 = TcpListener::bind(("::", port));
+        let settings = Settings {
+            port: i32::from(port),
+            ..Settings::default()
+        };
+        match open(&settings, None) {
+            Err(error) => assert_eq!(
+                error.lines,
+                [format!(
+                    "failed to listen on TCP port {port}: Address already in use"
+                )]
+            ),
+            // Where the test could not take the IPv6 port itself, serving that one is right.
+            Ok(opened) => {
+                assert!(taken6.is_err());
+                assert!(opened.sockets[0].address_text.starts_with("tcp6:"));
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_summed_up_without_a_kernel_fault() {
+        let list = "127.0.0.1:-5,127.0.0.1:x,127.0.0.1";
+        let error = open(&settings(list), None).expect_err("a bad list");
+        assert_eq!(
+            error.lines,
+            [
+                "getaddrinfo(): Servname not supported for ai_socktype".to_owned(),
+                "Invalid port number: \"x\"".to_owned(),
+                format!("failed to listen on one of interface(s) {list}: Success"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_address_of_others_is_refused_in_words() {
+        let error = open(&settings("192.0.2.1"), None).expect_err("not ours");
+        assert_eq!(
+            error.lines,
+            [
+                "bind(): Cannot assign requested address",
+                "failed to listen on one of interface(s) 192.0.2.1: Cannot assign requested address",
+            ]
+        );
+    }
+
+    #[test]
+    fn ports_wrap_at_sixteen_bits() {
+        assert_eq!(port_text(70_000), "4464");
+        assert_eq!(port_text(65_536), "0");
+        assert_eq!(port_text(-1), "0");
+        assert_eq!(port_text(-5), "-5");
+        assert_eq!(port_text(11_211), "11211");
+    }
+
+    #[test]
+    fn tcp_off_opens_nothing() {
+        let settings = Settings {
+            port: 0,
+            ..settings("127.0.0.1:0")
+        };
+        assert!(open(&settings, None).expect("no pass").sockets.is_empty());
+    }
+
+    #[test]
+    fn listeners_are_announced_from_the_second_level_on() {
+        let settings = Settings {
+            verbosity: 2,
+            ..settings("proto[binary]:127.0.0.1")
+        };
+        let opened = open(&settings, None).expect("a socket");
+        let fd = opened.sockets[0].fd.as_raw_fd();
+        assert_eq!(opened.lines, [format!("<{fd} server listening (binary)")]);
+    }
+
+    #[test]
+    fn a_unix_socket_has_the_mode_asked_for_and_replaces_a_socket() {
+        let _turn = UMASK.lock().expect("no test panicked");
+        let scratch = Scratch::new();
+        let path = scratch.file("sock");
+        for mode in [0o700, 0o777, 0o1740] {
+            let opened = open(&unix_settings(&path, mode), None).expect("a socket");
+            let found = fs::metadata(&path).expect("a file").permissions().mode();
+            assert_eq!(found & 0o7777, mode & 0o777);
+            let [socket] = &opened.sockets[..] else {
+                panic!("one socket");
+            };
+            assert_eq!(
+                socket.address_text,
+                format!("unix:{}", path.display()),
+                "shown by its path"
+            );
+            UnixStream::connect(&path).expect("somebody listens");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_a_unix_socket_stays() {
+        let _turn = UMASK.lock().expect("no test panicked");
+        let scratch = Scratch::new();
+        let path = scratch.file("file");
+        fs::write(&path, "kept").expect("a file");
+        let error = open(&unix_settings(&path, 0o700), None).expect_err("in the way");
+        assert_eq!(
+            error.lines,
+            [
+                "bind(): Address already in use".to_owned(),
+                format!(
+                    "failed to listen on UNIX socket: {}: Address already in use",
+                    path.display()
+                ),
+            ]
+        );
+        assert_eq!(error.status, ExitStatus::OsError);
+        assert_eq!(fs::read_to_string(&path).expect("still there"), "kept");
+    }
+
+    #[test]
+    fn a_unix_path_too_long_is_refused() {
+        let _turn = UMASK.lock().expect("no test panicked");
+        let scratch = Scratch::new();
+        let spare = 107 - scratch.0.as_os_str().len() - 1;
+        let fits = scratch.file(&"x".repeat(spare));
+        assert_eq!(fits.as_os_str().len(), 107);
+        open(&unix_settings(&fits, 0o700), None).expect("107 bytes fit");
+        let long = scratch.file(&"x".repeat(spare + 1));
+        let error = open(&unix_settings(&long, 0o700), None).expect_err("108 bytes");
+        assert_eq!(error.lines[0], "bind(): File name too long");
+        assert_eq!(error.status, ExitStatus::OsError);
+    }
+}
