@@ -1,0 +1,83 @@
+//! A certificate for the TLS servers, made afresh by openssl(1), and the folder it lives in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::fail::{Context, Fail, Outcome};
+
+/// A folder that is removed with its contents.
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// A new, empty folder below the system's place for temporary files.
+    pub fn new() -> Outcome<Self> {
+        let nanos = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.subsec_nanos());
+        let path = std::env::temp_dir().join(format!("bench-{}-{nanos}", process::id()));
+        fs::create_dir(&path).context(
+            format_args!("creating {}", path.display()),
+            "set TMPDIR to a folder that can be written to",
+        )?;
+        Ok(Scratch { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed stays for the system's own cleaning of temporary files.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A certificate and its key, as files.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The certificate, PEM.
+    pub chain: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+impl Certificate {
+    /// Makes an RSA-2048 certificate for this run.
+    pub fn make(scratch: &Scratch) -> Outcome<Self> {
+        let certificate = Certificate {
+            chain: scratch.path().join("cert.pem"),
+            key: scratch.path().join("key.pem"),
+        };
+        let output = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7",
+            ])
+            .args(["-subj", "/CN=localhost", "-keyout"])
+            .arg(&certificate.key)
+            .arg("-out")
+            .arg(&certificate.chain)
+            .stdin(Stdio::null())
+            .output()
+            .context(
+                "running openssl",
+                "install openssl(1), or pass --plain-only",
+            )?;
+        if output.status.success() {
+            return Ok(certificate);
+        }
+        Err(Fail::new(
+            format!(
+                "openssl made no certificate: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ),
+            "try `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost` by hand",
+        ))
+    }
+}
