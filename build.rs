@@ -5,7 +5,10 @@
 
 use std::env;
 
-#[allow(clippy::print_stdout, reason = "cargo reads a build script's findings from its standard output")]
+#[allow(
+    clippy::print_stdout,
+    reason = "cargo reads a build script's findings from its standard output"
+)]
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(ossl111)");
     println!("cargo::rustc-check-cfg=cfg(ossl300)");
@@ -15,6 +18,14 @@ fn main() {
         env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION for build scripts")
     });
     println!("cargo::rustc-env=MEMCACHED_VERSION={version}");
+    // Flags for the linker of the programs alone. RUSTFLAGS would reach every crate and replace cargo's settings.
+    println!("cargo::rerun-if-env-changed=MEMCACHED_LDFLAGS");
+    for flag in env::var("MEMCACHED_LDFLAGS")
+        .unwrap_or_default()
+        .split_whitespace()
+    {
+        println!("cargo::rustc-link-arg-bins={flag}");
+    }
     if let Ok(found) = env::var("DEP_OPENSSL_VERSION_NUMBER") {
         let number = u64::from_str_radix(&found, 16).unwrap_or(0);
         if number >= 0x1010_1000 {

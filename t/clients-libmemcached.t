@@ -1,0 +1,103 @@
+#!/usr/bin/perl
+# Goal: the command line tools of libmemcached work against the server.
+# Method: each tool that is installed: copy files in and out, look, touch, remove, count, load. They
+# speak plain text over TCP, so the server does, too.
+
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use TestServer;
+
+sub tool { my ($name) = @_; my ($path) = grep { -x } map { "$_/$name" } split /:/, $ENV{PATH}; return $path }
+
+plan skip_all => "libmemcached's tools are not installed" unless tool('memccp') && tool('memccat');
+
+my $server = TestServer->start({ tls => 0 }, '-t', '2');
+my $where = '--servers=127.0.0.1:' . $server->port;
+my $dir = TestServer::scratch();
+my $c = $server->client;
+
+# Runs a tool; its output, and whether it ended with 0.
+sub runs {
+    my ($name, @args) = @_;
+    my $output = qx(@{[ join ' ', map { "'$_'" } tool($name), $where, @args ]} 2>'$dir/stderr');
+    return ($output, $? == 0);
+}
+
+sub file { my ($name, $content) = @_; open my $file, '>:raw', "$dir/$name" or die $!; print $file $content; close $file; return "$dir/$name" }
+
+my %content = (small => "hello\n", empty => '', binary => join('', map { chr } 0 .. 255), large => join(',', 1 .. 120_000));
+for my $name (sort keys %content) {
+    my $path = file($name, $content{$name});
+    my (undef, $good) = runs('memccp', $path);
+    ok($good, "memccp of a file: $name");
+    is($c->get($name) // '(absent)', $content{$name}, 'stores it under its name') if $name ne 'large';
+    my ($output) = runs('memccat', $name);
+    ok(index($output, $content{$name}) == 0, "memccat: $name");
+}
+{
+    my (undef, $good) = runs('memccp', '--set', "$dir/small", "$dir/binary");
+    ok($good, 'memccp of two files');
+    (undef, $good) = runs('memccp', '--replace', "$dir/small");
+    ok($good, 'memccp --replace');
+    (undef, $good) = runs('memccp', '--add', "$dir/small");
+    ok(!$good, 'memccp --add of what is there');
+    (undef, $good) = runs('memccp', '--flags=5', '--expire=1000', "$dir/small");
+    ok($good, 'memccp with flags and expiry');
+    like($c->ask('mg small f t'), qr/^HD f5 t(999|1000)$/, 'they arrive');
+    (undef, $good) = runs('memccat', 'no-such-key');
+    ok(!$good, 'memccat of nothing');
+}
+SKIP: {
+    skip 'no memcstat', 4 unless tool('memcstat');
+    my ($output, $good) = runs('memcstat');
+    ok($good, 'memcstat');
+    my $stats = $server->stats;
+    like($output, qr/\bcurr_items: $stats->{curr_items}\b/, 'shows what stats show');
+    for my $group (qw(settings items slabs)) {
+        ($output, $good) = runs('memcstat', "--args=$group");
+        ok($good, "memcstat of $group");
+    }
+    like($output, qr/active_slabs/, 'shows the list');
+}
+SKIP: {
+    skip 'no memcexist, memctouch, memcrm', 6 unless tool('memcexist') && tool('memctouch') && tool('memcrm');
+    my (undef, $good) = runs('memcexist', 'small');
+    ok($good, 'memcexist of a key');
+    (undef, $good) = runs('memctouch', '--expire=500', 'small');
+    ok($good, 'memctouch');
+    like($c->ask('mg small t'), qr/^HD t(499|500)$/, 'sets the expiry');
+    (undef, $good) = runs('memcrm', 'small');
+    ok($good, 'memcrm');
+    is($c->get('small'), undef, 'removes it');
+    (undef, $good) = runs('memcexist', 'small');
+    ok(!$good, 'memcexist of nothing');
+}
+SKIP: {
+    skip 'no memcping', 1 unless tool('memcping');
+    my (undef, $good) = runs('memcping');
+    ok($good, 'memcping');
+}
+SKIP: {
+    skip 'no memcslap', 4 unless tool('memcslap');
+    for my $test (qw(set get mget)) {
+        my ($output, $good) = runs('memcslap', "--test=$test", '--concurrency=4', '--execute-number=500', '--initial-load=500');
+        ok($good, "memcslap --test=$test") or diag(TestServer::slurp("$dir/stderr"));
+    }
+    for my $option (qw(--noreply --non-blocking)) {
+        my (undef, $good) = runs('memcslap', '--test=set', '--concurrency=2', '--execute-number=500', $option);
+        ok($good, "memcslap $option");
+    }
+    cmp_ok($server->stat('cmd_set'), '>', 1000, 'the load arrived');
+}
+SKIP: {
+    skip 'no memcflush', 1 unless tool('memcflush');
+    my (undef, $good) = runs('memcflush');
+    ok($good, 'memcflush');
+    is($c->get('binary'), undef, 'flushes');
+}
+ok($server->wait_stat('curr_connections', 2), 'no connection is left behind');
+
+done_testing;

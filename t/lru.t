@@ -1,0 +1,71 @@
+#!/usr/bin/perl
+# Goal: items travel through the segments of the LRU as the rules say.
+# Method: segment counts of `stats items` and class counters after stores, reads and time passing.
+
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use TestServer;
+
+my $value = 'v' x 10_000;
+
+# a full class settles at its percentages
+my $server = TestServer->start('-t', '1');
+my $c = $server->client;
+$c->talk([ "set k$_ 0 0 10000", $value ]) for 1 .. 3000;
+my $number = sub { $server->stats('items')->{"items:22:number_$_[0]"} };
+ok($server->wait_stat('items:22:number_hot', sub { $_[0] <= 600 }, 10, 'items'), 'HOT gives all but its twenty per cent to COLD');
+is($number->('hot') + $number->('warm') + $number->('cold'), 3000, 'every item is in one segment');
+is($number->('warm'), 0, 'none was read, so WARM is empty');
+my $stats = $server->stats;
+cmp_ok($stats->{moves_to_cold}, '>=', 2400, 'moves_to_cold counts them');
+
+# the second read of an item in COLD brings it to WARM
+for (1, 2) { $c->talk("get k$_") for 1 .. 100 }
+ok($server->wait_stat('items:22:number_warm', 100, 10, 'items'), 'a hundred items that were read twice go to WARM');
+is($server->stat('moves_to_warm'), 100, 'moves_to_warm counts them');
+cmp_ok($server->stats('items')->{'items:22:hits_to_cold'}, '>=', 100, 'hits_to_cold counts their reads');
+$c->talk("get k$_") for 200 .. 300;
+my $juggles = $server->stat('lru_maintainer_juggles');
+ok($server->wait_stat('lru_maintainer_juggles', sub { $_[0] > $juggles + 2 }), 'some turns later');
+is($number->('warm'), 100, 'one read moves nothing');
+$c->talk("get k$_") for 1 .. 100;
+ok($server->wait_stat('items:22:hits_to_warm', sub { $_[0] >= 100 }, 10, 'items'), 'hits_to_warm counts reads in WARM');
+
+# by age
+SKIP: {
+    skip 'this is not a debug server', 2 unless TestServer::has_feature('debug');
+    my $old = TestServer->start('-t', '1');
+    my $o = $old->client;
+    $old->freeze_clock;
+    $o->set("a$_", 'x') for 1 .. 10;
+    ok($old->wait_stat('items:1:number_cold', sub { $_[0] >= 8 }, 10, 'items'), 'most of ten small items go to COLD');
+    $old->advance_clock(100);
+    $o->set("b$_", 'x') for 1 .. 3;
+    $old->advance_clock(200);
+    ok($old->wait_stat('items:1:number_hot', 0, 10, 'items'), 'items in HOT that are old against those in COLD follow');
+    my $items = $old->stats('items');
+    is($items->{'items:1:age'}, 300, 'age is the idle time of the oldest');
+}
+
+# modes and shares
+my $flat = TestServer->start('-t', '1', '-o', 'no_lru_maintainer');
+my $f = $flat->client;
+$f->set("k$_", 'x') for 1 .. 10;
+my $items = $flat->stats('items');
+is($items->{'items:1:number'}, 10, 'without the maintainer: ten items');
+ok(!exists $items->{'items:1:number_hot'}, 'and no segments');
+ok(!exists $flat->stats->{moves_to_cold}, 'nor counters of moves');
+for my $row ([ 10, 20 ], [ 40, 40 ], [ 1, 1 ]) {
+    my ($hot, $warm) = @$row;
+    my $other = TestServer->start('-t', '1', '-o', "hot_lru_pct=$hot,warm_lru_pct=$warm");
+    my $o = $other->client;
+    $o->talk([ "set k$_ 0 0 10000", $value ]) for 1 .. 1000;
+    ok($other->wait_stat('items:22:number_hot', sub { $_[0] <= 10 * $hot }, 10, 'items'), "hot_lru_pct=$hot");
+    my $kept = $other->stats('items')->{'items:22:number_hot'};
+    cmp_ok($kept, '>=', 10 * $hot - 3, 'is what HOT keeps');
+}
+
+done_testing;

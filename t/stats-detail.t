@@ -1,0 +1,57 @@
+#!/usr/bin/perl
+# Goal: `stats detail` counts gets, stores and deletes by the prefix of their keys.
+# Method: known commands, the dump afterwards; on, off, reset, another separator, refused by -X.
+
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use TestServer;
+
+my $USAGE = 'CLIENT_ERROR usage: stats detail on|off|dump';
+
+# The dump as prefix => 'get hit set del'.
+sub dump_of {
+    my ($c) = @_;
+    $c->send("stats detail dump\r\n");
+    my $text = $c->through("END\r\n") // '';
+    return { map { /^PREFIX (\S*) get (\d+) hit (\d+) set (\d+) del (\d+)$/ ? ($1 => "$2 $3 $4 $5") : () } split /\r\n/, $text };
+}
+
+my $server = TestServer->start('-t', '2');
+my $c = $server->client;
+$c->answers('stats detail', [$USAGE], 'no word');
+$c->answers_now("stats detail $_", [$USAGE], "stats detail $_") for qw(o ON dumps x);
+is($server->settings->{detail_enabled}, 'no', 'it is off at first');
+$c->talk([ 'set foo:1 0 0 1', 'x', 'get foo:1' ]);
+is_deeply(dump_of($c), {}, 'off, nothing is counted');
+$c->answers('stats detail on', ['OK'], 'on');
+is($server->settings->{detail_enabled}, 'yes', 'the settings show it');
+$c->talk([
+    'set foo:1 0 0 1', 'x', 'add foo:2 0 0 1', 'x', 'add foo:2 0 0 1', 'x', 'replace bar:none 0 0 1', 'x', 'append foo:1 0 0 1', 'x',
+    'cas foo:1 0 0 1 1', 'x', 'get foo:1 foo:none bar:none plain', 'gets foo:2', 'delete foo:2', 'delete foo:none', 'set plain 0 0 1', 'x',
+    'set :empty 0 0 1', 'x', 'set a:b:c 0 0 1', 'x', 'set foobar:1 0 0 1', 'x',
+]);
+my $want = { foo => '3 2 5 2', bar => '1 0 1 0', '' => '0 0 1 0', a => '0 0 1 0', foobar => '0 0 1 0' };
+is_deeply(dump_of($c), $want, 'counts by prefix') or diag(explain dump_of($c));
+is_deeply(dump_of($server->client), $want, 'the same for every connection');
+$c->talk([ 'touch foo:1 0', 'incr foo:1 1', 'decr foo:1 1', 'mg foo:1 v', 'ms foo:1 1', '5', 'md foo:1', 'ma foo:1' ]);
+is_deeply(dump_of($c), $want, 'other commands are not counted') unless TestServer::is_old();
+$c->answers('stats detail off', ['OK'], 'off');
+$c->talk('get foo:1');
+is_deeply(dump_of($c), $want, 'off: numbers stay as they are') unless TestServer::is_old();
+$c->answers('stats detail on extra words', ['OK'], 'further words are ignored') unless TestServer::is_old();
+$c->answers('stats reset', ['RESET'], 'stats reset');
+is_deeply(dump_of($c), {}, 'clears them');
+
+my $other = TestServer->start('-t', '1', '-D', '#');
+my $o = $other->client;
+is($other->settings->{detail_enabled}, 'yes', '-D switches it on');
+$o->talk([ 'get a:b', 'get a#b', 'set x#y#z 0 0 1', 'x' ]);
+is_deeply(dump_of($o), { a => '1 0 0 0', x => '0 0 1 0' }, 'with its separator');
+
+my $closed = TestServer->start('-t', '1', '-X')->client;
+$closed->answers_now("stats detail$_", ['CLIENT_ERROR stats detail not allowed'], "-X: stats detail$_") for ' on', ' dump', '', ' x';
+
+done_testing;

@@ -1,0 +1,49 @@
+#!/usr/bin/perl
+# Goal: what -v, -vv and -vvv say on stderr, in the form that people grep for.
+# Method: one client's life at -vv, its lines in order; verbosity changed at run time.
+
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use TestServer;
+
+my $server = TestServer->start('-t', '1', '-vv');
+my $c = $server->client;
+$c->talk([ 'set k 0 0 1', 'v', 'get k', 'set k 0 0 1 noreply', 'v', 'bogus' ]);
+$c->close;
+ok($server->wait_stderr(qr/^<\d+ connection closed\.$/m), '-vv: the end of a connection');
+my $text = $server->stderr_text;
+like($text, qr/^slab class   1: chunk size        96 perslab   10922$/m, 'classes');
+like($text, qr/^<\d+ server listening \(auto-negotiate\)$/m, 'listeners');
+like($text, qr/^<(\d+) new auto-negotiating client connection$/m, 'a new client');
+my ($fd) = $text =~ /^<(\d+) new auto-negotiating client connection$/m;
+my @ours = grep { /^[<>]?$fd[ :]|^> / } split /\n/, $text;
+my $flow = join "\n", @ours;
+like($flow, qr/^$fd: Client using the ascii protocol\n<$fd set k 0 0 1\n>$fd STORED\n<$fd get k\n>$fd sending key k\n>$fd END\n<$fd set k 0 0 1 noreply\n>$fd NOREPLY STORED\n<$fd bogus\n>$fd ERROR\n<$fd mn\n/m,
+    'its commands and replies');
+
+my $quiet = TestServer->start('-t', '1');
+my $q = $quiet->client;
+$q->ask('bogus');
+is($quiet->stderr_text, '', 'without -v nothing is said');
+$q->ask('verbosity 2');
+$q->ask('get somewhere');
+ok($quiet->wait_stderr(qr/^<\d+ get somewhere$/m), 'verbosity 2: commands are shown');
+$q->ask('verbosity 0');
+$q->ask('get elsewhere');
+unlike($quiet->stderr_text, qr/get elsewhere/, 'verbosity 0: no more');
+
+my $loud = TestServer->start('-t', '1', '-vvv');
+$loud->client->ask('mn');
+ok($loud->wait_stderr(qr/^\d+: going from conn_new_cmd to conn_(waiting|read)$/m), '-vvv: states');
+
+for my $protocol (qw(ascii)) {
+    my $one = TestServer->start('-t', '1', '-vv', '-B', $protocol);
+    $one->client->ask('mn');
+    ok($one->wait_stderr(qr/^<\d+ server listening \($protocol\)$/m), "-B $protocol: the listener");
+    ok($one->wait_stderr(qr/^<\d+ new $protocol client connection\.$/m), 'and its client');
+}
+
+done_testing;
