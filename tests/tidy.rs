@@ -1,0 +1,277 @@
+//! Reads the source tree and holds it to the rules of HACKING.md: which room may name which, where unsafe code may
+//! stand and how it is accounted for, what may print, that every file says what it is for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Storeys of the rooms; a room names only rooms of lower storeys, and of its own where [`SAME_STOREY`] says so.
+const STOREYS: &[(&str, u8)] = &[
+    ("server", 8),
+    ("listener", 7),
+    ("worker", 6),
+    ("conn", 5),
+    ("protocol", 4),
+    ("response", 3),
+    ("stats", 3),
+    ("storage", 2),
+    ("transport", 1),
+    ("tls", 1),
+    ("event", 1),
+    ("os", 0),
+    ("clock", 0),
+    ("limits", 0),
+    ("pool", 0),
+    ("settings", 0),
+];
+
+/// Edges within one storey.
+const SAME_STOREY: &[(&str, &str)] = &[
+    // A statistic is written into an output.
+    ("stats", "response"),
+    // A TLS session is one kind of transport.
+    ("transport", "tls"),
+    // A transport names the readiness that it waits for; os has the word.
+    ("pool", "limits"),
+    ("clock", "limits"),
+    ("os", "limits"),
+    ("os", "settings"),
+    ("settings", "limits"),
+    ("settings", "clock"),
+];
+
+/// Modules that may hold unsafe code; a name that ends in `/` stands for the whole folder.
+const UNSAFE_ALLOWED: &[&str] = &[
+    "src/os/",
+    "src/event/",
+    "src/tls/ffi.rs",
+    "src/tls/context.rs",
+    "src/tls/session.rs",
+    "src/tls/bio.rs",
+    "src/storage/item/",
+    "src/storage/chunked.rs",
+    "src/storage/slabs/page.rs",
+    "src/storage/assoc.rs",
+    "src/storage/lru/mod.rs",
+    "src/storage/locks.rs",
+];
+
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn collect(folder: &Path, ending: &str, into: &mut Vec<Source>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()))
+        .map(|entry| entry.expect("a folder's entry can be read").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect(&path, ending, into);
+        } else if path.to_string_lossy().ends_with(ending) {
+            let name = path
+                .strip_prefix(root())
+                .expect("below the root")
+                .to_string_lossy()
+                .into_owned();
+            into.push(Source {
+                name,
+                text: fs::read_to_string(&path).expect("sources are UTF-8"),
+            });
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(&root().join("src"), ".rs", &mut found);
+    assert!(found.len() > 20, "the source tree was not found");
+    found
+}
+
+/// The source without its unit tests, which may do what shipped code may not.
+fn shipped(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or(text)
+}
+
+fn is_test_file(name: &str) -> bool {
+    name.contains("/tests/") || name.ends_with("/tests.rs")
+}
+
+fn room_of(name: &str) -> Option<&str> {
+    let inner = name.strip_prefix("src/")?;
+    let room = inner.split(['/', '.']).next()?;
+    (!matches!(room, "lib" | "main" | "bin")).then_some(room)
+}
+
+fn complain(faults: &[String]) {
+    assert!(faults.is_empty(), "\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn every_room_has_a_storey() {
+    let storeys: BTreeMap<_, _> = STOREYS.iter().copied().collect();
+    let faults: Vec<String> = sources()
+        .iter()
+        .filter_map(|source| room_of(&source.name))
+        .filter(|room| !storeys.contains_key(room))
+        .map(|room| format!("{room}: not in the table of storeys"))
+        .collect();
+    complain(&faults);
+}
+
+#[test]
+fn rooms_name_only_rooms_below() {
+    let storeys: BTreeMap<_, _> = STOREYS.iter().copied().collect();
+    let mut faults = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| !is_test_file(&source.name))
+    {
+        let Some(room) = room_of(&source.name) else {
+            continue;
+        };
+        for (number, line) in shipped(&source.text).lines().enumerate() {
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            for part in line.split("crate::").skip(1) {
+                let named: String = part
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let Some(theirs) = storeys.get(named.as_str()) else {
+                    continue;
+                };
+                let allowed = named == room
+                    || theirs < &storeys[room]
+                    || SAME_STOREY.contains(&(room, named.as_str()));
+                if !allowed {
+                    faults.push(format!(
+                        "{}:{}: {room} names {named}",
+                        source.name,
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    complain(&faults);
+}
+
+#[test]
+fn unsafe_stands_only_where_it_may_and_says_why() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let allowed = UNSAFE_ALLOWED.iter().any(|place| {
+            source.name == *place || (place.ends_with('/') && source.name.starts_with(place))
+        });
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            let holds = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"]
+                .iter()
+                .any(|word| code.contains(word));
+            if !holds {
+                continue;
+            }
+            if !allowed {
+                faults.push(format!(
+                    "{}:{}: unsafe outside the list",
+                    source.name,
+                    number + 1
+                ));
+            }
+            if code.contains("unsafe {") || code.contains("unsafe impl") {
+                let near = &lines[number.saturating_sub(8)..=number];
+                if !near.iter().any(|line| line.contains("SAFETY")) {
+                    faults.push(format!("{}:{}: no SAFETY note", source.name, number + 1));
+                }
+            }
+        }
+        if source.text.contains("#![allow(unsafe_code")
+            && !source.text.contains("#![allow(unsafe_code, reason")
+        {
+            faults.push(format!(
+                "{}: allows unsafe code without a reason",
+                source.name
+            ));
+        }
+    }
+    complain(&faults);
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let faults: Vec<String> = sources()
+        .iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| format!("{}: no module header", source.name))
+        .collect();
+    complain(&faults);
+}
+
+#[test]
+fn nothing_is_left_undone_and_nothing_prints_by_itself() {
+    let banned = [
+        "todo!(",
+        "unimplemented!(",
+        "dbg!(",
+        "FIXME",
+        "XXX",
+        "static mut ",
+        "println!(",
+        "eprintln!(",
+    ];
+    let mut faults = Vec::new();
+    // A program beside the server may print: that is what it is for.
+    let server =
+        |source: &&Source| !is_test_file(&source.name) && !source.name.starts_with("src/bin/");
+    for source in sources().iter().filter(server) {
+        for (number, line) in shipped(&source.text).lines().enumerate() {
+            for word in banned {
+                if line.contains(word) && !line.trim_start().starts_with("//") {
+                    faults.push(format!("{}:{}: {word}", source.name, number + 1));
+                }
+            }
+        }
+    }
+    complain(&faults);
+}
+
+#[test]
+fn nobody_imports_by_glob() {
+    let mut faults = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| !is_test_file(&source.name))
+    {
+        for (number, line) in shipped(&source.text).lines().enumerate() {
+            if line.trim_start().starts_with("use ") && line.contains("::*") {
+                faults.push(format!("{}:{}: {}", source.name, number + 1, line.trim()));
+            }
+        }
+    }
+    complain(&faults);
+}
+
+#[test]
+fn the_map_names_every_room() {
+    let map =
+        fs::read_to_string(root().join("doc/architecture.md")).expect("doc/architecture.md exists");
+    let faults: Vec<String> = STOREYS
+        .iter()
+        .filter(|(room, _)| !map.contains(&format!("`{room}`")))
+        .map(|(room, _)| format!("doc/architecture.md does not name `{room}`"))
+        .collect();
+    complain(&faults);
+}
