@@ -17,6 +17,7 @@ pub mod limits;
 pub mod listener;
 pub mod os;
 pub mod pool;
+pub mod response;
 pub mod settings;
 pub mod storage;
 pub mod tls;
