@@ -64,8 +64,8 @@ fn drain(out: &mut Out, portion: usize, width: usize) -> Vec<u8> {
 fn mixed(shelf: &Shelf) -> (Out, Vec<u8>) {
     let mut out = Out::new();
     let mut want = Vec::new();
-    let parts: [(&[u8], Option<(u8, usize)>); 4] = [
-        (b"first ", Some((b'a', 3000))),
+    let parts = [
+        (&b"first "[..], Some((b'a', 3000))),
         (b"second ", Some((b'b', 700_000))),
         (b"", Some((b'c', 600_001))),
         (b"last", None),

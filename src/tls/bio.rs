@@ -400,7 +400,6 @@ fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
 
 /// Makes a socket's buffers as small as the kernel allows, so that sends are cut at odd places.
 #[cfg(test)]
-#[allow(dead_code, reason = "for tests of stalled peers")]
 pub(super) fn shrink_buffers(fd: RawFd) {
     let size: c_int = 1;
     for option in [libc::SO_SNDBUF, libc::SO_RCVBUF] {

@@ -33,8 +33,6 @@ mod ffi;
 #[cfg(feature = "tls")]
 mod session;
 #[cfg(all(test, feature = "tls"))]
-mod testing;
-#[cfg(all(test, feature = "tls"))]
 mod tests;
 
 #[cfg(not(feature = "tls"))]

@@ -1,8 +1,12 @@
 //! What the room's tests share: certificates made on the spot, a client by the crate openssl, a driven session.
 //!
-//! Nothing here reaches the network; files live in a folder of their own that goes with the test.
+//! `loading` is about contexts and refreshes, `traffic` about bytes, `faults` about conns that end badly, `clients`
+//! about certificates and resumption. Nothing leaves the machine; files live in a folder that goes with the test.
 
-#![allow(dead_code, reason = "a kit: not every test takes every tool")]
+mod clients;
+mod faults;
+mod loading;
+mod traffic;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -29,6 +33,8 @@ use openssl::symm::Cipher;
 use openssl::x509::extension::BasicConstraints;
 use openssl::x509::{X509, X509NameBuilder};
 
+use super::bio::shrink_buffers;
+use super::session::offer;
 use super::{
     Class, Current, Handshake, More, Outcome, TlsContext, TlsCounters, TlsFault, TlsSession,
 };
@@ -267,7 +273,7 @@ impl<S: AsFd> Served<S> {
     }
 
     pub(super) fn shrink_buffers(&self) {
-        super::bio::shrink_buffers(self.stream.as_fd().as_raw_fd());
+        shrink_buffers(self.stream.as_fd().as_raw_fd());
     }
 
     pub(super) fn handshake(&mut self) -> Result<(), TlsFault> {
@@ -381,11 +387,20 @@ impl Client {
         &self,
         stream: S,
     ) -> Result<SslStream<S>, HandshakeError<S>> {
+        self.connect_checking(SslVerifyMode::NONE, stream)
+    }
+
+    /// Connects; `mode` says whether an unknown server certificate is borne.
+    pub(super) fn connect_checking<S: Read + Write>(
+        &self,
+        mode: SslVerifyMode,
+        stream: S,
+    ) -> Result<SslStream<S>, HandshakeError<S>> {
         let mut configuration = self.connector.configure().unwrap();
-        configuration.set_verify(SslVerifyMode::NONE);
+        configuration.set_verify(mode);
         let mut ssl = configuration.into_ssl("localhost").unwrap();
         if let Some(session) = &self.session {
-            super::session::offer(&mut ssl, session);
+            offer(&mut ssl, session);
         }
         ssl.connect(stream)
     }
@@ -452,16 +467,31 @@ pub(super) fn visit(context: &TlsContext, class: Class, client: &Client) -> Visi
     Visit::Served { resumed }
 }
 
-/// A stream that can hold back or alter what is written to it.
+/// A stream that shows what passes and can hold back what is written.
+#[derive(Debug)]
 pub(super) struct Tap<S> {
     pub(super) inner: S,
     /// While set, writes land here.
     pub(super) held: Option<Vec<u8>>,
+    /// All that was read.
+    pub(super) seen: Vec<u8>,
+}
+
+impl<S> Tap<S> {
+    pub(super) fn new(inner: S) -> Tap<S> {
+        Tap {
+            inner,
+            held: None,
+            seen: Vec::new(),
+        }
+    }
 }
 
 impl<S: Read> Read for Tap<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buf)
+        let count = self.inner.read(buf)?;
+        self.seen.extend_from_slice(&buf[..count]);
+        Ok(count)
     }
 }
 
