@@ -18,8 +18,7 @@ use std::ptr::NonNull;
 use std::slice;
 
 use openssl_sys::{
-    SSL, SSL_ERROR_SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE,
-    SSL_ERROR_ZERO_RETURN,
+    SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN,
 };
 
 use super::bio::Link;
@@ -445,7 +444,8 @@ impl TlsSession {
             SSL_ERROR_WANT_WRITE => return Trouble::WantWrite,
             SSL_ERROR_ZERO_RETURN => return Trouble::CloseNotify,
             SSL_ERROR_SYSCALL => return self.system_trouble(returned, errno),
-            SSL_ERROR_SSL | _ => {}
+            // SSL_ERROR_SSL, and whatever later versions may add.
+            _ => {}
         }
         let code = ffi::first_error();
         let text = ffi::take_error_text();
