@@ -12,13 +12,18 @@
 //! A room names only rooms below it; `tests/tidy.rs` holds the table of storeys, doc/architecture.md the reasons.
 
 pub mod clock;
+pub mod conn;
 pub mod event;
 pub mod limits;
 pub mod listener;
 pub mod os;
 pub mod pool;
+pub mod protocol;
 pub mod response;
+pub mod server;
 pub mod settings;
+pub mod stats;
 pub mod storage;
 pub mod tls;
 pub mod transport;
+pub mod worker;

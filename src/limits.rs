@@ -21,6 +21,10 @@ pub const VALUE_LEN_MAX: i32 = i32::MAX - 2;
 pub const READ_BUFFER: usize = 16_384;
 /// Times a growing read buffer may double within one read event (text-protocol.md §1).
 pub const READ_DOUBLINGS: u32 = 4;
+/// A growing read buffer ends here: a multiget that is longer is refused, so that one client cannot take all memory.
+pub const READ_BUFFER_MAX: usize = 64 << 20;
+/// Reads into one value, or of refused input, before other conns get their turn.
+pub const READS_PER_TURN: u32 = 64;
 /// Flat bytes of an output buffer; between commands it is flushed when one response no longer fits.
 pub const OUT_BUFFER: usize = 32_768;
 /// Room that the protocol asks of an output buffer before it begins a command: the longest single reply.

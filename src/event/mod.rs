@@ -29,8 +29,10 @@ pub trait Handler {
     /// A registered descriptor is ready for what was asked of it.
     fn ready(&mut self, fd: RawFd, what: Ready);
 
-    /// A timer has run out.
-    fn timer(&mut self, id: TimerId);
+    /// A timer has run out; handlers that make none need not say what then.
+    fn timer(&mut self, id: TimerId) {
+        unreachable!("nobody made timer {id:?}");
+    }
 }
 
 /// What a descriptor is ready for; an error or a hang-up counts as both.
@@ -359,6 +361,16 @@ impl Drop for Timer {
         // SAFETY: leaked in `Registrar::timer`, taken back once; the event that knew it is gone.
         drop(unsafe { Box::from_raw(self.context.as_ptr()) });
     }
+}
+
+/// The version of the libevent that runs, e.g. `2.1.12-stable`.
+#[must_use]
+pub fn version() -> &'static str {
+    // SAFETY: takes nothing and answers a static string.
+    let version = unsafe { libevent_sys::event_get_version() };
+    // SAFETY: static and terminated, as libevent's manual says.
+    let version = unsafe { std::ffi::CStr::from_ptr(version) };
+    version.to_str().unwrap_or("unknown")
 }
 
 fn flags_of(want: Interest) -> c_short {

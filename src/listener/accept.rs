@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::listener::conns::ConnStats;
+use crate::conn::counts::ConnStats;
 use crate::listener::grammar::ListenClass;
 use crate::listener::open::{ListenError, ListenSocket};
 use crate::os::reason;
@@ -305,6 +305,7 @@ mod tests {
     use std::io::Read;
     use std::net::TcpStream;
 
+    use crate::conn::counts::Counted;
     use crate::listener::open::open_tcp;
     use crate::tls;
 
@@ -313,7 +314,7 @@ mod tests {
         acceptor: Acceptor,
         stats: &'static ConnStats,
         port: u16,
-        kept: Vec<OwnedFd>,
+        kept: Vec<(OwnedFd, Counted)>,
     }
 
     impl Fixture {
@@ -351,8 +352,7 @@ mod tests {
             match self.acceptor.accept(0) {
                 Accepted::Conn(fd, peer) => {
                     assert!(peer.to_string().starts_with("tcp:127.0.0.1:"));
-                    self.stats.conn_opened();
-                    self.kept.push(fd);
+                    self.kept.push((fd, self.stats.conn_opened()));
                 }
                 other => panic!("no client but {other:?}"),
             }
@@ -360,7 +360,6 @@ mod tests {
 
         fn leave(&mut self) {
             drop(self.kept.pop().expect("a client"));
-            self.stats.conn_closed();
         }
     }
 
@@ -465,8 +464,7 @@ mod tests {
             assert!(wake_ups <= 20, "each wake-up brings a client");
             let turn = fixture.acceptor.serve(0, |socket, fd, _| {
                 assert_eq!(socket.tag, 0);
-                stats.conn_opened();
-                kept.push(fd);
+                kept.push((fd, stats.conn_opened()));
             });
             assert_eq!(turn, Turn::Listening);
         }

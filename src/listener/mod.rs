@@ -6,18 +6,18 @@
 //! ```
 //!
 //! `grammar` reads the `-l` list, `open` turns each piece into bound sockets, `accept` takes clients from them and
-//! turns them away at the limit. The boot calls [`open()`](open::open) once; the main loop owns the [`Acceptor`] and
-//! its event registrations. One thread, no locks: what others may see of it is in [`ConnStats`]. Handing a socket
-//! to a worker is not done here. (options-and-process.md §3, tls.md §5)
+//! turns them away at the limit. The boot calls [`open()`](open::open) once; `dispatch` hands them to the workers; the main loop owns the [`Dispatcher`], with
+//! its event registrations. One thread, no locks: what others may see of it is in
+//! [`ConnStats`](crate::conn::counts::ConnStats) and on the sockets' cards. (options-and-process.md §3, tls.md §5)
 
 #![forbid(unsafe_code)]
 
 pub mod accept;
-pub mod conns;
+pub mod dispatch;
 pub mod grammar;
 pub mod open;
 
 pub use accept::{Accepted, Acceptor, Ceiling, Turn, client_limit};
-pub use conns::ConnStats;
+pub use dispatch::{Dispatcher, Parts};
 pub use grammar::{ListenClass, Piece};
 pub use open::{ListenError, ListenSocket, Opened};

@@ -288,7 +288,7 @@ impl Pass<'_> {
 
     fn adopt(&mut self, fd: OwnedFd, asked: &SocketAddr, piece: &Piece) {
         // The kernel chose the port where 0 was asked for.
-        let address = match socket::local_address(fd.as_fd()) {
+        let address = match socket::local_address(fd.as_raw_fd()) {
             Ok(Address::Tcp(address)) => address,
             _ => *asked,
         };

@@ -12,7 +12,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -92,9 +92,9 @@ fn resolver_fault(code: libc::c_int) -> ResolveError {
     if code == libc::EAI_SYSTEM {
         return ResolveError(crate::os::reason(&io::Error::last_os_error()));
     }
-    // SAFETY: gai_strerror takes no pointers.
+    // SAFETY: takes and gives no memory of ours.
     let text = unsafe { libc::gai_strerror(code) };
-    // SAFETY: it answers a static, terminated string for every number.
+    // SAFETY: the answer is a static, terminated string for every number.
     let text = unsafe { CStr::from_ptr(text) };
     ResolveError(text.to_string_lossy().into_owned())
 }
@@ -318,20 +318,15 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
     Ok((unsafe { OwnedFd::from_raw_fd(fd) }, raw.address()))
 }
 
-/// The socket's own address.
+/// The address of this end of the socket that `fd` is. Whoever asks about a conn of another thread holds its card,
+/// so that the number cannot become another socket's meanwhile.
 ///
 /// # Errors
 /// The kernel's.
-pub fn local_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+pub fn local_address(fd: RawFd) -> io::Result<Address> {
     let mut raw = RawAddress::new();
     // SAFETY: the address and its length are ours, and the length says how much room there is.
-    cvt(unsafe {
-        libc::getsockname(
-            socket.as_raw_fd(),
-            ptr::from_mut(&mut raw.storage).cast(),
-            &mut raw.len,
-        )
-    })?;
+    cvt(unsafe { libc::getsockname(fd, ptr::from_mut(&mut raw.storage).cast(), &mut raw.len) })?;
     Ok(raw.address())
 }
 

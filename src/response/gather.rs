@@ -1,105 +1,111 @@
-//! Taking out what is to be sent, and forgetting what has left.
+//! Taking an output's bytes out: what one send shall carry, and what a partial send has left.
 
 use std::io::IoSlice;
 
 use crate::response::Out;
 
 impl Out {
-    /// All that is unsent, when it lies flat: one write without a list of slices.
+    /// All unsent bytes when they lie flat: the hot path, one write without an iovec.
     #[inline]
     #[must_use]
     pub fn plain(&self) -> Option<&[u8]> {
-        (self.held == 0).then(|| &self.flat[self.sent..])
+        self.pieces.is_empty().then(|| &self.flat[self.sent..])
     }
 
-    /// Fills `slices` with what is unsent, in order, until they or `bytes_max` are used up; the last slice is cut to
-    /// fit. Returns how many were filled. The same output gives the same slices.
+    /// Fills `slices` from what is unsent, in order, up to `bytes_max` bytes; returns how many slices were filled.
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> usize {
-        let mut filler = Filler {
+        let mut load = Load {
             slices,
             filled: 0,
-            room: bytes_max,
+            bytes_left: bytes_max,
         };
         let mut from = self.sent;
-        for piece in &self.pieces[self.done..] {
-            if !filler.put(&self.flat[from..piece.at]) {
-                return filler.filled;
+        for piece in &self.pieces {
+            if !load.add(&self.flat[from..piece.at]) {
+                return load.filled;
             }
             from = piece.at;
             let mut goes_on = true;
-            piece.item.slices(piece.sent, &mut |slice| {
-                goes_on = filler.put(slice);
+            piece.item.slices(piece.done, &mut |part| {
+                goes_on = load.add(part);
                 goes_on
             });
             if !goes_on {
-                return filler.filled;
+                return load.filled;
             }
         }
-        filler.put(&self.flat[from..]);
-        filler.filled
+        load.add(&self.flat[from..]);
+        load.filled
     }
 
-    /// `n` bytes have left; pieces that are through drop their items, and an output that is empty begins anew.
+    /// `n` unsent bytes have left; done pieces drop their items; when all is out the buffer is reset.
     ///
     /// # Panics
-    /// When `n` is more than was unsent.
+    /// When fewer bytes were unsent.
     #[inline]
     pub fn advance(&mut self, n: usize) {
-        assert!(n <= self.unsent(), "more was sent than was owed");
-        if self.held == 0 {
+        if self.pieces.is_empty() {
+            assert!(n <= self.flat.len() - self.sent, "more sent than was owed");
             self.sent += n;
         } else {
-            self.advance_over_pieces(n);
+            self.advance_pieces(n);
         }
         if self.is_empty() {
             self.clear();
         }
     }
 
-    fn advance_over_pieces(&mut self, n: usize) {
+    fn advance_pieces(&mut self, n: usize) {
         let mut left = n;
-        while let Some(piece) = self.pieces.get_mut(self.done) {
-            let flat = (piece.at - self.sent).min(left);
+        let mut done = 0;
+        for piece in &mut self.pieces {
+            let flat = left.min(piece.at - self.sent);
             self.sent += flat;
             left -= flat;
-            let taken = piece.unsent().min(left);
-            piece.sent += taken;
-            self.held -= taken;
-            left -= taken;
-            if self.sent < piece.at || piece.unsent() > 0 {
-                return;
+            if self.sent < piece.at {
+                break;
             }
-            self.done += 1;
+            let part = left.min(piece.left());
+            piece.done += part;
+            left -= part;
+            if piece.left() > 0 {
+                break;
+            }
+            done += 1;
         }
-        self.pieces.clear();
-        self.done = 0;
-        self.sent += left;
+        self.pieces.drain(..done);
+        if self.pieces.is_empty() {
+            assert!(
+                left <= self.flat.len() - self.sent,
+                "more sent than was owed"
+            );
+            self.sent += left;
+        } else {
+            assert_eq!(left, 0, "bytes behind an unfinished piece cannot have left");
+        }
     }
 }
 
-/// Puts slices into a list until it is full or enough bytes are in it.
-struct Filler<'s, 'a> {
+/// Slices being filled for one send.
+struct Load<'s, 'a> {
     slices: &'s mut [IoSlice<'a>],
     filled: usize,
-    room: usize,
+    bytes_left: usize,
 }
 
-impl<'a> Filler<'_, 'a> {
-    /// False when nothing more fits.
-    fn put(&mut self, bytes: &'a [u8]) -> bool {
+impl<'a> Load<'_, 'a> {
+    /// Takes `bytes` in, or as much as may be; false when the load is full.
+    fn add(&mut self, bytes: &'a [u8]) -> bool {
         if bytes.is_empty() {
             return true;
         }
-        let Some(place) = self.slices.get_mut(self.filled) else {
-            return false;
-        };
-        let taken = bytes.len().min(self.room);
-        if taken == 0 {
+        let len = bytes.len().min(self.bytes_left);
+        if len == 0 || self.filled == self.slices.len() {
             return false;
         }
-        *place = IoSlice::new(&bytes[..taken]);
+        self.slices[self.filled] = IoSlice::new(&bytes[..len]);
         self.filled += 1;
-        self.room -= taken;
-        self.room > 0
+        self.bytes_left -= len;
+        len == bytes.len()
     }
 }

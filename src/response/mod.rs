@@ -1,52 +1,52 @@
 //! What is owed to a client: flat bytes, and pieces that hold items, in one lent buffer.
 //!
-//! The protocol writes here while it runs a batch; the conn takes slices out, sends them and says how much has left.
-//! Small values are copied into the flat bytes under the lookup's guard; a large one becomes a *piece* between two
-//! flat runs and is sent from item memory, which its counted reference keeps alive. What is unsent stays where it is:
-//! nothing is moved, so a write that blocked is offered the same bytes again. One thread, no locks; dropping a piece
-//! takes no bucket lock. (design-notes.md §4, performance.md P2)
-//!
 //! ```text
-//! flat:    | sent … | unsent flat bytes ……… | unsent flat bytes …… |
-//!                   ^ sent                  ^ at of a piece        ^ len
+//!  flat   VALUE a 0 3 CR LF abc CR LF END CR LF VALUE b 0 300000 CR LF | END CR LF
+//!         ^ sent (grows as sends succeed)                              ^ piece: the item of b, so many bytes done
 //! ```
+//!
+//! A worker lends an [`Out`] to a conn that has something to say; the protocols write into it, the conn sends from it.
+//! Small values are copied in while their bucket is held; a larger one stays in item memory, and its reference is a
+//! piece between two flat runs. Unsent bytes never move, so a TLS session may retry with the same address. Between
+//! commands the protocol asks for room, so the buffer grows only where a single answer is larger than all of it.
+//! One thread at a time; no locks but what dropping the last reference to an item takes. Here live the buffer and its
+//! marks; `write` puts things in, `gather` takes them out.
 
 #![forbid(unsafe_code)]
 
 mod gather;
-mod write;
-
 #[cfg(test)]
 mod tests;
+mod write;
 
-use std::fmt;
+pub use crate::response::write::Digits;
 
 use crate::limits::{OUT_BUFFER, OUT_ROOM};
 use crate::storage::ItemRef;
+
+/// Pieces that are kept room for when a conn sleeps.
+const PIECES_KEPT: usize = 16;
 
 /// The output of one active conn, lent from its worker's pool.
 pub struct Out {
     flat: Vec<u8>,
     /// Flat bytes that have left.
     sent: usize,
-    /// In the order of their places; those that have left are gone from the front.
+    /// In order of `at`; the first may be partly done.
     pieces: Vec<Piece>,
-    /// Pieces at the front of `pieces` that have left and wait for the next tidying.
-    done: usize,
-    /// Bytes of pieces that are unsent.
-    held: usize,
 }
 
-/// A value that is sent from item memory.
+/// A large value with its CR LF, sent from item memory.
 struct Piece {
-    /// Flat bytes that go before it.
+    /// It stands behind so many flat bytes.
     at: usize,
     item: ItemRef,
+    len: usize,
     /// Bytes of it that have left.
-    sent: usize,
+    done: usize,
 }
 
-/// A place in an [`Out`] to which it can be cut back.
+/// A place in an [`Out`] to which it can be cut back, as long as nothing was sent since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     flat: usize,
@@ -54,40 +54,38 @@ pub struct Mark {
 }
 
 impl Out {
-    /// An empty output with its whole buffer.
+    /// An empty output with its buffer.
     #[must_use]
     pub fn new() -> Out {
         Out {
             flat: Vec::with_capacity(OUT_BUFFER),
             sent: 0,
             pieces: Vec::new(),
-            done: 0,
-            held: 0,
         }
     }
 
-    /// True when nothing is unsent.
+    /// Nothing unsent.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.unsent() == 0
+        self.sent == self.flat.len() && self.pieces.is_empty()
     }
 
-    /// Unsent bytes, those of pieces too.
-    #[inline]
+    /// Unsent bytes, those of pieces included.
     #[must_use]
     pub fn unsent(&self) -> usize {
-        self.flat.len() - self.sent + self.held
+        let in_pieces: usize = self.pieces.iter().map(Piece::left).sum();
+        self.flat.len() - self.sent + in_pieces
     }
 
-    /// True when one more reply of ordinary length fits without growing.
+    /// True when there is room for one more reply without growing. A buffer that a huge multiget has grown has none.
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        OUT_BUFFER.saturating_sub(self.flat.len()) >= OUT_ROOM
+        self.flat.len() <= OUT_BUFFER - OUT_ROOM
     }
 
-    /// The end of what is owed now, to which [`truncate`](Out::truncate) may come back.
+    /// The present end.
     #[inline]
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -97,41 +95,35 @@ impl Out {
         }
     }
 
-    /// Takes back what was written since `mark`; items behind it are given up.
-    ///
-    /// # Panics
-    /// When some of it has left already: a mark is good until the next [`advance`](Out::advance).
+    /// Takes back all that was written since `mark`; items of dropped pieces are given back.
     pub fn truncate(&mut self, mark: Mark) {
-        assert!(mark.flat >= self.sent, "what has left cannot be taken back");
-        assert!(
-            mark.pieces >= self.done,
-            "what has left cannot be taken back"
-        );
+        debug_assert!(self.sent <= mark.flat, "what has left cannot be taken back");
+        debug_assert!(mark.flat <= self.flat.len(), "the mark is of this output");
         self.flat.truncate(mark.flat);
-        for piece in self.pieces.drain(mark.pieces..) {
-            self.held -= piece.unsent();
-        }
+        self.pieces.truncate(mark.pieces);
     }
 
-    /// Forgets everything (a conn that closes).
+    /// What was written flat since `mark`.
+    #[must_use]
+    pub fn flat_since(&self, mark: Mark) -> &[u8] {
+        &self.flat[mark.flat..]
+    }
+
+    /// Drops everything (close).
     pub fn clear(&mut self) {
         self.flat.clear();
+        self.sent = 0;
         self.pieces.clear();
-        (self.sent, self.done, self.held) = (0, 0, 0);
     }
 
-    /// Gives a grown buffer back to the allocator; called when the conn has nothing to say.
+    /// Gives what a huge answer has grown back to the allocator; called when the conn sleeps.
     pub fn shrink(&mut self) {
-        debug_assert!(self.is_empty(), "unsent bytes are not given back");
         if self.flat.capacity() > OUT_BUFFER {
-            self.flat = Vec::with_capacity(OUT_BUFFER);
+            self.flat.shrink_to(OUT_BUFFER);
         }
-    }
-}
-
-impl Piece {
-    fn unsent(&self) -> usize {
-        self.item.len_crlf() - self.sent
+        if self.pieces.capacity() > PIECES_KEPT {
+            self.pieces.shrink_to(PIECES_KEPT);
+        }
     }
 }
 
@@ -141,11 +133,8 @@ impl Default for Out {
     }
 }
 
-impl fmt::Debug for Out {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Out")
-            .field("unsent", &self.unsent())
-            .field("pieces", &(self.pieces.len() - self.done))
-            .finish_non_exhaustive()
+impl Piece {
+    fn left(&self) -> usize {
+        self.len - self.done
     }
 }

@@ -5,181 +5,198 @@ use std::io::IoSlice;
 use super::*;
 use crate::clock::{Clock, RelTime};
 use crate::settings::{Settings, Tunables};
-use crate::storage::{Engine, PerThread};
+use crate::storage::{Bump, CasCheck, Engine, PerThread, StoreMode, StoreOutcome};
 
-struct Shelf {
+struct Lab {
     engine: &'static Engine,
     me: &'static PerThread,
 }
 
-impl Shelf {
-    fn new() -> Shelf {
-        let settings = Settings::default();
-        let tunables = Box::leak(Box::new(Tunables::new(&settings)));
-        let clock = Box::leak(Box::new(Clock::new()));
-        let engine = Engine::new(&settings, tunables, clock).expect("the defaults make an engine");
-        Shelf {
-            engine,
-            me: engine.per_thread(),
-        }
+fn lab() -> Lab {
+    let settings = Settings::default();
+    let tunables = Box::leak(Box::new(Tunables::new(&settings)));
+    let engine = Engine::new(&settings, tunables, Box::leak(Box::new(Clock::new())))
+        .expect("the settings are good");
+    Lab {
+        engine,
+        me: engine.per_thread(),
     }
+}
 
-    /// A stored item of `len` equal bytes, and one reference to it.
-    fn item(&self, key: &str, byte: u8, len: usize) -> ItemRef {
-        let key = key.as_bytes();
+impl Lab {
+    fn set(&self, key: &[u8], value: &[u8]) {
         let mut new = self
             .engine
-            .allocate(key, 0, RelTime::NEVER, len, self.me)
+            .allocate(key, 0, RelTime::NEVER, value.len(), self.me)
             .expect("there is memory");
-        let mut value = vec![byte; len];
-        value.extend_from_slice(b"\r\n");
-        let mut from = 0;
-        while from < value.len() {
-            from += new.fill(&value[from..], self.me).expect("there is memory");
-        }
+        new.fill(value, self.me).expect("there is memory");
+        new.fill(b"\r\n", self.me).expect("there is memory");
         let guard = self.engine.lock(self.engine.hash(key));
-        let linked = guard.link(new, self.engine.next_cas(), self.me);
-        linked.retain().expect("nobody else reads it")
+        let cas = self.engine.next_cas();
+        let stored = guard.store(new, StoreMode::Set, CasCheck::None, cas, self.me);
+        assert_eq!(stored.outcome, StoreOutcome::Stored);
+    }
+
+    fn hold(&self, key: &[u8]) -> ItemRef {
+        let guard = self.engine.lock(self.engine.hash(key));
+        let item = guard.lookup(key, self.me, Bump::Leave);
+        item.expect("it was set").retain().expect("few hold it")
+    }
+
+    fn used_chunks(&self) -> u64 {
+        let stats = self.engine.slab_stats();
+        stats.classes.iter().map(|class| class.used_chunks()).sum()
     }
 }
 
-/// Sends everything in portions of at most `portion` bytes, through at most `width` slices.
-fn drain(out: &mut Out, portion: usize, width: usize) -> Vec<u8> {
-    let mut got = Vec::new();
-    while !out.is_empty() {
-        let mut slices = vec![IoSlice::new(&[]); width];
-        let filled = out.gather(&mut slices, portion);
-        let start = got.len();
-        for slice in &slices[..filled] {
-            got.extend_from_slice(slice);
-        }
-        let n = got.len() - start;
-        assert!((1..=portion).contains(&n), "a portion of {n}");
-        out.advance(n);
-    }
-    got
+/// What one gathered send of up to `bytes_max` bytes in up to `slices_max` slices would carry.
+fn load(out: &Out, slices_max: usize, bytes_max: usize) -> Vec<u8> {
+    let mut slices = vec![IoSlice::new(&[]); slices_max];
+    let filled = out.gather(&mut slices, bytes_max);
+    slices[..filled].iter().flat_map(|s| s.to_vec()).collect()
 }
 
-/// Flat bytes, a value in one chunk, flat bytes, two values in chains side by side, flat bytes.
-fn mixed(shelf: &Shelf) -> (Out, Vec<u8>) {
+fn number(n: u64) -> String {
     let mut out = Out::new();
-    let mut want = Vec::new();
-    let parts = [
-        (&b"first "[..], Some((b'a', 3000))),
-        (b"second ", Some((b'b', 700_000))),
-        (b"", Some((b'c', 600_001))),
-        (b"last", None),
-    ];
-    for (flat, item) in parts {
-        out.push(flat);
-        want.extend_from_slice(flat);
-        if let Some((byte, len)) = item {
-            out.push_item(shelf.item(&format!("k{byte}"), byte, len));
-            want.extend(std::iter::repeat_n(byte, len));
-            want.extend_from_slice(b"\r\n");
-        }
-    }
-    assert_eq!(out.unsent(), want.len());
-    (out, want)
+    out.push_number(n);
+    String::from_utf8(out.plain().expect("numbers lie flat").to_vec()).expect("digits")
 }
 
 #[test]
-fn order_survives_any_portions() {
-    for (portion, width) in [
-        (usize::MAX, 1023),
-        (1000, 8),
-        (16_384, 2),
-        (65_537, 3),
-        (777, 1),
-    ] {
-        let (mut out, want) = mixed(&Shelf::new());
-        assert!(
-            drain(&mut out, portion, width) == want,
-            "portions of {portion}"
-        );
-        assert_eq!(out.mark(), Out::new().mark(), "an empty output begins anew");
+fn numbers_read_as_std_writes_them() {
+    for n in (0..10_100).chain([99_999, 100_000, 123_456_789, u64::MAX, 10_u64.pow(19)]) {
+        assert_eq!(number(n), n.to_string());
     }
+    let mut out = Out::new();
+    out.push_signed(-1);
+    out.push_signed(i64::MIN);
+    assert_eq!(out.plain(), Some(b"-1-9223372036854775808".as_slice()));
 }
 
 #[test]
-fn flat_output_is_one_slice_until_the_last_byte() {
+fn flat_output_leaves_in_parts_and_resets() {
     let mut out = Out::new();
-    out.push(b"abcdef");
-    assert_eq!(out.plain(), Some(&b"abcdef"[..]));
-    out.advance(4);
-    assert_eq!(out.plain(), Some(&b"ef"[..]));
-    out.push(b"gh");
-    out.advance(4);
     assert!(out.is_empty());
-    assert!(out.has_room());
+    out.push(b"STORED\r\n");
+    out.push(b"END\r\n");
+    out.advance(3);
+    assert_eq!(out.plain(), Some(b"RED\r\nEND\r\n".as_slice()));
+    assert_eq!(out.unsent(), 10);
+    out.advance(10);
+    assert!(out.is_empty());
+    assert_eq!(out.plain(), Some(b"".as_slice()));
 }
 
 #[test]
-fn an_output_with_a_piece_is_not_plain() {
-    let shelf = Shelf::new();
+fn every_split_of_a_send_carries_the_same_bytes() {
+    let lab = lab();
+    let large = vec![b'x'; 5_000];
+    let chunked = vec![b'y'; 700_000];
+    lab.set(b"large", &large);
+    lab.set(b"chunked", &chunked);
+    let build = || {
+        let mut out = Out::new();
+        out.push(b"VALUE large 0 5000\r\n");
+        out.push_item(lab.hold(b"large"));
+        out.push_item(lab.hold(b"large"));
+        out.push(b"between");
+        out.push_item(lab.hold(b"chunked"));
+        out.push(b"END\r\n");
+        out
+    };
+    let whole = load(&build(), 1_000, usize::MAX);
+    let expected = [
+        b"VALUE large 0 5000\r\n".as_slice(),
+        &large,
+        b"\r\n",
+        &large,
+        b"\r\nbetween",
+        &chunked,
+        b"\r\nEND\r\n",
+    ];
+    assert!(whole == expected.concat());
+    for (slices, bytes, kept) in [
+        (1, 1_000, 1),
+        (2, 16_384, 3),
+        (3, 999, 999),
+        (1_000, 300_000, 7_777),
+    ] {
+        let mut out = build();
+        let mut got = Vec::new();
+        let mut turns = 0;
+        while !out.is_empty() {
+            let part = load(&out, slices, bytes);
+            assert!(!part.is_empty());
+            assert!(part.len() <= bytes);
+            // A socket takes all of it, or less.
+            turns += 1;
+            let taken = if turns % 2 == 0 {
+                part.len()
+            } else {
+                part.len().min(kept)
+            };
+            got.extend_from_slice(&part[..taken]);
+            let before = out.unsent();
+            out.advance(taken);
+            assert_eq!(out.unsent(), before - taken);
+        }
+        assert!(got == whole, "slices {slices}, bytes {bytes}");
+    }
+}
+
+#[test]
+fn done_pieces_give_their_items_back() {
+    let lab = lab();
+    lab.set(b"k", &vec![b'x'; 5_000]);
+    let used = lab.used_chunks();
     let mut out = Out::new();
-    out.push(b"x");
-    out.push_item(shelf.item("k", b'v', 10));
+    out.push_item(lab.hold(b"k"));
+    out.push(b"END\r\n");
+    lab.set(b"k", b"small");
+    assert_eq!(lab.used_chunks(), used + 1, "the old value is still owed");
     assert_eq!(out.plain(), None);
-    out.advance(13);
-    assert_eq!(out.plain(), Some(&b""[..]));
+    out.advance(5_002);
+    assert_eq!(lab.used_chunks(), used);
+    assert_eq!(out.plain(), Some(b"END\r\n".as_slice()));
 }
 
 #[test]
-fn truncate_takes_back_bytes_and_gives_items_up() {
-    let shelf = Shelf::new();
+fn truncate_takes_back_bytes_and_pieces() {
+    let lab = lab();
+    lab.set(b"k", &vec![b'x'; 5_000]);
+    let used = lab.used_chunks();
     let mut out = Out::new();
     out.push(b"kept");
     let mark = out.mark();
-    out.push(b"gone");
-    out.push_item(shelf.item("k", b'v', 2000));
+    out.push(b"not kept");
+    out.push_item(lab.hold(b"k"));
+    lab.set(b"k", b"small");
+    assert_eq!(out.flat_since(mark), b"not kept");
     out.truncate(mark);
-    assert_eq!(out.plain(), Some(&b"kept"[..]));
-    let guard = shelf.engine.lock(shelf.engine.hash(b"k"));
-    let item = guard
-        .lookup(b"k", shelf.me, crate::storage::Bump::Leave)
-        .expect("the table keeps it");
-    assert!(item.retain().is_some());
+    assert_eq!(lab.used_chunks(), used);
+    assert_eq!(out.plain(), Some(b"kept".as_slice()));
 }
 
 #[test]
-#[should_panic(expected = "more was sent than was owed")]
-fn sending_more_than_is_owed_is_a_bug() {
+fn room_ends_one_reply_before_the_buffer_and_growth_is_given_back() {
     let mut out = Out::new();
-    out.push(b"abc");
-    out.advance(4);
-}
-
-#[test]
-fn numbers_have_all_their_digits_and_no_more() {
-    let mut numbers = vec![
-        0,
-        1,
-        9,
-        10,
-        11,
-        99,
-        100,
-        101,
-        12_345,
-        u64::MAX - 1,
-        u64::MAX,
-    ];
-    numbers.extend((1..20).flat_map(|power| [10u64.pow(power) - 1, 10u64.pow(power)]));
-    for number in numbers {
-        let mut out = Out::new();
-        out.push_number(number);
-        assert_eq!(out.plain(), Some(number.to_string().as_bytes()));
-    }
-}
-
-#[test]
-fn a_grown_buffer_is_given_back() {
-    let mut out = Out::new();
-    out.push(&vec![b'x'; 3 * crate::limits::OUT_BUFFER]);
-    assert!(!out.has_room());
-    out.advance(out.unsent());
-    out.shrink();
     assert!(out.has_room());
-    assert!(out.flat.capacity() < 2 * crate::limits::OUT_BUFFER);
+    out.push(&vec![b'x'; OUT_BUFFER - OUT_ROOM]);
+    assert!(out.has_room());
+    out.push(b"x");
+    assert!(!out.has_room());
+    out.push(&vec![b'x'; 100_000]);
+    assert!(out.flat.capacity() > OUT_BUFFER);
+    out.advance(out.unsent());
+    assert!(out.has_room());
+    out.shrink();
+    assert_eq!(out.flat.capacity(), OUT_BUFFER);
+}
+
+#[test]
+#[should_panic(expected = "more sent than was owed")]
+fn more_than_was_owed_cannot_leave() {
+    let mut out = Out::new();
+    out.push(b"END\r\n");
+    out.advance(6);
 }

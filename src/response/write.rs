@@ -1,60 +1,95 @@
-//! Writing into the flat bytes: parts as they are, numbers two digits at a time, and items by reference.
+//! Putting bytes, numbers and items at an output's end.
+//!
+//! Called by the protocols for every part of every reply: no formatting machinery, no zeroing, no allocation as long
+//! as the protocol asked for room first.
 
 use crate::response::{Out, Piece};
 use crate::storage::ItemRef;
 
-/// `00` to `99`, so that a number costs one division for two digits.
-const PAIRS: [u8; 200] = pairs();
-
-/// Digits of the largest 64-bit number.
+/// Digits of the largest number.
 const DIGITS_MAX: usize = 20;
 
-const fn pairs() -> [u8; 200] {
-    let mut table = [0; 200];
-    let mut n = 0;
-    while n < 100 {
-        table[2 * n] = b'0' + (n / 10) as u8;
-        table[2 * n + 1] = b'0' + (n % 10) as u8;
-        n += 1;
+/// The numbers 00 … 99, two digits each.
+const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
+2021222324252627282930313233343536373839\
+4041424344454647484950515253545556575859\
+6061626364656667686970717273747576777879\
+8081828384858687888990919293949596979899";
+
+/// A number in decimal.
+pub struct Digits {
+    digits: [u8; DIGITS_MAX],
+    from: usize,
+}
+
+impl Digits {
+    /// Written from the end, two digits at a time. The last pair taken has no leading zero, as it was at least 10.
+    #[inline]
+    #[must_use]
+    pub fn of(mut n: u64) -> Digits {
+        let mut digits = [0; DIGITS_MAX];
+        let mut from = DIGITS_MAX;
+        while n >= 10 {
+            let pair = (n % 100) as usize * 2;
+            n /= 100;
+            from -= 2;
+            digits[from..from + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        }
+        if n > 0 || from == DIGITS_MAX {
+            from -= 1;
+            digits[from] = b'0' + n as u8;
+        }
+        Digits { digits, from }
     }
-    table
+
+    /// The digits, without leading zeros.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.digits[self.from..]
+    }
 }
 
 impl Out {
-    /// Appends `bytes`.
+    /// Bytes as they are.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         self.flat.extend_from_slice(bytes);
     }
 
-    /// Appends a number in decimal digits.
+    /// One byte.
     #[inline]
-    pub fn push_number(&mut self, number: u64) {
-        let mut digits = [0; DIGITS_MAX];
-        let mut from = DIGITS_MAX;
-        let mut rest = number;
-        while rest >= 10 {
-            // Below 100 by the remainder.
-            let pair = (rest % 100) as usize * 2;
-            rest /= 100;
-            from -= 2;
-            digits[from..from + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
-        }
-        if rest > 0 || from == DIGITS_MAX {
-            from -= 1;
-            // Below 10 by the loop's condition.
-            digits[from] = b'0' + rest as u8;
-        }
-        self.flat.extend_from_slice(&digits[from..]);
+    pub fn push_byte(&mut self, byte: u8) {
+        self.flat.push(byte);
     }
 
-    /// Appends a value and its CR LF, to be sent from item memory.
+    /// A number in decimal.
+    #[inline]
+    pub fn push_number(&mut self, n: u64) {
+        if n < 10 {
+            self.flat.push(b'0' + n as u8);
+        } else {
+            self.flat.extend_from_slice(Digits::of(n).bytes());
+        }
+    }
+
+    /// A number with its sign.
+    #[inline]
+    pub fn push_signed(&mut self, n: i64) {
+        if n < 0 {
+            self.flat.push(b'-');
+        }
+        self.push_number(n.unsigned_abs());
+    }
+
+    /// A value with its CR LF, sent from item memory.
     pub fn push_item(&mut self, item: ItemRef) {
-        self.held += item.len_crlf();
+        let len = item.len_crlf();
         self.pieces.push(Piece {
             at: self.flat.len(),
             item,
-            sent: 0,
+            len,
+            done: 0,
         });
     }
 }

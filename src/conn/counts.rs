@@ -1,6 +1,6 @@
 //! How many conns there are and were: what `stats` shows of the dispatcher, and what the limit is tested against.
 //!
-//! One for the process, never freed. The dispatcher counts openings and refusals, workers count closings; everybody
+//! One for the process, never freed. The dispatcher counts openings and refusals, each conn its own closing; everybody
 //! reads. Plain relaxed atomics: the numbers need not agree with each other at an instant. Only the number of clients
 //! and the mark of a closing conn are in one order for all threads: the dispatcher wipes the mark and then looks at
 //! the number, a worker lowers the number and then sets the mark, so a dispatcher that pauses because the number was
@@ -47,10 +47,12 @@ impl ConnStats {
         self.count_opening();
     }
 
-    /// A client goes to a worker.
-    pub fn conn_opened(&self) {
+    /// A client goes to a worker. Its place in the count goes with it and is left by being dropped.
+    #[must_use]
+    pub fn conn_opened(&'static self) -> Counted {
         self.clients.fetch_add(1, Ordering::Relaxed);
         self.count_opening();
+        Counted { stats: self }
     }
 
     fn count_opening(&self) {
@@ -58,8 +60,7 @@ impl ConnStats {
         self.most.fetch_max(self.open(), Ordering::Relaxed);
     }
 
-    /// A client's descriptor has been closed. Call it after the closing, so that whoever hears of it finds the room.
-    pub fn conn_closed(&self) {
+    fn conn_closed(&self) {
         let before = self.clients.fetch_sub(1, Ordering::SeqCst);
         assert!(before > 0, "more conns closed than opened");
         self.closed_lately.store(true, Ordering::SeqCst);
@@ -159,17 +160,34 @@ impl ConnStats {
     }
 }
 
+/// One client's place in the count. Its owner drops it after the descriptor, so that whoever hears of the closing finds
+/// the room.
+#[derive(Debug)]
+pub struct Counted {
+    stats: &'static ConnStats,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.stats.conn_closed();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn leaked() -> &'static ConnStats {
+        Box::leak(Box::default())
+    }
+
     #[test]
     fn listeners_count_as_conns_but_for_the_first() {
-        let stats = ConnStats::new();
+        let stats = leaked();
         assert_eq!(stats.curr(), 0);
         stats.listener_opened();
         stats.listener_opened();
-        stats.conn_opened();
+        let _client = stats.conn_opened();
         assert_eq!(stats.curr(), 2);
         assert_eq!(stats.total(), 3);
         assert_eq!(stats.clients(), 1);
@@ -177,21 +195,21 @@ mod tests {
 
     #[test]
     fn structures_keep_the_highest_number() {
-        let stats = ConnStats::new();
+        let stats = leaked();
         stats.listener_opened();
-        stats.conn_opened();
-        stats.conn_opened();
-        stats.conn_closed();
-        stats.conn_opened();
+        let first = stats.conn_opened();
+        let _second = stats.conn_opened();
+        drop(first);
+        let _third = stats.conn_opened();
         assert_eq!(stats.structures(), 3);
         assert_eq!(stats.total(), 4);
     }
 
     #[test]
     fn reset_keeps_what_is_open() {
-        let stats = ConnStats::new();
+        let stats = leaked();
         stats.listener_opened();
-        stats.conn_opened();
+        let _client = stats.conn_opened();
         stats.conn_rejected();
         stats.accepting_stopped();
         stats.accepting_resumed(Duration::from_millis(3));

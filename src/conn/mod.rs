@@ -1,0 +1,197 @@
+//! One client: its transport, what was read and is owed, and where it stands.
+//!
+//! A [`Conn`] belongs to one worker's thread. The worker calls [`Conn::ready`] when the socket has an event and
+//! [`Conn::resume`] when the conn gave way before; both run the state machine (`machine`) until the conn sleeps, gives
+//! way or ends, and answer with a [`Flow`]. The machine asks the protocol for a batch, the transport for bytes, and
+//! calls nothing above. What is lent from the worker ([`Env`]) goes back on the road to sleep or close.
+//!
+//! ```text
+//!            ┌────────────────────── NewCmd ◄──────────────┐
+//!   event    ▼                         │                    │ sent
+//!  ───────► Read ──► ParseCmd ──────► Mwrite ──────────────┘
+//!            ▲  more    │ value, refused input                Waiting ──► asleep in Read
+//!            └─ Waiting └► Nread, Swallow ──► NewCmd
+//! ```
+//!
+//! Invariants: a conn that sleeps owes nothing unless its state says so (`State::may_owe`); output is not changed while a
+//! write of it is blocked; other threads see the [`card`] only, never the conn.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::event::{Event, Registrar};
+use crate::os::Interest;
+use crate::os::socket::Address;
+use crate::protocol::{self, CloseReason, Session};
+use crate::response::Out;
+use crate::settings::Protocol;
+use crate::settings::voice::tell;
+use crate::transport::{Gather, Transport};
+
+pub mod buffers;
+pub mod card;
+mod close;
+pub mod counts;
+mod machine;
+mod read;
+pub mod state;
+pub mod stats;
+mod value;
+mod write;
+
+use buffers::{Buffers, Input};
+use card::{Cards, Kind, OpenCard};
+use counts::Counted;
+use state::State;
+
+/// What a worker lends its conns for a turn.
+pub struct Env {
+    /// What verbs can reach; counters of this worker included.
+    pub verbs: protocol::Env,
+    /// Read and output buffers.
+    pub buffers: Buffers,
+    /// Room for one TLS record.
+    pub gather: Gather,
+    /// Commands a conn may run in one turn (`-R`).
+    pub turn_requests: u32,
+    /// Every conn's card.
+    pub cards: &'static Cards,
+    /// This worker's number.
+    pub worker: u32,
+}
+
+/// A client on its way from the listener to a worker; on any error it drops, and everything closes in order.
+#[derive(Debug)]
+pub struct NewConn {
+    /// The socket, TLS session included.
+    pub transport: Transport,
+    /// What the listener speaks.
+    pub protocol: Protocol,
+    /// What kind of socket it is.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub peer: Address,
+    /// Its place in the count of open conns.
+    pub counted: Counted,
+}
+
+/// What the worker does with a conn after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// It sleeps until its event.
+    Wait,
+    /// It has more to do: resume it after a look at the sockets.
+    Yield,
+    /// It is over and has given everything back: drop it.
+    Close,
+}
+
+/// What comes after the output has gone out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterWrite {
+    NewCmd,
+    /// What is unread is an incomplete command.
+    Wait,
+    GiveWay,
+    Close(CloseReason),
+}
+
+/// One client. Fields drop in this order: the event before the descriptor, the card before it can be another's.
+pub struct Conn {
+    event: Event,
+    card: OpenCard,
+    transport: Transport,
+    session: Session,
+    input: Option<Box<Input>>,
+    out: Option<Box<Out>>,
+    state: State,
+    after_write: AfterWrite,
+    /// Input that is still to be discarded.
+    swallow: u64,
+    /// On its worker's list of conns to resume; its events mean nothing meanwhile.
+    gave_way: bool,
+    _counted: Counted,
+}
+
+impl Conn {
+    /// Registers a client that has just arrived.
+    ///
+    /// # Errors
+    /// The event could not be made, or the descriptor has no card; the client is gone then.
+    pub fn open(new: NewConn, registrar: &Registrar, env: &Env) -> io::Result<Conn> {
+        let fd = new.transport.fd();
+        let event = registrar.watch(fd, Interest::Read)?;
+        let now = env.verbs.engine.clock().now();
+        let card = env
+            .cards
+            .open(fd, new.kind, env.worker, State::NewCmd, new.peer, now)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
+        greet(env, fd, new.protocol);
+        Ok(Conn {
+            event,
+            card,
+            transport: new.transport,
+            session: Session::new(new.protocol),
+            input: None,
+            out: None,
+            state: State::NewCmd,
+            after_write: AfterWrite::NewCmd,
+            swallow: 0,
+            gave_way: false,
+            _counted: new.counted,
+        })
+    }
+
+    /// The socket has an event.
+    #[inline]
+    pub fn ready(&mut self, env: &mut Env) -> Flow {
+        if self.gave_way {
+            // It is resumed after this look at the sockets anyhow; twice would be unfair to the others.
+            return Flow::Wait;
+        }
+        if self.state == State::NewCmd {
+            // Its first event: there is something to read.
+            self.state = State::Read;
+        }
+        self.drive(env)
+    }
+
+    /// Its turn has come after it gave way; does nothing for a conn that did not.
+    pub fn resume(&mut self, env: &mut Env) -> Flow {
+        if !self.gave_way {
+            return Flow::Wait;
+        }
+        self.gave_way = false;
+        self.drive(env)
+    }
+
+    /// The idle sweep thinks that this client has been silent for more than `limit_secs`; ends it if that is so.
+    pub fn kick_if_idle(&mut self, limit_secs: u32, env: &mut Env) -> Flow {
+        let silent = env.verbs.engine.clock().now().0;
+        let silent = silent.saturating_sub(self.card.last_cmd().0);
+        let idle = self.card.kind() == Kind::Tcp && self.state.is_idle() && !self.gave_way;
+        if !idle || silent <= limit_secs {
+            return Flow::Wait;
+        }
+        tell!(
+            env.verbs.tunables,
+            2,
+            "Closing idle fd {}",
+            self.transport.fd()
+        );
+        env.verbs.me.counters.scalars.idle_kicks.inc();
+        self.close(CloseReason::IdleTimeout, env)
+    }
+}
+
+fn greet(env: &Env, fd: RawFd, protocol: Protocol) {
+    let words = match protocol {
+        Protocol::Negotiate => "auto-negotiating client connection",
+        Protocol::Ascii => "ascii client connection.",
+        Protocol::Binary => "binary client connection.",
+    };
+    tell!(env.verbs.tunables, 2, "<{fd} new {words}");
+}

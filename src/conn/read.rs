@@ -1,0 +1,61 @@
+//! Reading commands: one read into the read buffer, which grows while a single line fills it.
+//!
+//! After a read the conn goes straight to the protocol and then back to sleep; no second read only to find the socket
+//! empty. A buffer that one incomplete line fills is doubled, a few times a turn, then others get theirs.
+//! (text-protocol.md §1)
+
+#![forbid(unsafe_code)]
+
+use crate::conn::machine::{Step, Turn};
+use crate::conn::state::State;
+use crate::conn::{Conn, Env};
+use crate::limits::READ_DOUBLINGS;
+use crate::protocol::CloseReason;
+use crate::settings::voice::tell;
+use crate::transport::{Failure, Progress};
+
+impl Conn {
+    /// One read of what the client has sent.
+    pub(super) fn read(&mut self, env: &mut Env, turn: &mut Turn) -> Step {
+        let Some(input) = env.buffers.lend_input(&mut self.input) else {
+            env.verbs.me.counters.scalars.read_buf_oom.inc();
+            return Step::Close(CloseReason::Error);
+        };
+        if input.is_full() {
+            if turn.doublings == READ_DOUBLINGS {
+                return Step::GiveWay;
+            }
+            turn.doublings += 1;
+            if !input.grow() {
+                tell!(
+                    env.verbs.tunables,
+                    1,
+                    "<{} line is too long",
+                    self.transport.fd()
+                );
+                return Step::Close(CloseReason::Error);
+            }
+        }
+        match self.transport.read(input.space()) {
+            Progress::Done(n) => {
+                env.verbs.me.counters.scalars.bytes_read.add(n as u64);
+                input.filled(n);
+                Step::Go(State::ParseCmd)
+            }
+            Progress::Blocked(want) => Step::Sleep(want),
+            Progress::Closed => Step::Close(CloseReason::Normal),
+            Progress::Failed(failure) => self.read_failed(&failure, env),
+        }
+    }
+
+    pub(super) fn read_failed(&self, failure: &Failure, env: &Env) -> Step {
+        tell!(
+            env.verbs.tunables,
+            1,
+            "<{} reading failed in {}: {failure}",
+            self.transport.fd(),
+            self.state.name()
+        );
+        Step::Close(CloseReason::Error)
+    }
+}

@@ -1,0 +1,204 @@
+//! The dispatcher: listening sockets on the main base, and each client handed to the next worker.
+//!
+//! The main loop's handler passes readiness and the dispatcher's timer on to [`Dispatcher::ready`] and
+//! [`Dispatcher::timer`]. A client becomes a transport here (for TLS a session object and nothing more: its whole
+//! handshake runs on the worker), is counted, and goes to the workers' inboxes in turn; after that the main thread
+//! has nothing to do with it. Main thread only. (design-notes.md §5; tls.md §16 B1)
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use crate::clock::RelTime;
+use crate::conn::NewConn;
+use crate::conn::card::{Cards, Kind, OpenCard};
+use crate::conn::counts::ConnStats;
+use crate::conn::state::State;
+use crate::event::{Event, Registrar, Timer, TimerId};
+use crate::listener::accept::{Acceptor, RESUME_PERIOD, Turn};
+use crate::listener::grammar::ListenClass;
+use crate::listener::open::ListenSocket;
+use crate::os::Interest;
+use crate::os::socket::{self, Address};
+use crate::settings::voice::{say, tell};
+use crate::settings::{Settings, Tunables};
+use crate::tls::{Current, TlsSession};
+use crate::transport::{Stream, TlsStream, Transport};
+use crate::worker::inbox::{Inbox, Message};
+
+/// What the dispatcher works with.
+pub struct Parts<'a> {
+    /// The sockets of [`open`](crate::listener::open::open).
+    pub sockets: Vec<ListenSocket>,
+    /// What the command line said.
+    pub settings: &'static Settings,
+    /// What commands change.
+    pub tunables: &'static Tunables,
+    /// Counts of conns.
+    pub stats: &'static ConnStats,
+    /// Every conn's card, listeners included.
+    pub cards: &'static Cards,
+    /// The present second, for the cards of listeners.
+    pub now: RelTime,
+    /// The context of new sessions; needed when a socket is TLS.
+    pub tls: Option<&'static Current>,
+    /// Where clients go, by the workers' numbers.
+    pub inboxes: &'a [Arc<Inbox>],
+    /// The main base.
+    pub registrar: &'a Registrar,
+    /// The name of the dispatcher's timer on that base.
+    pub timer: TimerId,
+}
+
+/// The listening sockets at work. Events drop before the sockets they watch.
+pub struct Dispatcher {
+    doors: Vec<Door>,
+    resume: Timer,
+    acceptor: Acceptor,
+    hand: Hand,
+}
+
+/// One listening socket on the loop.
+struct Door {
+    fd: RawFd,
+    event: Event,
+    /// Shown by `stats conns`; none for a descriptor beyond the table.
+    _card: Option<OpenCard>,
+}
+
+/// What hands clients over.
+struct Hand {
+    inboxes: Vec<Arc<Inbox>>,
+    next: usize,
+    stats: &'static ConnStats,
+    tunables: &'static Tunables,
+    tls: Option<&'static Current>,
+    wbuf_size: u32,
+}
+
+impl Dispatcher {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// A socket could not be registered.
+    ///
+    /// # Panics
+    /// When there are no workers.
+    pub fn new(parts: Parts<'_>) -> io::Result<Dispatcher> {
+        assert!(!parts.inboxes.is_empty(), "clients need a worker");
+        let doors = parts
+            .sockets
+            .iter()
+            .map(|socket| Door::open(socket, &parts))
+            .collect::<io::Result<Vec<Door>>>()?;
+        Ok(Dispatcher {
+            doors,
+            resume: parts.registrar.timer(parts.timer)?,
+            hand: Hand {
+                inboxes: parts.inboxes.to_vec(),
+                next: 0,
+                stats: parts.stats,
+                tunables: parts.tunables,
+                tls: parts.tls,
+                wbuf_size: parts.settings.tls.wbuf_size,
+            },
+            acceptor: Acceptor::new(parts.sockets, parts.settings, parts.tunables, parts.stats),
+        })
+    }
+
+    /// Takes the clients of a listening socket that is readable; false when `fd` is none of them.
+    pub fn ready(&mut self, fd: RawFd) -> bool {
+        let Some(index) = self.doors.iter().position(|door| door.fd == fd) else {
+            return false;
+        };
+        let hand = &mut self.hand;
+        let turn = self.acceptor.serve(index, |socket, client, peer| {
+            hand.over(socket, client, peer)
+        });
+        if turn == Turn::Paused {
+            self.pause();
+        }
+        true
+    }
+
+    /// The dispatcher's timer has run out: listens again if somebody has left.
+    pub fn timer(&mut self) {
+        if !self.acceptor.resume_if_room() {
+            return self.look_again();
+        }
+        for door in &mut self.doors {
+            if let Err(error) = door.event.rearm(Interest::Read) {
+                say!("Can't listen for events on fd {}: {error}", door.fd);
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        for door in &mut self.doors {
+            door.event.pause();
+        }
+        self.look_again();
+    }
+
+    fn look_again(&self) {
+        // Without a timer nobody would listen again, and this one needs no memory that it has not got.
+        self.resume
+            .set(RESUME_PERIOD)
+            .expect("a timer that exists can be set");
+    }
+}
+
+impl Door {
+    fn open(socket: &ListenSocket, parts: &Parts<'_>) -> io::Result<Door> {
+        let fd = socket.fd.as_raw_fd();
+        let address = socket::local_address(fd).unwrap_or(Address::Unnamed);
+        Ok(Door {
+            fd,
+            event: parts.registrar.watch(fd, Interest::Read)?,
+            _card: parts
+                .cards
+                .open(fd, Kind::Listener, 0, State::Listening, address, parts.now),
+        })
+    }
+}
+
+impl Hand {
+    /// Gives a client to the next worker. One that cannot be made into a conn is closed.
+    fn over(&mut self, socket: &ListenSocket, client: OwnedFd, peer: Address) {
+        let Some(transport) = self.transport(socket.class, client) else {
+            return;
+        };
+        let kind = match peer {
+            Address::Tcp(_) => Kind::Tcp,
+            Address::Unix(_) | Address::Unnamed => Kind::Unix,
+        };
+        let new = NewConn {
+            transport,
+            protocol: socket.protocol,
+            kind,
+            peer,
+            counted: self.stats.conn_opened(),
+        };
+        self.inboxes[self.next].post(Message::Conn(Box::new(new)));
+        self.next = (self.next + 1) % self.inboxes.len();
+    }
+
+    fn transport(&self, class: ListenClass, client: OwnedFd) -> Option<Transport> {
+        let ListenClass::Tls(class) = class else {
+            return Some(Transport::Stream(Stream::new(client)));
+        };
+        let current = self.tls?;
+        match TlsSession::accept(&current.get(), client.as_fd(), class) {
+            Ok(session) => {
+                let stream = TlsStream::new(session, client, self.wbuf_size);
+                Some(Transport::Tls(stream))
+            }
+            Err(error) => {
+                tell!(self.tunables, 1, "{error}");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One command in execution: where its reply goes, and what becomes of the bytes behind its line.
+
+use crate::protocol::env::Env;
+use crate::protocol::replies::ClientError;
+use crate::protocol::upload::{Finish, Upload};
+use crate::protocol::{CloseReason, Next, Session};
+use crate::response::Out;
+use crate::storage::{Bump, Hv, NewItem, NoMemory};
+
+/// Bytes behind a value.
+const LINE_END: usize = 2;
+
+/// A command being executed.
+pub(super) struct Command<'a> {
+    pub(super) env: &'a Env,
+    pub(super) out: &'a mut Out,
+    pub(super) session: &'a mut Session,
+    /// What follows the line's end in the input.
+    pub(super) body: &'a [u8],
+    /// Single-line replies are dropped.
+    pub(super) quiet: Quiet,
+}
+
+/// Whether a classic command wants to hear back (`noreply`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quiet {
+    /// It does.
+    No,
+    /// Not a word, errors included.
+    Noreply,
+}
+
+impl Quiet {
+    pub(super) fn when(noreply: bool) -> Quiet {
+        if noreply { Quiet::Noreply } else { Quiet::No }
+    }
+}
+
+/// What a command leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct After {
+    /// Bytes of the body that are done with.
+    pub(super) taken: usize,
+    /// What the batch has to end with, if it has to.
+    pub(super) next: Option<Next>,
+}
+
+impl After {
+    /// The next command may follow.
+    pub(super) const LINE: After = After {
+        taken: 0,
+        next: None,
+    };
+
+    /// The batch ends behind the line.
+    pub(super) fn stop(next: Next) -> After {
+        After {
+            taken: 0,
+            next: Some(next),
+        }
+    }
+
+    /// The conn ends when all replies are out.
+    pub(super) fn close(reason: CloseReason) -> After {
+        After::stop(Next::CloseAfterFlush(reason))
+    }
+}
+
+/// Puts one reply line out, unless it is not wanted.
+pub(super) fn reply(line: &[u8], quiet: Quiet, out: &mut Out, env: &Env) {
+    match quiet {
+        Quiet::No => {
+            out.push(line);
+            if env.talks() {
+                env.tell_reply(line);
+            }
+        }
+        Quiet::Noreply => {
+            if env.talks() {
+                env.tell_suppressed(line);
+            }
+        }
+    }
+}
+
+impl Command<'_> {
+    /// The single line that answers the command.
+    pub(super) fn reply(&mut self, line: &[u8]) -> After {
+        reply(line, self.quiet, self.out, self.env);
+        After::LINE
+    }
+
+    /// The command is refused.
+    pub(super) fn refuse(&mut self, error: ClientError) -> After {
+        self.reply(error.line())
+    }
+
+    /// The command is refused, and the value of `len` bytes that follows its line is discarded.
+    pub(super) fn refuse_with_value(&mut self, len: usize, line: &[u8]) -> After {
+        self.reply(line);
+        let block = len + LINE_END;
+        let taken = block.min(self.body.len());
+        let left = block - taken;
+        After {
+            taken,
+            next: (left > 0).then_some(Next::Swallow(left as u64)),
+        }
+    }
+
+    /// Takes the value from the body as far as it has come; a whole one is stored now.
+    pub(super) fn receive(&mut self, mut item: NewItem, finish: Finish) -> After {
+        let len = item.remaining();
+        let taken = len.min(self.body.len());
+        let filled = item.fill(&self.body[..taken], self.env.me);
+        let upload = Upload::new(item, finish);
+        let left = len - taken;
+        match filled {
+            Err(NoMemory) => {
+                upload.fail(self.out, self.env);
+                let next = (left > 0).then_some(Next::Swallow(left as u64));
+                After { taken, next }
+            }
+            Ok(_) if left == 0 => {
+                upload.finish(self.out, self.env);
+                After { taken, next: None }
+            }
+            Ok(_) => {
+                self.session.upload = Some(upload);
+                let next = Some(Next::ReadValue);
+                After { taken, next }
+            }
+        }
+    }
+
+    /// Removes the item of a key whose new value could not be had.
+    pub(super) fn remove_old(&self, key: &[u8], hv: Hv) {
+        let guard = self.env.engine.lock(hv);
+        if let Ok(item) = self.env.lookup(&guard, key, Bump::Leave) {
+            guard.unlink(item, self.env.me);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a verb can reach beyond its line: the engine and the worker's counts, tunables, `stats`, and the few verbs
+//! that act on the whole server. And what the operator hears of it all at `-vv`.
+
+use std::fmt;
+
+use crate::protocol::replies;
+use crate::settings::voice::tell;
+use crate::settings::{Protocol, Settings, Tunables};
+use crate::stats::Registry;
+use crate::storage::{BucketGuard, Bump, Engine, LockedItem, Miss, PerThread};
+
+/// What a verb can reach. One per worker, all handles `'static`; `fd` is set before each call.
+pub struct Env {
+    /// Where items are.
+    pub engine: &'static Engine,
+    /// What this worker counts with.
+    pub me: &'static PerThread,
+    /// The command line.
+    pub settings: &'static Settings,
+    /// What commands may change.
+    pub tunables: &'static Tunables,
+    /// The `stats` families.
+    pub stats: &'static Registry,
+    /// Verbs that act on the whole server.
+    pub control: &'static dyn Control,
+    /// Descriptor of the conn being served.
+    pub fd: i32,
+}
+
+/// Verbs that act on the whole server; implemented by the server room.
+pub trait Control: Sync {
+    /// `shutdown` and `shutdown graceful`: the process is signalled as by SIGINT and SIGUSR1.
+    fn shutdown(&self, how: Shutdown);
+
+    /// `refresh_certs`. `None`: a build without TLS, where the word is unknown.
+    ///
+    /// # Errors
+    /// The text to answer, without line end.
+    fn refresh_certs(&self) -> Option<Result<(), String>>;
+}
+
+/// How `shutdown` stops the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// As SIGINT does.
+    Now,
+    /// As SIGUSR1 does.
+    Graceful,
+}
+
+/// Level from which commands and replies are told.
+const TALKATIVE: i32 = 2;
+/// Level from which every lookup is told.
+const VERY_TALKATIVE: i32 = 3;
+
+/// Bytes of a client, shown as text.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+impl Env {
+    /// True at `-vv` and above.
+    #[inline]
+    pub(super) fn talks(&self) -> bool {
+        self.tunables.verbosity() >= TALKATIVE
+    }
+
+    /// A command line, without its line end.
+    pub(super) fn tell_line(&self, line: &[u8]) {
+        tell!(self.tunables, TALKATIVE, "<{} {}", self.fd, Shown(line));
+    }
+
+    /// A reply line.
+    pub(super) fn tell_reply(&self, reply: &[u8]) {
+        let reply = Shown(replies::without_end(reply));
+        tell!(self.tunables, TALKATIVE, ">{} {reply}", self.fd);
+    }
+
+    /// A reply line that is not sent.
+    pub(super) fn tell_suppressed(&self, reply: &[u8]) {
+        let reply = Shown(replies::without_end(reply));
+        tell!(self.tunables, TALKATIVE, ">{} NOREPLY {reply}", self.fd);
+    }
+
+    /// A key whose value is about to be sent.
+    pub(super) fn tell_sending(&self, key: &[u8]) {
+        tell!(
+            self.tunables,
+            TALKATIVE,
+            ">{} sending key {}",
+            self.fd,
+            Shown(key)
+        );
+    }
+
+    /// What a new conn speaks.
+    pub(super) fn tell_protocol(&self, protocol: Protocol) {
+        let name = match protocol {
+            Protocol::Binary => "binary",
+            Protocol::Ascii | Protocol::Negotiate => "ascii",
+        };
+        tell!(
+            self.tunables,
+            TALKATIVE,
+            "{}: Client using the {name} protocol",
+            self.fd
+        );
+    }
+
+    /// Looks a key up, and tells what came of it at `-vvv`.
+    #[inline]
+    pub(super) fn lookup<'g>(
+        &self,
+        guard: &'g BucketGuard<'_>,
+        key: &[u8],
+        bump: Bump,
+    ) -> Result<LockedItem<'g>, Miss> {
+        let found = guard.lookup(key, self.me, bump);
+        if self.tunables.verbosity() >= VERY_TALKATIVE {
+            self.tell_lookup(key, found.as_ref().err());
+        }
+        found
+    }
+
+    #[cold]
+    fn tell_lookup(&self, key: &[u8], miss: Option<&Miss>) {
+        let (result, why) = match miss {
+            None => ("FOUND", ""),
+            Some(Miss::Absent) => ("NOT FOUND", ""),
+            Some(Miss::Expired) => ("NOT FOUND", " -removed by expire"),
+            Some(Miss::Flushed) => ("NOT FOUND", " -removed by flush"),
+        };
+        // Compat: the absent key's line has no word before the key.
+        let word = if miss.is_none() { " KEY" } else { "" };
+        tell!(
+            self.tunables,
+            VERY_TALKATIVE,
+            "> {result}{word} {}{why}",
+            Shown(key)
+        );
+    }
+}

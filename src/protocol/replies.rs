@@ -1,0 +1,139 @@
+//! Every fixed reply line of the text protocols, once.
+//!
+//! Errors that the client caused are a [`ClientError`]; the verbs name what is wrong, the wire text stands here.
+
+/// `set` and its kin: done.
+pub(super) const STORED: &[u8] = b"STORED\r\n";
+/// The condition of add, replace, append or prepend did not hold.
+pub(super) const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
+/// The cas number differs.
+pub(super) const EXISTS: &[u8] = b"EXISTS\r\n";
+/// No such key.
+pub(super) const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
+/// delete: done.
+pub(super) const DELETED: &[u8] = b"DELETED\r\n";
+/// touch: done.
+pub(super) const TOUCHED: &[u8] = b"TOUCHED\r\n";
+/// Closes a sequence of values or lines.
+pub(super) const END: &[u8] = b"END\r\n";
+/// An administrative command: done.
+pub(super) const OK: &[u8] = b"OK\r\n";
+/// stats reset: done.
+pub(super) const RESET: &[u8] = b"RESET\r\n";
+/// No such command.
+pub(super) const ERROR: &[u8] = b"ERROR\r\n";
+/// debugitem: no such key, or nothing kept.
+#[cfg(feature = "debug-server")]
+pub(super) const MISS: &[u8] = b"MISS\r\n";
+/// The server's version.
+pub(super) const VERSION: &[u8] = concat!("VERSION ", env!("MEMCACHED_VERSION"), "\r\n").as_bytes();
+
+/// Meta no-op.
+pub(super) const MN: &[u8] = b"MN\r\n";
+/// mg and me: no such key.
+pub(super) const EN: &[u8] = b"EN\r\n";
+
+/// The value is beyond `-I`.
+pub(super) const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+/// No memory for an item at its command line.
+pub(super) const NO_MEMORY_STORING: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
+/// No memory for the next chunk of a value.
+pub(super) const NO_MEMORY_READING: &[u8] = b"SERVER_ERROR Out of memory during read\r\n";
+/// No memory for a replacement (incr, decr, ma, md x).
+pub(super) const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
+/// No memory for an item that ma creates.
+pub(super) const NO_MEMORY_CREATING: &[u8] = b"SERVER_ERROR Out of memory allocating new item\r\n";
+/// More readers than an item can count.
+pub(super) const REFCOUNT_OVERFLOW: &[u8] = b"SERVER_ERROR refcount overflow during fetch\r\n";
+
+/// `-A` was not given. Compat: with a colon, unlike every other line.
+pub(super) const SHUTDOWN_OFF: &[u8] = b"SERVER_ERROR: shutdown not enabled\r\n";
+/// cache_memlimit: less than a slab page for a few classes.
+pub(super) const MEMLIMIT_TOO_SMALL: &[u8] =
+    b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n";
+/// cache_memlimit: surely bytes.
+pub(super) const MEMLIMIT_NOT_BYTES: &[u8] =
+    b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n";
+/// cache_memlimit: all memory was taken at start.
+pub(super) const MEMLIMIT_FIXED: &[u8] =
+    b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
+
+/// What a client did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientError {
+    /// A token is missing, too long or no number.
+    BadFormat,
+    /// A value is not followed by CR LF.
+    BadChunk,
+    /// touch, gat, gats, flush_all.
+    InvalidExptime,
+    /// incr, decr.
+    InvalidDelta,
+    /// Arithmetic on something that is no number.
+    NonNumeric,
+    /// `-F` forbids flush_all.
+    FlushNotAllowed,
+    /// shutdown with an unknown word.
+    InvalidShutdownMode,
+    /// `-X` forbids stats detail.
+    DetailNotAllowed,
+    /// stats detail with another word.
+    DetailUsage,
+    /// A meta flag came twice.
+    DuplicateFlag,
+    /// No such meta flag.
+    InvalidFlag,
+    /// More meta flags than a line may have.
+    TooManyFlags,
+    /// The argument of T, N, R, C or E.
+    BadToken,
+    /// A key that is not base64.
+    KeyNotDecoded,
+    /// The argument of J.
+    InvalidInitialValue,
+    /// The argument of D.
+    InvalidDeltaValue,
+    /// ma has one text for whatever is wrong with key or flags.
+    InvalidOrDuplicateFlag,
+    /// ms with an unknown mode.
+    InvalidSetMode,
+    /// ma with an unknown mode.
+    InvalidArithMode,
+    /// An opaque longer than it may be.
+    OpaqueTooLong,
+}
+
+impl ClientError {
+    /// The wire line.
+    pub(super) fn line(self) -> &'static [u8] {
+        match self {
+            ClientError::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
+            ClientError::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
+            ClientError::InvalidExptime => b"CLIENT_ERROR invalid exptime argument\r\n",
+            ClientError::InvalidDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
+            ClientError::NonNumeric => {
+                b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+            }
+            ClientError::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
+            ClientError::InvalidShutdownMode => b"CLIENT_ERROR invalid shutdown mode\r\n",
+            ClientError::DetailNotAllowed => b"CLIENT_ERROR stats detail not allowed\r\n",
+            ClientError::DetailUsage => b"CLIENT_ERROR usage: stats detail on|off|dump\r\n",
+            ClientError::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
+            ClientError::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
+            ClientError::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",
+            ClientError::BadToken => b"CLIENT_ERROR bad token in command line format\r\n",
+            ClientError::KeyNotDecoded => b"CLIENT_ERROR error decoding key\r\n",
+            ClientError::InvalidInitialValue => b"CLIENT_ERROR invalid numeric initial value\r\n",
+            ClientError::InvalidDeltaValue => b"CLIENT_ERROR invalid numeric delta value\r\n",
+            ClientError::InvalidOrDuplicateFlag => b"CLIENT_ERROR invalid or duplicate flag\r\n",
+            ClientError::InvalidSetMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
+            ClientError::InvalidArithMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
+            ClientError::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
+        }
+    }
+}
+
+/// A reply line without its CR LF.
+pub(super) fn without_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r\n").unwrap_or(line)
+}

@@ -1,0 +1,183 @@
+//! The text protocol: lines to verbs, classic and meta alike.
+//!
+//! [`run`] is the batch. Lines of `get` and `mg` take the direct road of `window`, several at a time; every other
+//! line is found by its LF, cut by [`Words`] or [`Tokens`], and given to its verb. Both roads answer the same bytes.
+//! (text-protocol.md §1–§4)
+
+mod admin;
+pub(super) mod arith;
+#[cfg(feature = "debug-server")]
+mod debug;
+mod delete;
+mod get;
+pub(super) mod set;
+mod touch;
+mod window;
+
+use crate::limits::{LINE_BLANKS_MAX, LINE_MAX};
+use crate::protocol::command::{After, Command, Quiet};
+use crate::protocol::env::Env;
+use crate::protocol::meta;
+use crate::protocol::replies::{self, ClientError};
+use crate::protocol::request::{Tokens, Words, find};
+use crate::protocol::text::get::Family;
+use crate::protocol::text::window::Taken;
+use crate::protocol::{CloseReason, Next, Session};
+use crate::response::Out;
+use crate::storage::{Direction, StoreMode};
+
+/// Shortest line that may be a command, line end included.
+const LINE_MIN: usize = 4;
+
+/// Whether lines may take the direct road.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Road {
+    /// `get` and `mg` lines are recognised side by side.
+    Direct,
+    /// Every line is cut into tokens.
+    General,
+}
+
+impl Road {
+    /// What is told at `-vv` is told on the general road only.
+    #[inline]
+    pub(super) fn for_verbosity(env: &Env) -> Road {
+        if env.talks() {
+            Road::General
+        } else {
+            Road::Direct
+        }
+    }
+}
+
+/// Executes the complete lines of `bytes`; see [`Session::run`].
+pub(super) fn run(
+    session: &mut Session,
+    road: Road,
+    bytes: &[u8],
+    out: &mut Out,
+    env: &Env,
+    budget: &mut u32,
+) -> (usize, Next) {
+    // Bytes searched in vain before are at the front, and no more of them once something was taken.
+    let mut searched = std::mem::take(&mut session.searched);
+    let mut at = 0;
+    loop {
+        // The budget comes before the question whether anything is left: a batch that ends with it yields.
+        if *budget == 0 {
+            return (at, Next::Budget);
+        }
+        if !out.has_room() {
+            return (at, Next::Flush);
+        }
+        if road == Road::Direct {
+            match window::run(session, bytes, at, out, env, budget) {
+                Taken::Nothing => {}
+                Taken::UpTo(end) => {
+                    at = end;
+                    searched = 0;
+                    continue;
+                }
+            }
+        }
+        let rest = &bytes[at..];
+        let Some(end) = find(rest.get(searched..).unwrap_or(&[]), b'\n') else {
+            session.searched = rest.len();
+            return (at, without_end(rest));
+        };
+        let end = searched + end;
+        searched = 0;
+        *budget -= 1;
+        let mut command = Command {
+            env,
+            out: &mut *out,
+            session: &mut *session,
+            body: &rest[end + 1..],
+            quiet: Quiet::No,
+        };
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        let after = execute(&mut command, line, end + 1);
+        at += end + 1 + after.taken;
+        if let Some(next) = after.next {
+            return (at, next);
+        }
+    }
+}
+
+/// What to do about unread bytes without a line end: only a multiget may be long.
+fn without_end(rest: &[u8]) -> Next {
+    if rest.len() <= LINE_MAX {
+        return Next::NeedMore;
+    }
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    let text = &rest[blanks..];
+    let is_multiget = text.starts_with(b"get ") || text.starts_with(b"gets ");
+    if blanks <= LINE_BLANKS_MAX && is_multiget {
+        Next::NeedMore
+    } else {
+        Next::CloseAfterFlush(CloseReason::Error)
+    }
+}
+
+/// One line, without its end; `len` is with it.
+fn execute(command: &mut Command<'_>, line: &[u8], len: usize) -> After {
+    if command.env.talks() {
+        command.env.tell_line(line);
+    }
+    if len < LINE_MIN {
+        return command.refuse(ClientError::BadFormat);
+    }
+    let (name, rest) = line.split_at(find(line, b' ').unwrap_or(line.len()));
+    let words = Words::new(rest);
+    match name {
+        b"get" => get::get(command, words, Family::Get),
+        b"gets" => get::get(command, words, Family::Gets),
+        b"set" => set::set(command, words, StoreMode::Set),
+        b"mg" => meta::get::get(command, words),
+        b"ms" => meta::set::set(command, words),
+        b"md" => meta::delete::delete(command, words),
+        b"ma" => meta::arith::arith(command, words),
+        b"mn" => meta::no_op(command),
+        b"me" => meta::debug::debug(command, words),
+        b"gat" => get::get_and_touch(command, words, Family::Get),
+        b"gats" => get::get_and_touch(command, words, Family::Gets),
+        b"add" => set::set(command, words, StoreMode::Add),
+        b"replace" => set::set(command, words, StoreMode::Replace),
+        b"append" => set::set(command, words, StoreMode::Append),
+        b"prepend" => set::set(command, words, StoreMode::Prepend),
+        b"cas" => set::cas(command, words),
+        b"delete" => delete::delete(command, words),
+        b"incr" => arith::arith(command, words, Direction::Incr),
+        b"decr" => arith::arith(command, words, Direction::Decr),
+        b"touch" => touch::touch(command, words),
+        b"version" => command.reply(replies::VERSION),
+        b"stats" => admin::stats(command, line),
+        b"quit" => After::close(CloseReason::Normal),
+        _ => unusual(command, line),
+    }
+}
+
+/// Commands that may stand behind blanks and may all be silenced; and what is no command at all.
+fn unusual(command: &mut Command<'_>, line: &[u8]) -> After {
+    let tokens = Tokens::of(line);
+    let words = tokens.all();
+    command.quiet = Quiet::when(tokens.ends_in_noreply());
+    match words.first() {
+        Some(&b"flush_all") => admin::flush_all(command, words),
+        Some(&b"verbosity") => admin::verbosity(command, words),
+        Some(&b"shutdown") => admin::shutdown(command, words),
+        Some(&b"cache_memlimit") => admin::cache_memlimit(command, words),
+        Some(&b"refresh_certs") => admin::refresh_certs(command),
+        #[cfg(feature = "debug-server")]
+        Some(&b"debugtime") => debug::time(command, words),
+        #[cfg(feature = "debug-server")]
+        Some(&b"debugitem") => debug::item(command, words),
+        _ if is_http(words) => After::close(CloseReason::Error),
+        _ => command.reply(replies::ERROR),
+    }
+}
+
+/// A web browser, or worse.
+fn is_http(words: &[&[u8]]) -> bool {
+    matches!(words, [_, .., last] if last.starts_with(b"HTTP/"))
+}

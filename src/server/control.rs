@@ -1,0 +1,46 @@
+//! Verbs that act on the whole server.
+
+use crate::clock::Clock;
+use crate::os::signal::{self, Signal};
+use crate::protocol::{Control, Shutdown};
+use crate::settings::voice::say;
+use crate::tls::{self, Current};
+
+/// What `shutdown` and `refresh_certs` reach.
+pub(super) struct ServerControl {
+    tls: Option<&'static Current>,
+    clock: &'static Clock,
+}
+
+impl ServerControl {
+    pub(super) fn new(tls: Option<&'static Current>, clock: &'static Clock) -> ServerControl {
+        ServerControl { tls, clock }
+    }
+}
+
+impl Control for ServerControl {
+    fn shutdown(&self, how: Shutdown) {
+        signal::note(match how {
+            Shutdown::Now => Signal::Interrupt,
+            Shutdown::Graceful => Signal::User1,
+        });
+    }
+
+    fn refresh_certs(&self) -> Option<Result<(), String>> {
+        if !tls::BUILT {
+            return None;
+        }
+        let Some(current) = self.tls else {
+            return Some(Err("Error TLS not enabled".to_owned()));
+        };
+        Some(match current.refresh(self.clock.now()) {
+            Ok(context) => {
+                if let Some(warning) = context.warning() {
+                    say!("{warning}");
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Figures of conns, buffers and TLS for `stats`.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::conn::buffers::BufferGauges;
+use crate::conn::counts::ConnStats;
+use crate::conn::stats::BufferValues;
+use crate::limits::READ_BUFFER;
+use crate::settings::Settings;
+use crate::stats::{ConnFigures, Figures, TlsFigures};
+use crate::tls::Current;
+
+/// Descriptors that operators are told each worker keeps.
+const FDS_PER_WORKER: u64 = 5;
+
+/// What the general list shows of rooms above `stats`.
+pub(super) struct ServerFigures {
+    settings: &'static Settings,
+    clock: &'static Clock,
+    counts: &'static ConnStats,
+    tls: Option<&'static Current>,
+    buffers: OnceLock<&'static [BufferGauges]>,
+}
+
+impl ServerFigures {
+    pub(super) fn new(
+        settings: &'static Settings,
+        clock: &'static Clock,
+        counts: &'static ConnStats,
+        tls: Option<&'static Current>,
+    ) -> ServerFigures {
+        ServerFigures {
+            settings,
+            clock,
+            counts,
+            tls,
+            buffers: OnceLock::new(),
+        }
+    }
+
+    /// The gauges exist once the workers run; before, there are no buffers.
+    pub(super) fn watch_buffers(&self, gauges: &'static [BufferGauges]) {
+        let _ = self.buffers.set(gauges);
+    }
+}
+
+impl Figures for &'static ServerFigures {
+    fn conns(&self) -> ConnFigures {
+        let buffers = BufferValues::of(self.buffers.get().copied().unwrap_or_default());
+        let block = READ_BUFFER as u64;
+        ConnFigures {
+            curr: self.counts.curr() as u64,
+            total: self.counts.total(),
+            rejected: self.counts.rejected(),
+            structures: self.counts.structures() as u64,
+            reserved_fds: FDS_PER_WORKER * u64::from(self.settings.threads),
+            response_objects: buffers.response_objects,
+            response_bytes: buffers.response_bytes,
+            read_buffers: buffers.count,
+            read_buffers_free: buffers.bytes_free / block,
+            accepting: self.counts.accepting(),
+            listen_disabled: self.counts.listen_disabled(),
+            listen_disabled_time: Duration::from_micros(self.counts.listen_disabled_us()),
+        }
+    }
+
+    fn tls(&self) -> Option<TlsFigures> {
+        let current = self.tls?;
+        let counters = current.counters();
+        let loaded_at = current.log().loaded_at.0;
+        Some(TlsFigures {
+            new_sessions: self
+                .settings
+                .tls
+                .session_cache
+                .then(|| counters.new_sessions()),
+            handshake_errors: counters.handshake_errors(),
+            proto_errors: counters.proto_errors(),
+            since_refresh_secs: self.clock.now().0.saturating_sub(loaded_at).into(),
+        })
+    }
+
+    fn reset(&self) {
+        self.counts.reset();
+        if let Some(current) = self.tls {
+            current.counters().reset();
+        }
+    }
+}

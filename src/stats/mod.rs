@@ -1,0 +1,202 @@
+//! Gathers the counters of all rooms into the `stats` families.
+//!
+//! The protocol asks a [`Registry`] for a [`Family`] and gets the whole answer written into its output. Counts of
+//! workers and of the engine are read where they live; what rooms above own (conns, buffers, TLS) comes through the
+//! two traits below, which the server room registers at boot. No list is a snapshot: each value is read by itself.
+//! Runs on the worker that was asked; takes only leaf locks. (stats-and-admin.md §1–§6)
+
+#![forbid(unsafe_code)]
+
+mod general;
+mod lines;
+mod lists;
+mod prefixes;
+
+pub use lines::Lines;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::response::Out;
+use crate::settings::{Settings, Tunables};
+use crate::stats::prefixes::Prefixes;
+use crate::storage::Engine;
+use crate::storage::counters::ThreadValues;
+
+/// A whole list that a room above owns (`stats conns`).
+pub trait Section: Sync + Send {
+    /// Hands every line to `line` as name and value.
+    fn lines(&self, line: &mut dyn FnMut(&str, &str));
+}
+
+/// Figures of rooms above that stand within the general list.
+pub trait Figures: Sync + Send {
+    /// The state of conns, listeners and buffers now.
+    fn conns(&self) -> ConnFigures;
+    /// TLS counts; `None` without `-Z`.
+    fn tls(&self) -> Option<TlsFigures>;
+    /// `stats reset`: the resettable ones begin at zero again.
+    fn reset(&self);
+}
+
+/// Conns, listeners and buffers (rows 9–21 and 56–58 of the general list).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnFigures {
+    /// Open conns less one; listeners count as conns.
+    pub curr: u64,
+    /// Conns ever made, listeners too.
+    pub total: u64,
+    /// Refused for too many.
+    pub rejected: u64,
+    /// Conn objects that exist.
+    pub structures: u64,
+    /// Descriptors set aside for the workers.
+    pub reserved_fds: u64,
+    /// Output buffers in use.
+    pub response_objects: u64,
+    /// Memory of output buffers held, in bytes.
+    pub response_bytes: u64,
+    /// Read buffers made and not yet given back to the allocator.
+    pub read_buffers: u64,
+    /// Those that lie idle in pools.
+    pub read_buffers_free: u64,
+    /// Whether listeners accept now.
+    pub accepting: bool,
+    /// Times accepting was paused.
+    pub listen_disabled: u64,
+    /// How long it was paused in all.
+    pub listen_disabled_time: Duration,
+}
+
+/// TLS counts (rows 104–107).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsFigures {
+    /// New sessions; `None` without `ssl_session_cache`.
+    pub new_sessions: Option<u64>,
+    /// Handshakes that ended without success.
+    pub handshake_errors: u64,
+    /// TLS errors on finished handshakes.
+    pub proto_errors: u64,
+    /// Seconds since certificates were last loaded.
+    pub since_refresh_secs: u64,
+}
+
+/// Which list a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `stats`
+    General,
+    /// `stats settings`
+    Settings,
+    /// `stats items`
+    Items,
+    /// `stats slabs`
+    Slabs,
+    /// `stats sizes`
+    Sizes,
+    /// `stats conns`
+    Conns,
+}
+
+/// What `stats detail` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixEvent {
+    /// A key of get, gets, gat or gats.
+    Get {
+        /// Whether it was found.
+        hit: bool,
+    },
+    /// A storage command, whatever its outcome.
+    Set,
+    /// A delete, hit or miss.
+    Delete,
+}
+
+/// What the boot hands over: the parts of the server that `stats` looks at.
+pub struct Parts {
+    /// Whose items and counters are shown.
+    pub engine: &'static Engine,
+    /// The command line.
+    pub settings: &'static Settings,
+    /// What commands have changed.
+    pub tunables: &'static Tunables,
+    /// The clock that the engine runs by.
+    pub clock: &'static Clock,
+    /// Conns, buffers, TLS.
+    pub figures: Box<dyn Figures>,
+    /// The lines of `stats conns`.
+    pub conns: Box<dyn Section>,
+}
+
+/// Everything `stats` can reach. Made at boot and leaked; unit tests make their own.
+pub struct Registry {
+    parts: Parts,
+    /// Sums at the last `stats reset`; what is shown is the difference (see `storage::counters`).
+    base: Mutex<ThreadValues>,
+    prefixes: Mutex<Prefixes>,
+}
+
+impl Registry {
+    /// A registry over the parts of one server.
+    #[must_use]
+    pub fn new(parts: Parts) -> Registry {
+        let separator = parts.settings.prefix_delimiter;
+        Registry {
+            parts,
+            base: Mutex::new(ThreadValues::default()),
+            prefixes: Mutex::new(Prefixes::new(separator)),
+        }
+    }
+
+    /// Writes the whole answer of `family`, `END` included.
+    pub fn answer(&self, family: Family, out: &mut Out) {
+        let mut lines = Lines::new(out);
+        match family {
+            Family::General => general::write(self, &mut lines),
+            Family::Settings => lists::settings(self, &mut lines),
+            Family::Items => lists::items(self, &mut lines),
+            Family::Slabs => lists::slabs(self, &mut lines),
+            Family::Sizes => lists::sizes(self, &mut lines),
+            Family::Conns => self
+                .parts
+                .conns
+                .lines(&mut |name, value| lines.text(name, value)),
+        }
+        lines.end();
+    }
+
+    /// `stats reset`: counters begin at zero again, gauges stay.
+    pub fn reset(&self) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.parts.engine.thread_values();
+        self.parts.engine.reset_stats();
+        self.parts.figures.reset();
+        self.prefixes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// Counts a key for `stats detail`; called only while `detail_enabled` holds.
+    pub fn record_prefix(&self, key: &[u8], event: PrefixEvent) {
+        self.prefixes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(key, event);
+    }
+
+    /// Writes the answer of `stats detail dump`.
+    pub fn dump_prefixes(&self, out: &mut Out) {
+        self.prefixes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .dump(out);
+    }
+
+    /// What all workers have counted since the last reset.
+    fn threads(&self) -> ThreadValues {
+        let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        self.parts.engine.thread_values().since(&base)
+    }
+}

@@ -1,0 +1,114 @@
+//! `stats detail`: counts of gets, stores and deletes by key prefix.
+//!
+//! A debugging aid behind one lock: keys are counted only while `stats detail on` holds, and the hot path asks
+//! that question first. A prefix is the key up to its first separator (`-D`). (stats-and-admin.md §4)
+
+use std::collections::HashMap;
+
+use crate::response::Out;
+use crate::stats::PrefixEvent;
+
+/// Prefixes that are told apart; later ones are not counted.
+const PREFIXES_MAX: usize = 65_536;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    gets: u64,
+    hits: u64,
+    sets: u64,
+    deletes: u64,
+}
+
+/// The table of prefixes.
+#[derive(Debug)]
+pub struct Prefixes {
+    separator: u8,
+    table: HashMap<Box<[u8]>, Counts>,
+}
+
+impl Prefixes {
+    /// An empty table for keys cut at `separator`.
+    #[must_use]
+    pub fn new(separator: u8) -> Prefixes {
+        Prefixes {
+            separator,
+            table: HashMap::new(),
+        }
+    }
+
+    /// Counts one event; a key without separator is not counted.
+    pub fn record(&mut self, key: &[u8], event: PrefixEvent) {
+        let Some(end) = key.iter().position(|byte| *byte == self.separator) else {
+            return;
+        };
+        let prefix = &key[..end];
+        if !self.table.contains_key(prefix) {
+            if self.table.len() == PREFIXES_MAX {
+                return;
+            }
+            self.table.insert(prefix.into(), Counts::default());
+        }
+        let Some(counts) = self.table.get_mut(prefix) else {
+            return;
+        };
+        match event {
+            PrefixEvent::Get { hit } => {
+                counts.gets += 1;
+                counts.hits += u64::from(hit);
+            }
+            PrefixEvent::Set => counts.sets += 1,
+            PrefixEvent::Delete => counts.deletes += 1,
+        }
+    }
+
+    /// Forgets everything (`stats reset`).
+    pub fn clear(&mut self) {
+        self.table.clear();
+    }
+
+    /// Writes the `PREFIX` lines and `END`.
+    pub fn dump(&self, out: &mut Out) {
+        for (prefix, counts) in &self.table {
+            out.push(b"PREFIX ");
+            out.push(prefix);
+            for (word, count) in [
+                (&b" get "[..], counts.gets),
+                (b" hit ", counts.hits),
+                (b" set ", counts.sets),
+                (b" del ", counts.deletes),
+            ] {
+                out.push(word);
+                out.push_number(count);
+            }
+            out.push(b"\r\n");
+        }
+        out.push(b"END\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_up_to_the_first_separator_and_only_with_one() {
+        let mut prefixes = Prefixes::new(b':');
+        prefixes.record(b"user:1:x", PrefixEvent::Get { hit: true });
+        prefixes.record(b"user:2", PrefixEvent::Get { hit: false });
+        prefixes.record(b":odd", PrefixEvent::Set);
+        prefixes.record(b"plain", PrefixEvent::Delete);
+        let user = prefixes.table[&b"user"[..]];
+        assert_eq!((user.gets, user.hits), (2, 1));
+        assert_eq!(prefixes.table[&b""[..]].sets, 1);
+        assert_eq!(prefixes.table.len(), 2);
+    }
+
+    #[test]
+    fn stops_at_the_limit_of_prefixes() {
+        let mut prefixes = Prefixes::new(b':');
+        for n in 0..=PREFIXES_MAX {
+            prefixes.record(format!("{n}:k").as_bytes(), PrefixEvent::Set);
+        }
+        assert_eq!(prefixes.table.len(), PREFIXES_MAX);
+    }
+}

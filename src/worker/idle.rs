@@ -1,0 +1,211 @@
+//! The idle sweep: a thread that looks for clients who have been silent for too long (`-o idle_timeout`).
+//!
+//! It walks the cards of all conns, slowly, and posts a check to the worker of each that seems idle; the worker looks
+//! again and closes. Then it sleeps until the longest silent client can be due. Only TCP conns between two commands
+//! are ended, never one in the middle of an upload. Its own lock guards the word to stop and is a leaf.
+//! (options-and-process.md §3.8)
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::conn::card::{Cards, Kind};
+use crate::worker::inbox::{Inbox, Message};
+
+/// Cards looked at between two short sleeps.
+const STRIDE: usize = 100;
+/// How long a walk over all cards takes, roughly.
+const WALK: Duration = Duration::from_secs(1);
+
+/// The running sweep; stopped by [`stop`](IdleSweep::stop).
+#[derive(Debug)]
+pub struct IdleSweep {
+    bell: Arc<Bell>,
+    thread: JoinHandle<()>,
+}
+
+/// The word to stop, and what wakes the sweep to hear it.
+#[derive(Debug, Default)]
+struct Bell {
+    stop: Mutex<bool>,
+    rung: Condvar,
+}
+
+/// What the sweep works on.
+struct Sweeper {
+    cards: &'static Cards,
+    inboxes: Vec<Arc<Inbox>>,
+    limit_secs: u32,
+    clock: &'static Clock,
+    bell: Arc<Bell>,
+}
+
+/// The sweep was told to stop.
+struct Stopped;
+
+impl IdleSweep {
+    /// Starts the thread. `inboxes` are those of the workers, in the order of their numbers.
+    ///
+    /// # Errors
+    /// No thread could be made.
+    pub fn start(
+        cards: &'static Cards,
+        inboxes: Vec<Arc<Inbox>>,
+        limit_secs: u32,
+        clock: &'static Clock,
+    ) -> io::Result<IdleSweep> {
+        let bell = Arc::new(Bell::default());
+        let sweeper = Sweeper {
+            cards,
+            inboxes,
+            limit_secs,
+            clock,
+            bell: Arc::clone(&bell),
+        };
+        let thread = thread::Builder::new()
+            .name("mc-idletimeout".to_owned())
+            .spawn(move || sweeper.run())?;
+        Ok(IdleSweep { bell, thread })
+    }
+
+    /// Ends the thread and waits for it.
+    pub fn stop(self) {
+        *lock(&self.bell.stop) = true;
+        self.bell.rung.notify_all();
+        // A thread that panicked has ended as well.
+        let _ = self.thread.join();
+    }
+}
+
+impl Sweeper {
+    fn run(&self) {
+        while let Ok(rest) = self.walk() {
+            if self.bell.sleep(rest).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Looks at every card once; says how long to sleep until somebody can be due.
+    fn walk(&self) -> Result<Duration, Stopped> {
+        let pause = WALK / strides(self.cards.len());
+        let mut oldest = self.clock.now().0;
+        for fd in 0..self.cards.len() {
+            if fd % STRIDE == 0 {
+                self.bell.sleep(pause)?;
+            }
+            let Some(pulse) = self.cards.pulse(fd) else {
+                continue;
+            };
+            if pulse.kind != Kind::Tcp || !pulse.state.is_idle() {
+                continue;
+            }
+            let silent = self.clock.now().0.saturating_sub(pulse.last_cmd.0);
+            if silent > self.limit_secs {
+                self.report(fd, pulse.worker);
+            } else {
+                oldest = oldest.min(pulse.last_cmd.0);
+            }
+        }
+        let silent = self.clock.now().0.saturating_sub(oldest);
+        let rest = self.limit_secs.saturating_sub(silent) + 1;
+        Ok(Duration::from_secs(u64::from(rest)))
+    }
+
+    fn report(&self, fd: usize, worker: u32) {
+        let inbox = usize::try_from(worker)
+            .ok()
+            .and_then(|at| self.inboxes.get(at));
+        if let (Some(inbox), Ok(fd)) = (inbox, RawFd::try_from(fd)) {
+            inbox.post(Message::IdleCheck(fd));
+        }
+    }
+}
+
+/// Sleeps of a walk, among which its length is shared out.
+fn strides(cards: usize) -> u32 {
+    match u32::try_from(cards / STRIDE) {
+        Ok(0) => 100,
+        Ok(strides) => strides,
+        Err(_) => u32::MAX,
+    }
+}
+
+impl Bell {
+    fn sleep(&self, length: Duration) -> Result<(), Stopped> {
+        let until = Instant::now() + length;
+        let mut stop = lock(&self.stop);
+        loop {
+            if *stop {
+                return Err(Stopped);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            stop = self
+                .rung
+                .wait_timeout(stop, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+fn lock(stop: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    stop.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::RelTime;
+    use crate::conn::state::State;
+    use crate::os::socket::Address;
+
+    #[test]
+    fn silent_tcp_clients_are_reported_to_their_workers() {
+        let cards = Cards::leak(64);
+        let clock: &'static Clock = Box::leak(Box::new(Clock::new()));
+        clock.hold();
+        clock.shift(100);
+        let now = clock.now();
+        let long_ago = RelTime(now.0 - 50);
+        let open = |fd, kind, state, since| cards.open(fd, kind, 1, state, Address::Unnamed, since);
+        let _cards = [
+            open(10, Kind::Tcp, State::Read, long_ago),
+            open(11, Kind::Tcp, State::Nread, long_ago),
+            open(12, Kind::Unix, State::Read, long_ago),
+            open(13, Kind::Tcp, State::Read, now),
+            open(14, Kind::Tcp, State::NewCmd, long_ago),
+        ];
+        let inboxes: Vec<Arc<Inbox>> = (0..2)
+            .map(|_| Arc::new(Inbox::new().expect("a notifier")))
+            .collect();
+        let sweep = IdleSweep::start(cards, inboxes.clone(), 30, clock).expect("a thread");
+        let mut told = Vec::new();
+        let patience = Instant::now() + Duration::from_secs(5);
+        while told.len() < 2 && Instant::now() < patience {
+            let mut taken = Vec::new();
+            inboxes[1].take(&mut taken);
+            told.extend(taken.into_iter().map(|message| match message {
+                Message::IdleCheck(fd) => fd,
+                other => panic!("{other:?}"),
+            }));
+            thread::yield_now();
+        }
+        assert_eq!(told, [10, 14]);
+        sweep.stop();
+    }
+
+    #[test]
+    fn a_walk_takes_about_a_second() {
+        assert_eq!(strides(64), 100);
+        assert_eq!(strides(1024), 10);
+    }
+}

@@ -1,0 +1,351 @@
+//! The threads that serve clients: one event base each, and all the conns that were given to it.
+//!
+//! ```text
+//! dispatcher ─post─► Inbox ─eventfd─► base ─ready(fd)─► Worker ─► conns[fd].ready(env) ─► Flow
+//! idle sweep ─post─►                                     ▲ │ Yield
+//!                                                        └─┴── resumed after a look at the sockets
+//! ```
+//!
+//! A [`Worker`] owns its conns and the [`Env`] it lends them; nobody else touches either. Between two turns of the
+//! base it resumes the conns that gave way, and while there are such the base only looks and does not sleep, so a
+//! long pipeline never makes another client wait for more than one turn of it.
+//! [`Workers`] starts the threads, waits until all report ready, and stops them.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use crate::conn::buffers::{BufferGauges, Buffers};
+use crate::conn::card::Cards;
+use crate::conn::{Conn, Env, Flow, NewConn};
+use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Wait};
+use crate::limits::READ_BUFFER;
+use crate::os;
+use crate::os::Interest;
+use crate::protocol;
+use crate::settings::voice::tell;
+use crate::settings::{Settings, Tunables};
+use crate::stats::Registry;
+use crate::storage::Engine;
+use crate::transport::Gather;
+
+pub mod idle;
+pub mod inbox;
+
+use idle::IdleSweep;
+use inbox::{Inbox, Message};
+
+/// What all workers share. Every handle lives as long as the process.
+#[derive(Clone, Copy)]
+pub struct Shared {
+    /// Where items are.
+    pub engine: &'static Engine,
+    /// What the command line said.
+    pub settings: &'static Settings,
+    /// What commands change.
+    pub tunables: &'static Tunables,
+    /// What `stats` reads.
+    pub stats: &'static Registry,
+    /// Verbs that act on the whole server.
+    pub control: &'static dyn protocol::Control,
+    /// Every conn's card.
+    pub cards: &'static Cards,
+}
+
+/// Why the workers do not run. `Display` is the line for stderr.
+#[derive(Debug)]
+pub struct StartError {
+    what: &'static str,
+    why: io::Error,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, os::reason(&self.why))
+    }
+}
+
+/// The worker threads of a server.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    inboxes: Vec<Arc<Inbox>>,
+    gauges: &'static [BufferGauges],
+    sweep: Option<IdleSweep>,
+}
+
+impl Workers {
+    /// Starts `-t` workers and waits until all are ready for clients; with `-o idle_timeout` the sweep as well.
+    ///
+    /// # Errors
+    /// A thread, a base or a descriptor could not be had; those that ran have ended again.
+    pub fn start(shared: Shared) -> Result<Workers, StartError> {
+        let count = usize::try_from(shared.settings.threads).unwrap_or(usize::MAX);
+        let gauges: Vec<BufferGauges> = (0..count).map(|_| BufferGauges::default()).collect();
+        let mut workers = Workers {
+            threads: Vec::with_capacity(count),
+            inboxes: Vec::with_capacity(count),
+            gauges: Vec::leak(gauges),
+            sweep: None,
+        };
+        match workers.spawn_all(shared) {
+            Ok(()) => Ok(workers),
+            Err(error) => {
+                workers.stop();
+                Err(error)
+            }
+        }
+    }
+
+    fn spawn_all(&mut self, shared: Shared) -> Result<(), StartError> {
+        let failed = |what| move |why| StartError { what, why };
+        let (report, reports) = mpsc::channel();
+        for (number, gauges) in (0..).zip(self.gauges) {
+            let inbox = Arc::new(Inbox::new().map_err(failed("Can't create notify event"))?);
+            let seat = Seat {
+                number,
+                gauges,
+                inbox: Arc::clone(&inbox),
+                shared,
+            };
+            let report = report.clone();
+            let thread = thread::Builder::new()
+                .name("mc-worker".to_owned())
+                .spawn(move || seat.serve(&report))
+                .map_err(failed("Can't create thread"))?;
+            self.inboxes.push(inbox);
+            self.threads.push(thread);
+        }
+        for _ in &self.threads {
+            let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
+            let ready = reports.recv().unwrap_or_else(|_| gone());
+            ready.map_err(failed("Can't allocate event base"))?;
+        }
+        if let Ok(limit @ 1..) = u32::try_from(shared.settings.idle_timeout_secs) {
+            let inboxes = self.inboxes.clone();
+            let sweep = IdleSweep::start(shared.cards, inboxes, limit, shared.engine.clock());
+            self.sweep = Some(sweep.map_err(failed("Can't create thread"))?);
+        }
+        Ok(())
+    }
+
+    /// Where messages for the workers go, by their numbers.
+    #[must_use]
+    pub fn inboxes(&self) -> &[Arc<Inbox>] {
+        &self.inboxes
+    }
+
+    /// What each worker's buffers amount to, by the workers' numbers.
+    #[must_use]
+    pub fn gauges(&self) -> &'static [BufferGauges] {
+        self.gauges
+    }
+
+    /// Ends the sweep, closes every conn and ends the threads; returns when all have ended.
+    pub fn stop(self) {
+        if let Some(sweep) = self.sweep {
+            sweep.stop();
+        }
+        for inbox in &self.inboxes {
+            inbox.post(Message::Stop);
+        }
+        for thread in self.threads {
+            // A worker that panicked has ended as well.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a worker thread brings from the thread that starts it.
+struct Seat {
+    number: u32,
+    gauges: &'static BufferGauges,
+    inbox: Arc<Inbox>,
+    shared: Shared,
+}
+
+impl Seat {
+    fn serve(self, report: &Sender<io::Result<()>>) {
+        let made = Base::new(Load::Conns).and_then(|base: Base<Worker>| {
+            let worker = Worker::new(&base.registrar(), self)?;
+            Ok((base, worker))
+        });
+        // The starter waits for this word, unless another worker's failure has sent it home.
+        match made {
+            Ok((base, mut worker)) => {
+                let _ = report.send(Ok(()));
+                worker.run(&base);
+            }
+            Err(error) => {
+                let _ = report.send(Err(error));
+            }
+        }
+    }
+}
+
+/// One worker's thread: its conns, and what it lends them.
+pub struct Worker {
+    conns: Vec<Option<Box<Conn>>>,
+    env: Env,
+    registrar: Registrar,
+    _inbox_event: Event,
+    inbox: Arc<Inbox>,
+    /// Room for messages, empty between two readings.
+    mail: Vec<Message>,
+    /// Conns that gave way and are resumed after the next look at the sockets.
+    gave_way: Vec<RawFd>,
+    /// The other list, empty but while it is worked off.
+    resuming: Vec<RawFd>,
+    idle_limit_secs: u32,
+    stopping: bool,
+}
+
+impl Worker {
+    fn new(registrar: &Registrar, seat: Seat) -> io::Result<Worker> {
+        let shared = seat.shared;
+        let settings = shared.settings;
+        let env = Env {
+            verbs: protocol::Env {
+                engine: shared.engine,
+                me: shared.engine.per_thread(),
+                settings,
+                tunables: shared.tunables,
+                stats: shared.stats,
+                control: shared.control,
+                fd: -1,
+            },
+            buffers: Buffers::new(buffer_limit(settings), seat.gauges),
+            gather: Gather::new(),
+            turn_requests: settings.reqs_per_event.max(1),
+            cards: shared.cards,
+            worker: seat.number,
+        };
+        Ok(Worker {
+            conns: Vec::new(),
+            env,
+            registrar: registrar.clone(),
+            _inbox_event: registrar.watch(seat.inbox.fd(), Interest::Read)?,
+            inbox: seat.inbox,
+            mail: Vec::new(),
+            gave_way: Vec::new(),
+            resuming: Vec::new(),
+            idle_limit_secs: u32::try_from(settings.idle_timeout_secs).unwrap_or(0),
+            stopping: false,
+        })
+    }
+
+    fn run(&mut self, base: &Base<Worker>) {
+        while !self.stopping {
+            let wait = if self.gave_way.is_empty() {
+                Wait::Block
+            } else {
+                Wait::Poll
+            };
+            mem::swap(&mut self.gave_way, &mut self.resuming);
+            base.run_once(self, wait)
+                .expect("the event loop of a worker cannot fail while its base lives");
+            self.resume_those_who_gave_way();
+        }
+        for conn in self.conns.iter_mut().flatten() {
+            conn.stop(&mut self.env);
+        }
+        self.conns.clear();
+    }
+
+    /// One turn for each conn that gave way before the look at the sockets; whoever gave way since comes after the
+    /// next look.
+    fn resume_those_who_gave_way(&mut self) {
+        let mut resuming = mem::take(&mut self.resuming);
+        for fd in resuming.drain(..) {
+            self.turn(fd, Conn::resume);
+        }
+        self.resuming = resuming;
+    }
+
+    #[inline]
+    fn turn(&mut self, fd: RawFd, act: impl FnOnce(&mut Conn, &mut Env) -> Flow) {
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|at| self.conns.get_mut(at));
+        let Some(Some(conn)) = slot else {
+            return;
+        };
+        match act(conn, &mut self.env) {
+            Flow::Wait => {}
+            Flow::Yield => self.gave_way.push(fd),
+            Flow::Close => self.remove(fd),
+        }
+    }
+
+    #[cold]
+    fn remove(&mut self, fd: RawFd) {
+        if let Ok(at) = usize::try_from(fd) {
+            self.conns[at] = None;
+        }
+    }
+
+    fn read_mail(&mut self) {
+        let mut mail = mem::take(&mut self.mail);
+        self.inbox.take(&mut mail);
+        for message in mail.drain(..) {
+            match message {
+                Message::Conn(new) => self.adopt(*new),
+                Message::IdleCheck(fd) => {
+                    let limit = self.idle_limit_secs;
+                    self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
+                }
+                Message::Stop => self.stopping = true,
+            }
+        }
+        self.mail = mail;
+    }
+
+    fn adopt(&mut self, new: NewConn) {
+        let fd = new.transport.fd();
+        let Ok(at) = usize::try_from(fd) else {
+            return;
+        };
+        match Conn::open(new, &self.registrar, &self.env) {
+            Ok(conn) => {
+                if self.conns.len() <= at {
+                    self.conns.resize_with(at + 1, || None);
+                }
+                self.conns[at] = Some(Box::new(conn));
+            }
+            Err(error) => tell!(
+                self.env.verbs.tunables,
+                1,
+                "Can't listen for events on fd {fd}: {}",
+                os::reason(&error)
+            ),
+        }
+    }
+}
+
+impl Handler for Worker {
+    #[inline]
+    fn ready(&mut self, fd: RawFd, _what: Ready) {
+        if fd == self.inbox.fd() {
+            self.read_mail();
+        } else {
+            self.turn(fd, Conn::ready);
+        }
+    }
+}
+
+/// Buffers a worker may have: its share of `read_buf_mem_limit`, at least one.
+fn buffer_limit(settings: &Settings) -> usize {
+    let block = READ_BUFFER as u64;
+    match u64::from(settings.read_buf_mem_limit) {
+        0 => usize::MAX,
+        limit => {
+            let share = limit / u64::from(settings.threads.max(1)) / block;
+            usize::try_from(share.max(1)).unwrap_or(usize::MAX)
+        }
+    }
+}
