@@ -61,7 +61,7 @@ impl<'a> Line<'a> {
     }
 
     fn client_flags(&self) -> Option<u64> {
-        lenient_u64(self.flags).filter(|flags| *flags <= CLIENT_FLAGS_MAX)
+        lenient_u64(self.flags).filter(|flags| (0..=CLIENT_FLAGS_MAX).contains(flags))
     }
 
     fn expiry(&self, env: &Env) -> Option<RelTime> {
