@@ -22,11 +22,11 @@ mod meta;
 mod numbers;
 mod replies;
 mod request;
+#[cfg(test)]
+mod tests;
 mod text;
 mod upload;
 mod value;
-
-pub use crate::protocol::env::{Control, Env, Shutdown};
 
 use std::mem;
 
@@ -36,6 +36,8 @@ use crate::response::Out;
 use crate::settings::Protocol;
 #[cfg(feature = "debug-server")]
 use crate::storage::ItemRef;
+
+pub use crate::protocol::env::{Control, Env, Shutdown};
 
 /// First byte of a conn that speaks binary.
 const BINARY_MAGIC: u8 = 0x80;

@@ -1,0 +1,117 @@
+//! Which command counts what. (stats-and-admin.md §3.1)
+
+use super::*;
+use crate::storage::counters::{ClassValues, ScalarValues, ThreadValues};
+
+/// What `requests` count on a fresh server, classes and LRU ids summed.
+fn counted(requests: &str) -> (ScalarValues, ClassValues, u64) {
+    let mut peer = peer();
+    peer.ask(wire(requests));
+    let values: ThreadValues = peer.counters();
+    let hits = values.lru_hits.iter().sum();
+    (values.scalars, values.all_classes(), hits)
+}
+
+#[test]
+fn gets_and_touches() {
+    let (scalars, classes, get_hits) = counted(
+        "set a 0 0 1|1|get a none|gets a|gat 0 a none|touch a 0|touch none 0|touch none x|get|",
+    );
+    assert_eq!(scalars.cmd_get, 3);
+    assert_eq!(scalars.get_misses, 1);
+    assert_eq!(get_hits, 2);
+    assert_eq!(scalars.cmd_touch, 4);
+    assert_eq!(scalars.touch_misses, 2);
+    assert_eq!(classes.touch_hits, 2);
+    assert_eq!(classes.set_cmds, 1);
+}
+
+#[test]
+fn expired_items_are_misses() {
+    let (scalars, _, get_hits) = counted("set a 0 -1 1|1|get a|set a 0 -1 1|1|mg a|");
+    assert_eq!(scalars.cmd_get, 2);
+    assert_eq!(scalars.get_misses, 2);
+    assert_eq!(scalars.get_expired, 2);
+    assert_eq!(get_hits, 0);
+}
+
+#[test]
+fn stores_count_once_they_have_memory() {
+    let (scalars, classes, _) = counted(
+        "add a 0 0 1|1|add a 0 0 1|1|replace none 0 0 1|1|append none 0 0 1|1|set a 0 0 1|1XXset a x 0 1|1|",
+    );
+    assert_eq!(classes.set_cmds, 5);
+    assert_eq!(scalars.cas_misses, 0);
+    let (scalars, classes, _) = counted(
+        "set a 0 0 1|1|cas a 0 0 1 9|1|cas a 0 0 1 2|1|cas none 0 0 1 1|1|ms a 1 C1|1|ms none 1 C1|1|",
+    );
+    assert_eq!(classes.set_cmds, 6);
+    assert_eq!(
+        (classes.cas_hits, classes.cas_badval, scalars.cas_misses),
+        (1, 2, 2)
+    );
+}
+
+#[test]
+fn arithmetic_and_deletes() {
+    let (scalars, classes, _) = counted(
+        "set a 0 0 1|5|incr a 1|decr a 1|incr none 1|decr none 1|ma a|ma a MD|ma none|ma none MD|\
+         ma new N0|set t 0 0 1|t|incr t 1|ma t|ma a C1|",
+    );
+    assert_eq!((classes.incr_hits, scalars.incr_misses), (2, 2));
+    assert_eq!((classes.decr_hits, scalars.decr_misses), (2, 2));
+    let (scalars, classes, _) = counted(
+        "set a 0 0 1|5|delete a|delete a|ms a 1|5|md a C9|md a I|md a|md a|ms a 1|5|md a x|",
+    );
+    assert_eq!((classes.delete_hits, scalars.delete_misses), (3, 3));
+}
+
+#[test]
+fn meta_gets() {
+    let (scalars, classes, get_hits) =
+        counted("ms m 1|1|mg m|mg m v|mg m T30 v|mg none|mg none T30|mg m v v|me m|me none|");
+    assert_eq!(scalars.cmd_get, 4);
+    assert_eq!(get_hits, 2);
+    assert_eq!(scalars.get_misses, 2);
+    assert_eq!(
+        (scalars.cmd_touch, classes.touch_hits, scalars.touch_misses),
+        (1, 1, 0)
+    );
+    assert_eq!(scalars.cmd_meta, 2);
+    let (scalars, _, get_hits) = counted("mg viv N30|");
+    assert_eq!((scalars.cmd_get, get_hits, scalars.get_misses), (1, 1, 0));
+}
+
+#[test]
+fn refused_flushes_count() {
+    let (scalars, _, _) = counted("flush_all|flush_all x|flush_all noreply|");
+    assert_eq!(scalars.cmd_flush, 3);
+}
+
+#[test]
+fn prefixes_are_counted_only_when_asked_for() {
+    let mut peer = peer();
+    let requests = "set a:1 0 0 1|1|get a:1 a:2 plain|gat 0 a:1|delete a:1|delete a:1|ms a:1 1|1|mg a:1|\
+         incr a:1 1|touch a:1 0|";
+    peer.ask(wire(requests));
+    peer.dialogue(&[("stats detail dump|", "END|"), ("stats detail on|", "OK|")]);
+    peer.ask(wire(requests));
+    peer.dialogue(&[
+        ("stats detail off|", "OK|"),
+        (
+            "stats detail dump|",
+            "PREFIX a get 3 hit 2 set 1 del 2|END|",
+        ),
+        ("stats reset|stats detail dump|", "RESET|END|"),
+    ]);
+}
+
+#[test]
+fn stats_families_end_and_keep_the_order_of_replies() {
+    let mut peer = peer();
+    for family in ["", " settings", " items", " slabs", " sizes", " conns"] {
+        let answer = peer.ask(format!("version\r\nstats{family}\r\nmn\r\n"));
+        assert!(answer.starts_with("VERSION "), "{family}: {answer}");
+        assert!(answer.ends_with("END\r\nMN\r\n"), "{family}: {answer}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Values that find no memory, and items that too many hold.
+
+use super::*;
+use crate::limits::REFCOUNT_MAX;
+use crate::storage::{Bump, ItemRef};
+
+/// A server without eviction that has taken what it can.
+fn full(value_len: usize) -> Peer {
+    let mut peer = Peer::new(env(|settings| {
+        settings.memory_limit = 4 << 20;
+        settings.evict = false;
+    }));
+    let value = "f".repeat(value_len);
+    for n in 0.. {
+        let answer = peer.ask(format!("set fill{n} 0 0 {value_len}\r\n{value}\r\n"));
+        if answer != "STORED\r\n" {
+            assert!(answer.starts_with("SERVER_ERROR"), "{answer}");
+            return peer;
+        }
+        assert!(n < 100_000, "the limit holds");
+    }
+    peer
+}
+
+#[test]
+fn too_large_values_are_refused_and_swallowed() {
+    let value = "v".repeat(1_100_000);
+    let mut peer = peer();
+    let mut refused = |line: &str| {
+        peer.ask("set k 0 0 3\r\nold\r\n");
+        let answer = peer.ask(format!("{line}\r\n{value}\r\nget k\r\n"));
+        shown(&answer)
+    };
+    const TOO_LARGE: &str = "SERVER_ERROR object too large for cache|";
+    const OLD: &str = "VALUE k 0 3|old|END|";
+    assert_eq!(refused("set k 0 0 1100000"), format!("{TOO_LARGE}END|"));
+    assert_eq!(refused("set k 0 0 1100000 noreply"), "END|");
+    assert_eq!(refused("add k 0 0 1100000"), format!("{TOO_LARGE}{OLD}"));
+    assert_eq!(refused("append k 0 0 1100000"), format!("{TOO_LARGE}{OLD}"));
+    assert_eq!(refused("cas k 0 0 1100000 1"), format!("{TOO_LARGE}{OLD}"));
+    assert_eq!(refused("ms k 1100000 q"), format!("{TOO_LARGE}END|"));
+    assert_eq!(refused("ms k 1100000 ME"), format!("{TOO_LARGE}END|"));
+    assert_eq!(peer.counters().scalars.store_too_large, 7);
+}
+
+#[test]
+fn no_memory_at_the_command_line() {
+    let mut peer = full(1_000);
+    let value = "v".repeat(1_000);
+    let before = peer.counters().scalars.store_no_memory;
+    let answer = peer.ask(format!(
+        "set fill0 0 0 1000\r\n{value}\r\nget fill0\r\nset k 0 0 1000 noreply\r\n{value}\r\n"
+    ));
+    assert_eq!(
+        shown(&answer),
+        "SERVER_ERROR out of memory storing object|END|"
+    );
+    assert_eq!(
+        peer.counters().scalars.store_no_memory,
+        before + 1,
+        "the old one's chunk was free for the next"
+    );
+}
+
+#[test]
+fn no_memory_while_a_value_is_received() {
+    let value = "v".repeat(900_000);
+    for (noreply, refusal) in [
+        ("", "SERVER_ERROR Out of memory during read|"),
+        (" noreply", ""),
+    ] {
+        // There are small chunks for its head, but none for its parts.
+        let mut peer = full(900_000);
+        peer.ask("set k 0 0 3\r\nold\r\n");
+        let request = format!("set k 0 0 900000{noreply}\r\n{value}\r\nget k\r\n");
+        let expected = format!("{refusal}VALUE k 0 3|old|END|");
+        assert_eq!(shown(&peer.ask(&request)), expected);
+        for size in [1_000, 16_384, 800_000] {
+            let answers = request.as_bytes().chunks(size).map(|part| peer.ask(part));
+            assert_eq!(shown(&answers.collect::<String>()), expected);
+        }
+    }
+    let mut peer = full(900_000);
+    let answer = peer.ask(format!("ms k 900000 q\r\n{value}\r\nmn\r\n"));
+    assert_eq!(shown(&answer), "SERVER_ERROR Out of memory during read|MN|");
+}
+
+fn hold(peer: &Peer, key: &[u8]) -> Vec<ItemRef> {
+    let engine = peer.env.engine;
+    let mut held = Vec::new();
+    loop {
+        let guard = engine.lock(engine.hash(key));
+        let item = guard
+            .lookup(key, peer.env.me, Bump::Leave)
+            .expect("it is there");
+        match item.retain() {
+            Some(reference) => held.push(reference),
+            None => return held,
+        }
+    }
+}
+
+#[test]
+fn an_item_that_too_many_hold_is_a_miss_or_an_error() {
+    let mut peer = peer();
+    let value = "v".repeat(2_000);
+    peer.ask(format!("set k 0 0 2000\r\n{value}\r\nset s 0 0 1\r\n1\r\n"));
+    let held = (hold(&peer, b"k"), hold(&peer, b"s"));
+    assert_eq!(held.0.len() + 1, usize::from(REFCOUNT_MAX));
+    peer.dialogue(&[
+        ("get k|", "END|"),
+        (
+            "mg k v|mg k s|",
+            "SERVER_ERROR refcount overflow during fetch|HD s2000|",
+        ),
+        ("get s|", "VALUE s 0 1|1|END|"),
+    ]);
+    let values = peer.counters();
+    assert_eq!((values.scalars.cmd_get, values.scalars.get_misses), (3, 1));
+    drop(held);
+    assert!(peer.ask("get k\r\n").starts_with("VALUE k 0 2000\r\n"));
+}
