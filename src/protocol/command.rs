@@ -1,4 +1,7 @@
 //! One command in execution: where its reply goes, and what becomes of the bytes behind its line.
+//!
+//! `text` makes a [`Command`] for every line of the general road and hands it to the verb. Whether a reply is wanted is
+//! decided by the verb, once, and kept here: every single line goes through [`reply`], so `noreply` silences errors, too.
 
 use crate::protocol::env::Env;
 use crate::protocol::replies::ClientError;

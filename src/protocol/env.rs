@@ -1,5 +1,7 @@
 //! What a verb can reach beyond its line: the engine and the worker's counts, tunables, `stats`, and the few verbs
-//! that act on the whole server. And what the operator hears of it all at `-vv`.
+//! that act on the whole server. And what the operator hears of it all at `-vv` and `-vvv`.
+//!
+//! The worker owns the [`Env`] and lends it for a batch; everything in it outlives the server's threads.
 
 use std::fmt;
 

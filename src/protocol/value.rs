@@ -1,4 +1,6 @@
 //! The value of an item on its way into the output: copied while its bucket is held, or kept by a reference.
+//!
+//! The same rule for classic and meta gets, so that one number, `limits::COPY_MAX`, says where copying stops paying.
 
 use crate::limits::COPY_MAX;
 use crate::response::Out;

@@ -1,4 +1,6 @@
 //! Taking an output's bytes out: what one send shall carry, and what a partial send has left.
+//!
+//! A load is gathered anew for every try; as unsent bytes do not change, it begins with the bytes of the try before.
 
 use std::io::IoSlice;
 

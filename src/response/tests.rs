@@ -1,4 +1,4 @@
-//! An output keeps the order of what was written, whatever is sent in which portions.
+//! Whatever a socket takes of an output, the client gets the same bytes, and items are given back.
 
 use std::io::IoSlice;
 

@@ -9,12 +9,16 @@ use crate::storage::ItemRef;
 /// Digits of the largest number.
 const DIGITS_MAX: usize = 20;
 
-/// The numbers 00 … 99, two digits each.
-const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
-2021222324252627282930313233343536373839\
-4041424344454647484950515253545556575859\
-6061626364656667686970717273747576777879\
-8081828384858687888990919293949596979899";
+/// The numbers 00 … 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    pairs
+};
 
 /// A number in decimal.
 pub struct Digits {
@@ -30,10 +34,9 @@ impl Digits {
         let mut digits = [0; DIGITS_MAX];
         let mut from = DIGITS_MAX;
         while n >= 10 {
-            let pair = (n % 100) as usize * 2;
-            n /= 100;
             from -= 2;
-            digits[from..from + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+            digits[from..from + 2].copy_from_slice(&PAIRS[(n % 100) as usize]);
+            n /= 100;
         }
         if n > 0 || from == DIGITS_MAX {
             from -= 1;
@@ -66,10 +69,19 @@ impl Out {
     /// A number in decimal.
     #[inline]
     pub fn push_number(&mut self, n: u64) {
-        if n < 10 {
-            self.flat.push(b'0' + n as u8);
-        } else {
-            self.flat.extend_from_slice(Digits::of(n).bytes());
+        // Flags and lengths are mostly short: those need no loop.
+        match n {
+            0..10 => self.flat.push(b'0' + n as u8),
+            10..100 => self.flat.extend_from_slice(&PAIRS[n as usize]),
+            100..10_000 => {
+                let [thousands, hundreds] = PAIRS[(n / 100) as usize];
+                let [tens, ones] = PAIRS[(n % 100) as usize];
+                if n >= 1_000 {
+                    self.flat.push(thousands);
+                }
+                self.flat.extend_from_slice(&[hundreds, tens, ones]);
+            }
+            _ => self.flat.extend_from_slice(Digits::of(n).bytes()),
         }
     }
 

@@ -1,4 +1,7 @@
 //! ma: adds to or takes from a number, and may create it. (text-protocol.md §11)
+//!
+//! All under one bucket: the comparison with `C`, the sum, what flags set, and the reply, which is written in the order
+//! of the request. An opaque that is too long is noticed last, when the number has changed already.
 
 use crate::clock::RelTime;
 use crate::protocol::command::{After, Command};

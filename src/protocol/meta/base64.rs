@@ -1,4 +1,7 @@
 //! Base64 of binary keys: standard alphabet, padded. (text-protocol.md §7.4)
+//!
+//! Decoding is as lenient as clients are used to: foreign bytes are skipped, what follows padding is ignored. What is
+//! encoded decodes to the same key.
 
 use crate::limits::KEY_MAX;
 use crate::response::Out;

@@ -1,5 +1,8 @@
 //! me: what is known about an item, for people. (text-protocol.md §12)
+//!
+//! Looks without leaving a trace: neither the access time nor the marks change.
 
+use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Fault, Flags};
@@ -17,7 +20,7 @@ pub(in crate::protocol) fn debug(command: &mut Command<'_>, mut words: Words<'_>
     let is_encoded = words.clone().next().is_some_and(|flag| flag[0] == b'b');
     let flags = Flags::parse(words, 2, token);
     let is_malformed = matches!(flags, Err(Fault::Malformed));
-    if is_malformed || token.len() > crate::limits::KEY_MAX {
+    if is_malformed || token.len() > KEY_MAX {
         return command.refuse(ClientError::BadFormat);
     }
     let key = if is_encoded {

@@ -1,4 +1,6 @@
 //! md: removes an item, or marks it stale, or leaves an empty one in its place. (text-protocol.md §10)
+//!
+//! The comparison with `C` and the act are one step under the item's bucket.
 
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;

@@ -8,6 +8,7 @@ use crate::protocol::meta::base64;
 use crate::protocol::numbers::{strict_i32, strict_u32, strict_u64};
 use crate::protocol::replies::ClientError;
 use crate::protocol::request::Words;
+use crate::storage::CLIENT_FLAGS;
 
 /// Tokens that a line may have, the command's name, its key and the length of `ms` included.
 const LINE_TOKENS_MAX: usize = 20;
@@ -245,7 +246,7 @@ impl<'a> Flags<'a> {
 
 /// Client flags have 32 bits, or 64 in a build for that.
 fn client_flags(argument: &[u8]) -> Option<u64> {
-    if crate::storage::CLIENT_FLAGS == 8 {
+    if CLIENT_FLAGS == 8 {
         strict_u64(argument)
     } else {
         strict_u32(argument).map(u64::from)

@@ -1,4 +1,6 @@
-//! incr and decr. (text-protocol.md §6.4)
+//! incr and decr: a number in, a number out; the engine does the sum under the item's bucket. (text-protocol.md §6.4)
+//!
+//! What `ma` counts it counts as these do, so the counting stands here for both.
 
 use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet};

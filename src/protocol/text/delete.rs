@@ -1,4 +1,7 @@
-//! delete. (text-protocol.md §6.5)
+//! delete: an item goes, under its bucket. (text-protocol.md §6.5)
+//!
+//! Counted as a hit or a miss, and by prefix either way. Memory is given back when the last reply that shows the item
+//! has left.
 
 use std::sync::atomic::Ordering;
 

@@ -14,6 +14,8 @@ pub(super) mod set;
 mod touch;
 mod window;
 
+use std::mem;
+
 use crate::limits::{LINE_BLANKS_MAX, LINE_MAX};
 use crate::protocol::command::{After, Command, Quiet};
 use crate::protocol::env::Env;
@@ -60,7 +62,7 @@ pub(super) fn run(
     budget: &mut u32,
 ) -> (usize, Next) {
     // Bytes searched in vain before are at the front, and no more of them once something was taken.
-    let mut searched = std::mem::take(&mut session.searched);
+    let mut searched = mem::take(&mut session.searched);
     let mut at = 0;
     loop {
         // The budget comes before the question whether anything is left: a batch that ends with it yields.

@@ -19,13 +19,6 @@ use crate::storage::{
     AllocFailure, CLIENT_FLAGS, CasCheck, CasId, NewItem, StoreMode, StoreOutcome,
 };
 
-/// Largest client flags that an item holds.
-const CLIENT_FLAGS_MAX: u64 = if CLIENT_FLAGS == 8 {
-    u64::MAX
-} else {
-    u32::MAX as u64
-};
-
 /// How the value of a classic storage command is stored when it is whole.
 pub(in crate::protocol) struct Finish {
     mode: StoreMode,
@@ -61,7 +54,7 @@ impl<'a> Line<'a> {
     }
 
     fn client_flags(&self) -> Option<u64> {
-        lenient_u64(self.flags).filter(|flags| (0..=CLIENT_FLAGS_MAX).contains(flags))
+        lenient_u64(self.flags).filter(|flags| CLIENT_FLAGS == 8 || u32::try_from(*flags).is_ok())
     }
 
     fn expiry(&self, env: &Env) -> Option<RelTime> {

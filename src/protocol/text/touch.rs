@@ -1,4 +1,6 @@
 //! touch: another expiry for an item, without its value. (text-protocol.md §6.3)
+//!
+//! An access like a fetch; it changes neither the cas number nor the marks of the meta protocol.
 
 use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet};
