@@ -149,7 +149,7 @@ impl Buffers {
                     input
                 }
                 None => {
-                    self.make_room()?;
+                    self.make_room(Wanted::Input)?;
                     self.inputs.lend_new(Input::new())
                 }
             });
@@ -167,7 +167,7 @@ impl Buffers {
                     out
                 }
                 None => {
-                    self.make_room()?;
+                    self.make_room(Wanted::Out)?;
                     self.outs.lend_new(Out::new())
                 }
             });
@@ -196,18 +196,29 @@ impl Buffers {
         self.gauges.idle.inc();
     }
 
-    /// Counts one more buffer, at the cost of an idle one of the other kind when there are too many.
+    /// Counts one more buffer, at the cost of an idle one of the other kind when there are too many. The last output
+    /// buffer is never given up for a read buffer: those who hold one could not be answered.
     #[cold]
-    fn make_room(&mut self) -> Option<()> {
+    fn make_room(&mut self, wanted: Wanted) -> Option<()> {
         if self.inputs.made() + self.outs.made() < self.most {
             self.gauges.made.inc();
             return Some(());
         }
-        // The new buffer takes the idle one's place in the count of those made.
-        let found = self.inputs.discard_idle() || self.outs.discard_idle();
+        let found = match wanted {
+            Wanted::Input => self.outs.made() > 1 && self.outs.discard_idle(),
+            Wanted::Out => self.inputs.discard_idle(),
+        };
         if found {
+            // The new buffer takes the old one's place in the count of those made.
             self.gauges.idle.sub(1);
         }
         found.then_some(())
     }
+}
+
+/// Which kind of buffer is to be made.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Input,
+    Out,
 }

@@ -41,6 +41,9 @@ pub mod stats;
 mod value;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use buffers::{Buffers, Input};
 use card::{Cards, Kind, OpenCard};
 use counts::Counted;

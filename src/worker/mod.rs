@@ -9,7 +9,8 @@
 //! A [`Worker`] owns its conns and the [`Env`] it lends them; nobody else touches either. Between two turns of the
 //! base it resumes the conns that gave way, and while there are such the base only looks and does not sleep, so a
 //! long pipeline never makes another client wait for more than one turn of it.
-//! [`Workers`] starts the threads, waits until all report ready, and stops them.
+//! [`Workers`] starts the threads, waits until all report ready, and stops them; the sweep for `idle` clients is a
+//! thread of its own, which the boot starts beside them.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +39,6 @@ use crate::transport::Gather;
 pub mod idle;
 pub mod inbox;
 
-use idle::IdleSweep;
 use inbox::{Inbox, Message};
 
 /// What all workers share. Every handle lives as long as the process.
@@ -76,11 +76,10 @@ pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     inboxes: Vec<Arc<Inbox>>,
     gauges: &'static [BufferGauges],
-    sweep: Option<IdleSweep>,
 }
 
 impl Workers {
-    /// Starts `-t` workers and waits until all are ready for clients; with `-o idle_timeout` the sweep as well.
+    /// Starts `-t` workers and waits until all are ready for clients.
     ///
     /// # Errors
     /// A thread, a base or a descriptor could not be had; those that ran have ended again.
@@ -91,7 +90,6 @@ impl Workers {
             threads: Vec::with_capacity(count),
             inboxes: Vec::with_capacity(count),
             gauges: Vec::leak(gauges),
-            sweep: None,
         };
         match workers.spawn_all(shared) {
             Ok(()) => Ok(workers),
@@ -126,11 +124,6 @@ impl Workers {
             let ready = reports.recv().unwrap_or_else(|_| gone());
             ready.map_err(failed("Can't allocate event base"))?;
         }
-        if let Ok(limit @ 1..) = u32::try_from(shared.settings.idle_timeout_secs) {
-            let inboxes = self.inboxes.clone();
-            let sweep = IdleSweep::start(shared.cards, inboxes, limit, shared.engine.clock());
-            self.sweep = Some(sweep.map_err(failed("Can't create thread"))?);
-        }
         Ok(())
     }
 
@@ -146,11 +139,8 @@ impl Workers {
         self.gauges
     }
 
-    /// Ends the sweep, closes every conn and ends the threads; returns when all have ended.
+    /// Closes every conn and ends the threads; returns when all have ended.
     pub fn stop(self) {
-        if let Some(sweep) = self.sweep {
-            sweep.stop();
-        }
         for inbox in &self.inboxes {
             inbox.post(Message::Stop);
         }

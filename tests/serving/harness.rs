@@ -1,4 +1,4 @@
-//! Engine, workers and dispatcher together on an ephemeral port: what the boot composes, without a process around it.
+//! A server without a process around it, and a client: composed as the boot composes it, on a thread of the test.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -9,22 +9,25 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use memcached::clock::Clock;
+use memcached::conn::buffers::BufferGauges;
 use memcached::conn::card::Cards;
 use memcached::conn::counts::ConnStats;
-use memcached::conn::stats::{BufferValues, ConnsSection};
-use memcached::event::{Base, Handler, Load, Ready, TimerId, Wait};
-use memcached::listener::{Dispatcher, Parts, open};
+use memcached::conn::stats::ConnsSection;
+use memcached::event::{Base, Handler, Load, Ready, Timer, TimerId, Wait};
+use memcached::listener::{Dispatcher, ListenSocket, Parts, open};
 use memcached::os::Interest;
 use memcached::os::notify::Notifier;
 use memcached::protocol::{Control, Shutdown};
 use memcached::settings::{Settings, Tunables};
 use memcached::stats::{self, ConnFigures, Figures, Registry, TlsFigures};
 use memcached::storage::Engine;
+use memcached::tls::{Current, TlsCounters};
+use memcached::worker::idle::IdleSweep;
 use memcached::worker::{Shared, Workers};
 
 const TICK: TimerId = TimerId(0);
 const RESUME: TimerId = TimerId(1);
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 struct NoControl;
 
@@ -61,7 +64,7 @@ impl Figures for Counts {
 struct Main {
     dispatcher: Dispatcher,
     clock: &'static Clock,
-    tick: memcached::event::Timer,
+    tick: Timer,
     stop_fd: RawFd,
     stopping: bool,
 }
@@ -86,13 +89,21 @@ impl Handler for Main {
     }
 }
 
-struct Server {
-    port: u16,
-    stats: &'static ConnStats,
-    clock: &'static Clock,
-    gauges: &'static [memcached::conn::buffers::BufferGauges],
+pub struct Server {
+    /// Of each listener, in the order of `-l`.
+    pub ports: Vec<u16>,
+    pub stats: &'static ConnStats,
+    pub clock: &'static Clock,
+    pub gauges: &'static [BufferGauges],
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "tests of TLS ask"))]
+    pub tls_counters: &'static TlsCounters,
     stop: Arc<Notifier>,
     main: Option<JoinHandle<()>>,
+}
+
+fn port_of(socket: &ListenSocket) -> u16 {
+    let (_, port) = socket.address_text.rsplit_once(':').expect("a port");
+    port.parse().expect("a number")
 }
 
 fn leak<T>(value: T) -> &'static T {
@@ -100,15 +111,20 @@ fn leak<T>(value: T) -> &'static T {
 }
 
 impl Server {
-    fn start(settings: Settings) -> Server {
+    pub fn start(settings: Settings) -> Server {
         let settings = leak(Settings {
-            listen: Some("127.0.0.1:0".to_owned()),
+            listen: settings.listen.or(Some("127.0.0.1:0".to_owned())),
             ..settings
         });
         let tunables = leak(Tunables::new(settings));
         let clock = leak(Clock::new());
         let stats = leak(ConnStats::new());
         let cards = Cards::leak(4096);
+        let tls_counters = leak(TlsCounters::new());
+        let tls = settings.tls.enabled.then(|| {
+            let current = Current::load(&settings.tls, tls_counters, clock.now());
+            leak(current.expect("certificates"))
+        });
         let engine = Engine::new(settings, tunables, clock).expect("an engine");
         let registry = leak(Registry::new(stats::Parts {
             engine,
@@ -128,20 +144,21 @@ impl Server {
         })
         .expect("workers");
         let gauges = workers.gauges();
+        let sweep = match u32::try_from(settings.idle_timeout_secs) {
+            Ok(limit @ 1..) => {
+                let inboxes = workers.inboxes().to_vec();
+                Some(IdleSweep::start(cards, inboxes, limit, clock).expect("a thread"))
+            }
+            _ => None,
+        };
         let stop = Arc::new(Notifier::new().expect("a notifier"));
         let stop_here = Arc::clone(&stop);
-        let (tell_port, port) = mpsc::channel();
+        let (tell_ports, ports) = mpsc::channel();
         let main = thread::spawn(move || {
             let base: Base<Main> = Base::new(Load::Few).expect("a base");
             let registrar = base.registrar();
             let opened = open::open(settings, None).expect("a port");
-            let text = opened.sockets[0].address_text.clone();
-            let port: u16 = text
-                .rsplit(':')
-                .next()
-                .expect("a port")
-                .parse()
-                .expect("a number");
+            let ports: Vec<u16> = opened.sockets.iter().map(port_of).collect();
             let dispatcher = Dispatcher::new(Parts {
                 sockets: opened.sockets,
                 settings,
@@ -149,7 +166,7 @@ impl Server {
                 stats,
                 cards,
                 now: clock.now(),
-                tls: None,
+                tls,
                 inboxes: workers.inboxes(),
                 registrar: &registrar,
                 timer: RESUME,
@@ -160,7 +177,7 @@ impl Server {
             let _stop_event = registrar
                 .watch(stop_here.fd(), Interest::Read)
                 .expect("registered");
-            tell_port.send(port).expect("the test waits");
+            tell_ports.send(ports).expect("the test waits");
             let mut main = Main {
                 dispatcher,
                 clock,
@@ -171,26 +188,38 @@ impl Server {
             while !main.stopping {
                 base.run_once(&mut main, Wait::Block).expect("a turn");
             }
+            if let Some(sweep) = sweep {
+                sweep.stop();
+            }
             workers.stop();
         });
         Server {
-            port: port.recv_timeout(PATIENCE).expect("the server starts"),
+            ports: ports.recv_timeout(PATIENCE).expect("the server starts"),
             stats,
             clock,
             gauges,
+            tls_counters,
             stop,
             main: Some(main),
         }
     }
 
-    fn connect(&self) -> Client {
-        let socket = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
-        socket.set_read_timeout(Some(PATIENCE)).expect("set");
-        socket.set_nodelay(true).expect("set");
-        Client { socket }
+    pub fn connect(&self) -> Client {
+        Client {
+            socket: self.socket(0),
+        }
     }
 
-    fn stop(&mut self) {
+    /// A connection to one of the listeners.
+    pub fn socket(&self, listener: usize) -> TcpStream {
+        let socket = TcpStream::connect(("127.0.0.1", self.ports[listener])).expect("connected");
+        socket.set_read_timeout(Some(PATIENCE)).expect("set");
+        socket.set_write_timeout(Some(PATIENCE)).expect("set");
+        socket.set_nodelay(true).expect("set");
+        socket
+    }
+
+    pub fn stop(&mut self) {
         if let Some(main) = self.main.take() {
             self.stop.wake();
             main.join().expect("an orderly end");
@@ -204,27 +233,27 @@ impl Drop for Server {
     }
 }
 
-struct Client {
-    socket: TcpStream,
+pub struct Client {
+    pub socket: TcpStream,
 }
 
 impl Client {
-    fn send(&mut self, bytes: &str) {
+    pub fn send(&mut self, bytes: &str) {
         self.socket.write_all(bytes.as_bytes()).expect("sent");
     }
 
-    fn expect(&mut self, answer: &str) {
+    pub fn expect(&mut self, answer: &str) {
         let mut got = vec![0; answer.len()];
         self.socket.read_exact(&mut got).expect("an answer");
         assert_eq!(String::from_utf8_lossy(&got), answer);
     }
 
-    fn ask(&mut self, bytes: &str, answer: &str) {
+    pub fn ask(&mut self, bytes: &str, answer: &str) {
         self.send(bytes);
         self.expect(answer);
     }
 
-    fn until_closed(&mut self) -> String {
+    pub fn until_closed(&mut self) -> String {
         let mut rest = Vec::new();
         match self.socket.read_to_end(&mut rest) {
             Ok(_) => {}
@@ -235,125 +264,10 @@ impl Client {
     }
 }
 
-fn eventually(what: &str, is: impl Fn() -> bool) {
+pub fn eventually(what: &str, is: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is() {
         assert!(Instant::now() < end, "{what}");
         thread::sleep(Duration::from_millis(2));
     }
-}
-
-#[test]
-fn clients_of_all_workers_see_each_other() {
-    let mut server = Server::start(Settings {
-        threads: 3,
-        ..Settings::default()
-    });
-    let mut clients: Vec<Client> = (0..7).map(|_| server.connect()).collect();
-    for (n, client) in clients.iter_mut().enumerate() {
-        client.ask(&format!("set k{n} 0 0 1\r\n{n}\r\n"), "STORED\r\n");
-    }
-    for client in &mut clients {
-        client.ask(
-            "get k0 k6\r\n",
-            "VALUE k0 0 1\r\n0\r\nVALUE k6 0 1\r\n6\r\nEND\r\n",
-        );
-    }
-    assert_eq!(server.stats.clients(), 7);
-    eventually("buffers go back", || {
-        BufferValues::of(server.gauges).response_objects == 0
-    });
-    let values = BufferValues::of(server.gauges);
-    assert!(values.count <= 6, "two buffers a worker at most");
-    assert_eq!(values.bytes_free, values.bytes);
-    server.stop();
-    for client in &mut clients {
-        assert_eq!(client.until_closed(), "");
-    }
-    assert_eq!(server.stats.clients(), 0);
-}
-
-#[test]
-fn the_limit_means_the_number_of_clients_it_always_meant() {
-    let server = Server::start(Settings {
-        threads: 2,
-        conn_limit: 40,
-        ..Settings::default()
-    });
-    let mut clients: Vec<Client> = (0..22).map(|_| server.connect()).collect();
-    for client in &mut clients {
-        client.ask("mn\r\n", "MN\r\n");
-    }
-    let mut rejected = server.connect();
-    assert_eq!(
-        rejected.until_closed(),
-        "ERROR Too many open connections\r\n"
-    );
-    assert_eq!(server.stats.rejected(), 1);
-    clients[0].ask("quit\r\n", "");
-    assert_eq!(clients[0].until_closed(), "");
-    eventually("the place is free", || server.stats.clients() == 21);
-    server.connect().ask("mn\r\n", "MN\r\n");
-}
-
-#[test]
-fn without_maxconns_fast_clients_wait_for_a_place() {
-    let server = Server::start(Settings {
-        threads: 1,
-        conn_limit: 14,
-        maxconns_fast: false,
-        ..Settings::default()
-    });
-    let (mut first, mut second) = (server.connect(), server.connect());
-    first.ask("mn\r\n", "MN\r\n");
-    second.ask("mn\r\n", "MN\r\n");
-    let mut third = server.connect();
-    third.send("mn\r\n");
-    eventually("accepting stops", || !server.stats.accepting());
-    drop(first);
-    third.expect("MN\r\n");
-    assert!(server.stats.accepting());
-    assert_eq!(server.stats.listen_disabled(), 1);
-}
-
-#[test]
-fn stats_conns_shows_listener_and_clients() {
-    let server = Server::start(Settings::default());
-    let mut client = server.connect();
-    let peer = client.socket.local_addr().expect("an address");
-    client.send("stats conns\r\n");
-    let mut text = String::new();
-    let mut part = [0; 4096];
-    while !text.ends_with("END\r\n") {
-        let n = client.socket.read(&mut part).expect("an answer");
-        assert!(n > 0, "{text}");
-        text += &String::from_utf8_lossy(&part[..n]);
-    }
-    assert!(text.contains(":state conn_listening\r\n"), "{text}");
-    assert!(
-        text.contains(&format!(":addr tcp:127.0.0.1:{}\r\n", server.port)),
-        "{text}"
-    );
-    assert!(text.contains(&format!(":addr tcp:{peer}\r\n")), "{text}");
-    assert!(
-        text.contains(&format!(":listen_addr tcp:127.0.0.1:{}\r\n", server.port)),
-        "{text}"
-    );
-    assert!(text.contains(":state conn_parse_cmd\r\n"), "{text}");
-    assert_eq!(text.matches(":secs_since_last_cmd ").count(), 2, "{text}");
-}
-
-#[test]
-fn silent_clients_are_closed() {
-    let server = Server::start(Settings {
-        idle_timeout_secs: 1,
-        ..Settings::default()
-    });
-    let (mut idle, mut uploading) = (server.connect(), server.connect());
-    idle.ask("mn\r\n", "MN\r\n");
-    uploading.send("set k 0 0 10\r\nabc");
-    server.clock.hold();
-    server.clock.shift(60);
-    assert_eq!(idle.until_closed(), "");
-    uploading.ask("defghij\r\n", "STORED\r\n");
 }

@@ -1,0 +1,564 @@
+//! Clients over socket pairs, driven turn by turn on one thread: engine, protocol and machine are the real ones.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use super::buffers::BufferGauges;
+use super::counts::ConnStats;
+use super::*;
+use crate::clock::Clock;
+use crate::event::{Base, Handler, Load, Ready, Wait};
+use crate::protocol::Control;
+use crate::settings::{Settings, Tunables};
+use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
+use crate::storage::Engine;
+use crate::storage::counters::ScalarValues;
+use crate::transport::Stream;
+
+/// Turns of the loop in which nothing comes back before a client believes that nothing will.
+const QUIET_TURNS: u32 = 3;
+
+struct Nobody;
+
+impl Control for Nobody {
+    fn shutdown(&self, _how: protocol::Shutdown) {
+        unreachable!("no test shuts down");
+    }
+
+    fn refresh_certs(&self) -> Option<Result<(), String>> {
+        None
+    }
+}
+
+impl Figures for Nobody {
+    fn conns(&self) -> ConnFigures {
+        ConnFigures::default()
+    }
+
+    fn tls(&self) -> Option<TlsFigures> {
+        None
+    }
+
+    fn reset(&self) {}
+}
+
+impl Section for Nobody {
+    fn lines(&self, _line: &mut dyn FnMut(&str, &str)) {}
+}
+
+/// A worker's half of the world, without its thread.
+struct Bench {
+    conns: Vec<Option<Box<Conn>>>,
+    gave_way: Vec<RawFd>,
+    env: Env,
+}
+
+impl Bench {
+    fn turn(&mut self, fd: RawFd, act: impl FnOnce(&mut Conn, &mut Env) -> Flow) {
+        let slot = &mut self.conns[usize::try_from(fd).expect("a descriptor")];
+        let Some(conn) = slot else {
+            return;
+        };
+        match act(conn, &mut self.env) {
+            Flow::Wait => {}
+            Flow::Yield => self.gave_way.push(fd),
+            Flow::Close => *slot = None,
+        }
+    }
+}
+
+impl Handler for Bench {
+    fn ready(&mut self, fd: RawFd, _what: Ready) {
+        self.turn(fd, Conn::ready);
+    }
+}
+
+struct Lab {
+    base: Base<Bench>,
+    bench: Bench,
+    stats: &'static ConnStats,
+    gauges: &'static BufferGauges,
+}
+
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+impl Lab {
+    fn new() -> Lab {
+        Lab::with(Settings::default(), usize::MAX)
+    }
+
+    fn with(settings: Settings, buffers_most: usize) -> Lab {
+        let settings = leak(settings);
+        let tunables = leak(Tunables::new(settings));
+        let clock = leak(Clock::new());
+        let engine = Engine::new(settings, tunables, clock).expect("an engine");
+        let registry = Registry::new(Parts {
+            engine,
+            settings,
+            tunables,
+            clock,
+            figures: Box::new(Nobody),
+            conns: Box::new(Nobody),
+        });
+        let gauges = leak(BufferGauges::default());
+        let env = Env {
+            verbs: protocol::Env {
+                engine,
+                me: engine.per_thread(),
+                settings,
+                tunables,
+                stats: leak(registry),
+                control: &Nobody,
+                fd: -1,
+            },
+            buffers: Buffers::new(buffers_most, gauges),
+            gather: Gather::new(),
+            turn_requests: settings.reqs_per_event,
+            cards: Cards::leak(1024),
+            worker: 0,
+        };
+        Lab {
+            base: Base::new(Load::Conns).expect("a base"),
+            bench: Bench {
+                conns: (0..1024).map(|_| None).collect(),
+                gave_way: Vec::new(),
+                env,
+            },
+            stats: leak(ConnStats::new()),
+            gauges,
+        }
+    }
+
+    fn connect(&mut self) -> Client {
+        let (near, far) = UnixStream::pair().expect("a socket pair");
+        near.set_nonblocking(true).expect("set");
+        far.set_nonblocking(true).expect("set");
+        let new = NewConn {
+            transport: Transport::Stream(Stream::new(OwnedFd::from(far))),
+            protocol: Protocol::Negotiate,
+            kind: Kind::Tcp,
+            peer: Address::Unnamed,
+            counted: self.stats.conn_opened(),
+        };
+        let fd = new.transport.fd();
+        let registrar = self.base.registrar();
+        let conn = Conn::open(new, &registrar, &self.bench.env).expect("a conn");
+        self.bench.conns[usize::try_from(fd).expect("a descriptor")] = Some(Box::new(conn));
+        Client { socket: near, fd }
+    }
+
+    /// One look at the sockets, and a turn for those who gave way before it.
+    fn turn(&mut self) {
+        let resuming = std::mem::take(&mut self.bench.gave_way);
+        self.base
+            .run_once(&mut self.bench, Wait::Poll)
+            .expect("a turn");
+        for fd in resuming {
+            self.bench.turn(fd, Conn::resume);
+        }
+    }
+
+    fn scalars(&self) -> ScalarValues {
+        self.bench.env.verbs.me.counters.scalars.values()
+    }
+
+    fn is_open(&self, client: &Client) -> bool {
+        self.bench.conns[usize::try_from(client.fd).expect("a descriptor")].is_some()
+    }
+
+    fn state(&self, client: &Client) -> State {
+        let at = usize::try_from(client.fd).expect("a descriptor");
+        let pulse = self.bench.env.cards.pulse(at);
+        pulse.map_or(State::Closed, |pulse| pulse.state)
+    }
+
+    fn lent(&self) -> u64 {
+        self.gauges.made.get() - self.gauges.idle.get()
+    }
+}
+
+struct Client {
+    socket: UnixStream,
+    /// The conn's descriptor.
+    fd: RawFd,
+}
+
+impl Client {
+    /// Sends everything, with turns of the loop when the socket is full, and collects answers on the way.
+    fn send(&mut self, lab: &mut Lab, mut bytes: &[u8], answers: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            match self.socket.write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    lab.turn();
+                    self.receive(answers);
+                }
+                // The server has closed; what it said before is what counts.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes what has arrived; true when that was something.
+    fn receive(&mut self, answers: &mut Vec<u8>) -> bool {
+        let before = answers.len();
+        let mut part = [0; 65_536];
+        while let Ok(n @ 1..) = self.socket.read(&mut part) {
+            answers.extend_from_slice(&part[..n]);
+        }
+        answers.len() > before
+    }
+
+    /// Turns the loop until nothing comes any more.
+    fn settle(&mut self, lab: &mut Lab, answers: &mut Vec<u8>) {
+        let mut quiet = 0;
+        while quiet < QUIET_TURNS || !lab.bench.gave_way.is_empty() {
+            lab.turn();
+            quiet = if self.receive(answers) { 0 } else { quiet + 1 };
+        }
+    }
+
+    fn ask(&mut self, lab: &mut Lab, bytes: impl AsRef<[u8]>) -> String {
+        let mut answers = Vec::new();
+        self.send(lab, bytes.as_ref(), &mut answers);
+        self.settle(lab, &mut answers);
+        String::from_utf8(answers).expect("tests store text")
+    }
+}
+
+fn set(key: &str, value: &str) -> String {
+    format!("set {key} 7 0 {}\r\n{value}\r\n", value.len())
+}
+
+fn hit(key: &str, value: &str) -> String {
+    format!("VALUE {key} 7 {}\r\n{value}\r\n", value.len())
+}
+
+#[test]
+fn a_value_comes_back() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    assert_eq!(client.ask(&mut lab, set("a", "abc")), "STORED\r\n");
+    assert_eq!(
+        client.ask(&mut lab, "get a\r\nget b\r\n"),
+        hit("a", "abc") + "END\r\nEND\r\n"
+    );
+    assert_eq!(lab.state(&client), State::Read);
+    let counted = lab.scalars();
+    assert_eq!(counted.bytes_read, set("a", "abc").len() as u64 + 14);
+}
+
+/// A dialogue that passes through every state: lines, values small and large, refused values, multigets, noreply.
+fn dialogue() -> String {
+    let large = "v".repeat(20_000);
+    [
+        set("small", "abc"),
+        "get small nothing small\r\n".to_owned(),
+        set("large", &large),
+        "get large small\r\n".to_owned(),
+        "set refused 0 0 2000000\r\n".to_owned() + &"x".repeat(5_000),
+    ]
+    .concat()
+}
+
+#[test]
+fn the_cut_of_the_input_does_not_show_in_the_output() {
+    let small = [
+        set("k", "abc"),
+        "get k n k\r\n".to_owned(),
+        "set k 0 0 3 noreply\r\nxyz\r\n".to_owned(),
+        "get k\r\nbad\r\nset k 0 0 x\r\n".to_owned(),
+        "append k 0 0 2\r\n12\r\nmg k v\r\nms k 2\r\nhi\r\nmn\r\n".to_owned(),
+        "get k\r\n".to_owned(),
+    ]
+    .concat();
+    let whole = {
+        let mut lab = Lab::new();
+        let mut client = lab.connect();
+        client.ask(&mut lab, &small)
+    };
+    assert!(whole.ends_with("VALUE k 0 2\r\nhi\r\nEND\r\n"), "{whole}");
+    for cut in 1..small.len() {
+        let mut lab = Lab::new();
+        let mut client = lab.connect();
+        let mut answers = client.ask(&mut lab, &small[..cut]);
+        answers += &client.ask(&mut lab, &small[cut..]);
+        assert_eq!(answers, whole, "cut at {cut}");
+    }
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    let bytes = small.as_bytes().chunks(1);
+    let answers: String = bytes.map(|byte| client.ask(&mut lab, byte)).collect();
+    assert_eq!(answers, whole, "byte by byte");
+    assert_eq!(lab.lent(), 0, "an idle conn holds no buffer");
+}
+
+#[test]
+fn values_larger_than_a_read_are_received_in_pieces() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    let bytes = dialogue();
+    let mut answers = String::new();
+    for piece in bytes.as_bytes().chunks(997) {
+        answers += &client.ask(&mut lab, piece);
+    }
+    assert_eq!(lab.state(&client), State::Swallow);
+    answers += &client.ask(&mut lab, "x".repeat(2_000_002 - 5_000) + "get small\r\n");
+    let large = "v".repeat(20_000);
+    let expected = [
+        "STORED\r\n".to_owned(),
+        hit("small", "abc") + &hit("small", "abc") + "END\r\n",
+        "STORED\r\n".to_owned(),
+        hit("large", &large) + &hit("small", "abc") + "END\r\n",
+        "SERVER_ERROR object too large for cache\r\n".to_owned(),
+        hit("small", "abc") + "END\r\n",
+    ];
+    assert_eq!(answers, expected.concat());
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn a_reply_waits_for_the_upload_behind_it() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    assert_eq!(client.ask(&mut lab, "mn\r\nset k 0 0 6\r\nabc"), "MN\r\n");
+    assert_eq!(client.ask(&mut lab, "def"), "");
+    assert_eq!(lab.state(&client), State::Nread);
+    assert_eq!(client.ask(&mut lab, "\r\n"), "STORED\r\n");
+    assert_eq!(client.ask(&mut lab, "get k\r\nset k 0 0 6\r\nabc"), "");
+    assert_eq!(
+        client.ask(&mut lab, "xyz\r\n"),
+        "VALUE k 0 6\r\nabcdef\r\nEND\r\nSTORED\r\n"
+    );
+    assert_eq!(
+        client.ask(&mut lab, "get k\r\nget "),
+        "VALUE k 0 6\r\nabcxyz\r\nEND\r\n"
+    );
+}
+
+#[test]
+fn the_end_of_input_answers_whole_commands_and_forgets_half_values() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    client.ask(&mut lab, set("k", "old"));
+    let mut answers = Vec::new();
+    client.send(&mut lab, b"get k\r\nget k\r\nget", &mut answers);
+    client.socket.shutdown(Shutdown::Write).expect("shut");
+    client.settle(&mut lab, &mut answers);
+    let expected = (hit("k", "old") + "END\r\n").repeat(2);
+    assert_eq!(String::from_utf8_lossy(&answers), expected);
+    assert!(!lab.is_open(&client));
+    assert_eq!(lab.state(&client), State::Closed);
+
+    let mut half = lab.connect();
+    assert_eq!(half.ask(&mut lab, "set k 0 0 10\r\nabc"), "");
+    half.socket.shutdown(Shutdown::Write).expect("shut");
+    assert_eq!(half.ask(&mut lab, ""), "");
+    assert!(!lab.is_open(&half));
+    let mut other = lab.connect();
+    assert_eq!(
+        other.ask(&mut lab, "get k\r\n"),
+        hit("k", "old") + "END\r\n"
+    );
+    assert_eq!(lab.stats.clients(), 1);
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn quit_sends_what_is_owed_and_closes() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    assert_eq!(
+        client.ask(&mut lab, "get k\r\nquit\r\nget k\r\n"),
+        "END\r\n"
+    );
+    assert!(!lab.is_open(&client));
+}
+
+#[test]
+fn yields_are_counted_as_operators_know_them() {
+    let count = |commands: String, per_turn| {
+        let mut lab = Lab::with(
+            Settings {
+                reqs_per_event: per_turn,
+                ..Settings::default()
+            },
+            usize::MAX,
+        );
+        let mut client = lab.connect();
+        client.ask(&mut lab, commands);
+        lab.scalars().conn_yields
+    };
+    let gets = |n| "get k\r\n".repeat(n);
+    assert_eq!(count(gets(19), 20), 0);
+    assert_eq!(count(gets(20), 20), 1);
+    assert_eq!(count(gets(21), 20), 1);
+    assert_eq!(count(gets(39), 20), 1);
+    assert_eq!(count(gets(41), 20), 2);
+    assert_eq!(count("mn\r\n".repeat(100), 20), 4);
+    assert!((9..=10).contains(&count(gets(10), 1)));
+}
+
+#[test]
+fn a_long_pipeline_does_not_hold_up_others() {
+    let mut lab = Lab::new();
+    let mut flood = lab.connect();
+    let mut other = lab.connect();
+    let mut answers = Vec::new();
+    flood.send(
+        &mut lab,
+        "mg k v\r\n".repeat(2_000).as_bytes(),
+        &mut answers,
+    );
+    lab.turn();
+    assert!(!lab.bench.gave_way.is_empty(), "the flood is not done");
+    other.socket.write_all(b"mn\r\n").expect("sent");
+    lab.turn();
+    let mut quick = Vec::new();
+    assert!(other.receive(&mut quick), "served in the next turn");
+    assert!(
+        !lab.bench.gave_way.is_empty(),
+        "the flood still is not done"
+    );
+    flood.settle(&mut lab, &mut answers);
+    assert_eq!(answers.len(), 2_000 * "EN\r\n".len());
+}
+
+#[test]
+fn slow_readers_get_every_byte_and_hold_up_nobody() {
+    let mut lab = Lab::new();
+    let mut writer = lab.connect();
+    let value = |n: u8| char::from(b'a' + n).to_string().repeat(300_000);
+    for n in 0..4 {
+        let stored = writer.ask(&mut lab, set(&format!("k{n}"), &value(n)));
+        assert_eq!(stored, "STORED\r\n");
+    }
+    let mut slow: Vec<Client> = (0..4).map(|_| lab.connect()).collect();
+    for (n, client) in slow.iter_mut().enumerate() {
+        let line = format!("get k{n}\r\n").repeat(3);
+        client.socket.write_all(line.as_bytes()).expect("sent");
+    }
+    for _ in 0..5 {
+        lab.turn();
+    }
+    for client in &slow {
+        assert_eq!(lab.state(client), State::Mwrite);
+    }
+    // The values that are under way are overwritten, and stay what they were.
+    for n in 0..4 {
+        let stored = writer.ask(&mut lab, set(&format!("k{n}"), "new"));
+        assert_eq!(stored, "STORED\r\n");
+    }
+    for (n, client) in (0..).zip(&mut slow) {
+        let mut answers = Vec::new();
+        client.settle(&mut lab, &mut answers);
+        let one = hit(&format!("k{n}"), &value(n)) + "END\r\n";
+        assert!(answers == one.repeat(3).into_bytes(), "reader {n}");
+    }
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn a_multiget_of_any_length_fits_and_its_buffer_shrinks_again() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    client.ask(&mut lab, set("here", "x"));
+    let keys = " absent-key-with-some-length".repeat(8_000);
+    let line = format!("get{keys} here\r\n");
+    assert!(line.len() > 200_000);
+    assert_eq!(client.ask(&mut lab, &line), hit("here", "x") + "END\r\n");
+    assert_eq!(lab.lent(), 0);
+    let input = lab
+        .bench
+        .env
+        .buffers
+        .lend_input(&mut None)
+        .map(|input| input.space().len());
+    assert_eq!(input, Some(crate::limits::READ_BUFFER));
+}
+
+#[test]
+fn a_long_line_that_is_no_multiget_ends_the_conn() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    assert_eq!(client.ask(&mut lab, "x".repeat(2_048)), "");
+    assert!(lab.is_open(&client));
+    assert_eq!(client.ask(&mut lab, "x"), "");
+    assert!(!lab.is_open(&client));
+}
+
+#[test]
+fn a_conn_without_a_buffer_is_closed_and_counted() {
+    let mut lab = Lab::with(Settings::default(), 1);
+    let mut client = lab.connect();
+    assert_eq!(client.ask(&mut lab, "get k\r\n"), "");
+    assert!(!lab.is_open(&client));
+    assert_eq!(lab.scalars().response_obj_oom, 1);
+    assert_eq!(lab.lent(), 0);
+
+    let mut lab = Lab::with(Settings::default(), 2);
+    let mut clients: Vec<Client> = (0..3).map(|_| lab.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(&mut lab, "get k\r\n"), "END\r\n");
+    }
+    // A half line holds the one read buffer that there can be beside an output buffer.
+    for client in &mut clients {
+        client.ask(&mut lab, "get");
+    }
+    let open = clients.iter().filter(|client| lab.is_open(client)).count();
+    assert_eq!(open, 1);
+    assert_eq!(lab.scalars().read_buf_oom, 2);
+    assert_eq!(clients[0].ask(&mut lab, " k\r\n"), "END\r\n");
+}
+
+#[test]
+fn only_a_silent_client_is_kicked() {
+    let mut lab = Lab::new();
+    let (mut idle, mut uploading) = (lab.connect(), lab.connect());
+    idle.ask(&mut lab, "mn\r\n");
+    uploading.ask(&mut lab, "set k 0 0 10\r\nabc");
+    let clock = lab.bench.env.verbs.engine.clock();
+    clock.shift(30);
+    for client in [&idle, &uploading] {
+        lab.bench
+            .turn(client.fd, |conn, env| conn.kick_if_idle(30, env));
+        assert!(lab.is_open(client), "not longer than the limit");
+    }
+    clock.shift(1);
+    for client in [&idle, &uploading] {
+        lab.bench
+            .turn(client.fd, |conn, env| conn.kick_if_idle(30, env));
+    }
+    assert!(!lab.is_open(&idle));
+    assert!(lab.is_open(&uploading), "an upload is no silence");
+    assert_eq!(lab.scalars().idle_kicks, 1);
+}
+
+#[test]
+fn a_fast_upload_gives_way() {
+    let settings = Settings {
+        item_size_max: 8 << 20,
+        memory_limit: 128 << 20,
+        ..Settings::default()
+    };
+    let mut lab = Lab::with(settings, usize::MAX);
+    let mut client = lab.connect();
+    let value = "v".repeat(6 << 20);
+    assert_eq!(client.ask(&mut lab, set("k", &value)), "STORED\r\n");
+    let answer = client.ask(&mut lab, "get k\r\n");
+    assert!(answer == hit("k", &value) + "END\r\n");
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn a_card_shows_the_conn_at_work() {
+    let mut lab = Lab::new();
+    let client = lab.connect();
+    assert_eq!(lab.state(&client), State::NewCmd);
+    lab.turn();
+    assert_eq!(lab.state(&client), State::NewCmd, "nothing was received");
+}
