@@ -186,6 +186,10 @@ fn serve(settings: &'static Settings) -> Result<(), BootError> {
             say!("{error}");
         }
     }
+    // Workers may be at work still, OpenSSL under their hands: its cleaning up at exit would pull it away.
+    if stopping.is_some() {
+        process::leave(0);
+    }
     match failed {
         None => Ok(()),
         Some(_) => Err(BootError::new(ExitStatus::Failure, "Exiting on error")),
