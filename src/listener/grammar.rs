@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::settings::Protocol;
+use crate::settings::numbers::strict_i32;
 use crate::tls;
 
 /// Bytes of a tag: it is kept in 64 bits.
@@ -240,25 +241,11 @@ fn take_address(text: &str) -> Result<(&str, Option<i32>), SyntaxError> {
     };
     match rest.split_once(':') {
         Some((before, digits)) if bracketed.is_some() || !digits.contains(':') => {
-            let port = strict_number(digits).ok_or_else(|| SyntaxError::Port(digits.to_owned()))?;
+            let port = strict_i32(digits).ok_or_else(|| SyntaxError::Port(digits.to_owned()))?;
             Ok((bracketed.unwrap_or(before), Some(port)))
         }
         _ => Ok((bracketed.unwrap_or(text), None)),
     }
-}
-
-/// Blanks, a sign, digits, then the end or a blank and anything; 64 bits, of which the low 32 count.
-fn strict_number(text: &str) -> Option<i32> {
-    let is_blank = |c: char| matches!(c, ' ' | '\t'..='\r');
-    let text = text.trim_start_matches(is_blank);
-    let number = text.split(is_blank).next()?;
-    // `parse` wants what is left: a sign or none, then digits to the end.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "larger numbers are known to wrap"
-    )]
-    let low = number.parse::<i64>().ok()? as i32;
-    Some(low)
 }
 
 #[cfg(test)]

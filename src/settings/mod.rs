@@ -13,7 +13,7 @@ pub use crate::settings::command_line::{ExitStatus, Reading, Refusal, Stop, read
 mod command_line;
 mod flags;
 mod getopt;
-mod numbers;
+pub(crate) mod numbers;
 mod suboptions;
 pub mod usage;
 mod validate;

@@ -130,7 +130,7 @@ pub(super) fn strict_u32(text: &str) -> Option<u32> {
 }
 
 /// Strict signed: `None` unless the whole text is one number. Bits above 32 are dropped.
-pub(super) fn strict_i32(text: &str) -> Option<i32> {
+pub(crate) fn strict_i32(text: &str) -> Option<i32> {
     let number = leading(text, 10).filter(Leading::stands_alone)?;
     #[expect(
         clippy::cast_possible_truncation,
