@@ -42,10 +42,8 @@ pub struct BufferValues {
     pub response_bytes: u64,
     /// `read_buf_count`.
     pub count: u64,
-    /// `read_buf_bytes`.
-    pub bytes: u64,
-    /// `read_buf_bytes_free`.
-    pub bytes_free: u64,
+    /// Of those, buffers that lie idle.
+    pub free: u64,
 }
 
 impl BufferValues {
@@ -53,14 +51,12 @@ impl BufferValues {
     #[must_use]
     pub fn of<'g>(gauges: impl IntoIterator<Item = &'g BufferGauges>) -> BufferValues {
         let mut sum = BufferValues::default();
-        let block = READ_BUFFER as u64;
         for worker in gauges {
             sum.response_objects += worker.outs.get();
             sum.count += worker.made.get();
-            sum.bytes_free += worker.idle.get() * block;
+            sum.free += worker.idle.get();
         }
-        sum.response_bytes = sum.response_objects * block;
-        sum.bytes = sum.count * block;
+        sum.response_bytes = sum.response_objects * READ_BUFFER as u64;
         sum
     }
 }

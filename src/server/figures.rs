@@ -7,7 +7,6 @@ use crate::clock::Clock;
 use crate::conn::buffers::BufferGauges;
 use crate::conn::counts::ConnStats;
 use crate::conn::stats::BufferValues;
-use crate::limits::READ_BUFFER;
 use crate::settings::Settings;
 use crate::stats::{ConnFigures, Figures, TlsFigures};
 use crate::tls::Current;
@@ -49,7 +48,6 @@ impl ServerFigures {
 impl Figures for &'static ServerFigures {
     fn conns(&self) -> ConnFigures {
         let buffers = BufferValues::of(self.buffers.get().copied().unwrap_or_default());
-        let block = READ_BUFFER as u64;
         ConnFigures {
             curr: self.counts.curr() as u64,
             total: self.counts.total(),
@@ -59,7 +57,7 @@ impl Figures for &'static ServerFigures {
             response_objects: buffers.response_objects,
             response_bytes: buffers.response_bytes,
             read_buffers: buffers.count,
-            read_buffers_free: buffers.bytes_free / block,
+            read_buffers_free: buffers.free,
             accepting: self.counts.accepting(),
             listen_disabled: self.counts.listen_disabled(),
             listen_disabled_time: Duration::from_micros(self.counts.listen_disabled_us()),

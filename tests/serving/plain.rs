@@ -29,7 +29,7 @@ fn clients_of_all_workers_see_each_other() {
     });
     let values = BufferValues::of(server.gauges);
     assert!(values.count <= 6, "two buffers a worker at most");
-    assert_eq!(values.bytes_free, values.bytes);
+    assert_eq!(values.free, values.count);
     server.stop();
     for client in &mut clients {
         assert_eq!(client.until_closed(), "");
