@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::os::signal::{self, Signal};
 use crate::protocol::{Control, Shutdown};
 use crate::settings::voice::say;
-use crate::tls::{self, Current};
+use crate::tls::{self, Current, TlsContext, TlsError};
 
 /// What `shutdown` and `refresh_certs` reach.
 pub(super) struct ServerControl {
@@ -33,14 +33,23 @@ impl Control for ServerControl {
         let Some(current) = self.tls else {
             return Some(Err("Error TLS not enabled".to_owned()));
         };
-        Some(match current.refresh(self.clock.now()) {
-            Ok(context) => {
-                if let Some(warning) = context.warning() {
-                    say!("{warning}");
-                }
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
-        })
+        Some(refresh(current, self.clock).map_err(|error| error.to_string()))
+    }
+}
+
+/// Loads certificates again, whoever asks for it.
+///
+/// # Errors
+/// What is wrong; the certificates in use stay.
+pub(super) fn refresh(current: &Current, clock: &Clock) -> Result<(), TlsError> {
+    let context = current.refresh(clock.now())?;
+    tell_warning(&context);
+    Ok(())
+}
+
+/// Tells the operator what is odd about certificates that were loaded.
+pub(super) fn tell_warning(context: &TlsContext) {
+    if let Some(warning) = context.warning() {
+        say!("{warning}");
     }
 }

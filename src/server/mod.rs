@@ -27,7 +27,7 @@ use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::signal::{self, Signal};
 use crate::os::{Interest, reason};
-use crate::server::control::ServerControl;
+use crate::server::control::{ServerControl, refresh, tell_warning};
 use crate::server::figures::ServerFigures;
 use crate::settings::voice::{say, tell};
 use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
@@ -46,6 +46,19 @@ const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
 
 static TLS_COUNTERS: TlsCounters = TlsCounters::new();
 
+/// What lives as long as the process and is met all along the boot.
+#[derive(Clone, Copy)]
+struct House {
+    settings: &'static Settings,
+    tunables: &'static Tunables,
+    clock: &'static Clock,
+    engine: &'static Engine,
+    cards: &'static Cards,
+    counts: &'static ConnStats,
+    tls: Option<&'static Current>,
+    woken: &'static Notifier,
+}
+
 /// Why the server did not start: lines for stderr and the exit status.
 struct BootError {
     lines: Vec<String>,
@@ -53,6 +66,11 @@ struct BootError {
 }
 
 impl BootError {
+    /// The kernel refused.
+    fn kernel(error: &io::Error) -> BootError {
+        BootError::new(ExitStatus::OsError, reason(error))
+    }
+
     fn new(status: ExitStatus, line: impl Into<String>) -> BootError {
         BootError {
             lines: vec![line.into()],
@@ -96,9 +114,8 @@ fn leak<T>(value: T) -> &'static T {
 
 /// The boot, in the order in which failures may interleave with side effects, and the whole life of the server.
 fn serve(settings: &'static Settings) -> Result<(), BootError> {
-    let os = |line: &str| BootError::new(ExitStatus::OsError, line);
-    let woken = leak(Notifier::new().map_err(|error| os(&reason(&error)))?);
-    signal::install(woken).map_err(|error| os(&reason(&error)))?;
+    let woken = leak(Notifier::new().map_err(|error| BootError::kernel(&error))?);
+    signal::install(woken).map_err(|error| BootError::kernel(&error))?;
     let clock = leak(Clock::new());
     let tls = load_certificates(settings, clock)?;
     let descriptors = take_limits_and_identity(settings)?;
@@ -126,7 +143,7 @@ fn serve(settings: &'static Settings) -> Result<(), BootError> {
             class.per_page
         );
     }
-    signal::ignore_pipe().map_err(|error| os(&reason(&error)))?;
+    signal::ignore_pipe().map_err(|error| BootError::kernel(&error))?;
 
     let figures = leak(ServerFigures::new(settings, clock, counts, tls));
     let registry = leak(Registry::new(stats::Parts {
@@ -152,10 +169,18 @@ fn serve(settings: &'static Settings) -> Result<(), BootError> {
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
     let idle = start_idle_sweep(settings, cards, &workers, clock)?;
 
-    let base: Base<Main> = Base::new(Load::Few).map_err(|error| os(&reason(&error)))?;
-    let mut main = open_doors(
-        settings, tunables, counts, cards, clock, engine, tls, woken, &base, &workers,
-    )?;
+    let base: Base<Main> = Base::new(Load::Few).map_err(|error| BootError::kernel(&error))?;
+    let house = House {
+        settings,
+        tunables,
+        clock,
+        engine,
+        cards,
+        counts,
+        tls,
+        woken,
+    };
+    let mut main = open_doors(house, &base, &workers)?;
     let pid_file = write_pid_file(settings);
 
     let failed = loop {
@@ -205,9 +230,7 @@ fn load_certificates(
     }
     let current = Current::load(&settings.tls, &TLS_COUNTERS, clock.now())
         .map_err(|error| BootError::new(ExitStatus::Usage, error.to_string()))?;
-    if let Some(warning) = current.get().warning() {
-        say!("{warning}");
-    }
+    tell_warning(&current.get());
     Ok(Some(leak(current)))
 }
 
@@ -281,25 +304,11 @@ fn write_pid_file(settings: &Settings) -> Option<PidFile> {
     }
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "each is a room of its own that the main loop meets"
-)]
-fn open_doors(
-    settings: &'static Settings,
-    tunables: &'static Tunables,
-    counts: &'static ConnStats,
-    cards: &'static Cards,
-    clock: &'static Clock,
-    engine: &'static Engine,
-    tls: Option<&'static Current>,
-    woken: &'static Notifier,
-    base: &Base<Main>,
-    workers: &Workers,
-) -> Result<Main, BootError> {
-    let os = |error: io::Error| BootError::new(ExitStatus::OsError, reason(&error));
+/// Opens the listening sockets and puts them, the clock and the signals on the main base.
+fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main, BootError> {
+    let os = |error: io::Error| BootError::kernel(&error);
     let port_file = env::var_os(PORT_FILE).map(PathBuf::from);
-    let opened = open::open(settings, port_file.as_deref()).map_err(|error| BootError {
+    let opened = open::open(house.settings, port_file.as_deref()).map_err(|error| BootError {
         lines: error.lines,
         status: error.status,
     })?;
@@ -310,12 +319,12 @@ fn open_doors(
     let inboxes: &[Arc<_>] = workers.inboxes();
     let dispatcher = Dispatcher::new(Parts {
         sockets: opened.sockets,
-        settings,
-        tunables,
-        stats: counts,
-        cards,
-        now: clock.now(),
-        tls,
+        settings: house.settings,
+        tunables: house.tunables,
+        stats: house.counts,
+        cards: house.cards,
+        now: house.clock.now(),
+        tls: house.tls,
         inboxes,
         registrar: &registrar,
         timer: RESUME,
@@ -323,15 +332,14 @@ fn open_doors(
     .map_err(os)?;
     let tick = registrar.timer(TICK).map_err(os)?;
     tick.set(SECOND).map_err(os)?;
-    let waker = registrar.watch(woken.fd(), Interest::Read).map_err(os)?;
+    let waker = registrar
+        .watch(house.woken.fd(), Interest::Read)
+        .map_err(os)?;
     Ok(Main {
         dispatcher,
         tick,
         _waker: waker,
-        woken,
-        clock,
-        engine,
-        tls,
+        house,
         stopping: None,
     })
 }
@@ -341,17 +349,14 @@ struct Main {
     dispatcher: Dispatcher,
     tick: Timer,
     _waker: Event,
-    woken: &'static Notifier,
-    clock: &'static Clock,
-    engine: &'static Engine,
-    tls: Option<&'static Current>,
+    house: House,
     /// The signal that ends the loop.
     stopping: Option<Signal>,
 }
 
 impl Main {
     fn heed(&mut self) {
-        self.woken.clear();
+        self.house.woken.clear();
         match signal::take() {
             None => {}
             Some(Signal::HangUp) => self.reload(),
@@ -361,14 +366,11 @@ impl Main {
 
     /// SIGHUP: certificates are loaded again. Success is silent.
     fn reload(&self) {
-        let Some(current) = self.tls else { return };
-        match current.refresh(self.clock.now()) {
-            Ok(context) => {
-                if let Some(warning) = context.warning() {
-                    say!("{warning}");
-                }
-            }
-            Err(error) => say!("Could not reload TLS certificates on SIGHUP: {error}"),
+        let Some(current) = self.house.tls else {
+            return;
+        };
+        if let Err(error) = refresh(current, self.house.clock) {
+            say!("Could not reload TLS certificates on SIGHUP: {error}");
         }
     }
 }
@@ -385,8 +387,8 @@ impl Handler for Main {
             self.dispatcher.timer();
             return;
         }
-        self.clock.tick();
-        self.engine.tick();
+        self.house.clock.tick();
+        self.house.engine.tick();
         if let Err(error) = self.tick.set(SECOND) {
             say!("the clock stands still: {}", reason(&error));
         }
