@@ -1,0 +1,45 @@
+#!/usr/bin/perl
+# Goal: every example in doc/protocol.txt is true.
+# Method: each block of C: and S: lines is spoken on a fresh connection to a server that holds nothing; what comes
+# back must be the S: lines, byte for byte, and nothing more.
+
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use TestServer;
+
+open my $document, '<', "$FindBin::Bin/../doc/protocol.txt" or die "cannot read doc/protocol.txt: $!";
+my (@blocks, @block);
+while (my $line = <$document>) {
+    chomp $line;
+    if ($line =~ /^    ([CS]): (.*)$/) {
+        push @block, [ $1, $2 ];
+    } elsif (@block) {
+        push @blocks, [ $., @block ];
+        @block = ();
+    }
+}
+cmp_ok(scalar @blocks, '>=', 6, 'the document has examples');
+
+for my $block (@blocks) {
+    my ($where, @lines) = @$block;
+    my $server = TestServer->start;
+    my $client = $server->client;
+    my $end = 'the-end';
+    my (@sent, @wanted);
+    for (@lines) {
+        push @{ $_->[0] eq 'C' ? \@sent : \@wanted }, $_->[1];
+    }
+    $client->send(join('', map { "$_\r\n" } @sent, "mg $end O$end"));
+    my @got;
+    while (defined(my $line = $client->line)) {
+        last if $line eq "EN O$end";
+        push @got, $line;
+    }
+    is_deeply(\@got, \@wanted, "the example that ends before line $where");
+    $server->stop;
+}
+
+done_testing;
