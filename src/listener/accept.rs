@@ -7,9 +7,11 @@
 //!
 //! The limit is a number of clients, though operators know it as a number of descriptors (`-c`): the descriptors
 //! that this server holds besides are its own affair, and the same `-c` serves as many clients as it always did.
+//! Only where it was started with further descriptors open does it run out of them sooner; the last one is then used
+//! to turn clients away.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::conn::counts::ConnStats;
@@ -67,23 +69,41 @@ fn to_usize(number: u32) -> usize {
 /// What happens to the client that is one too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ceiling {
-    /// With so many clients the next is answered and closed (`maxconns_fast`).
-    Reject(usize),
+    /// With so many clients the next is answered and closed (`maxconns_fast`), and so is one with that descriptor.
+    Reject {
+        /// How many are served.
+        clients: usize,
+        /// The last descriptor that the process may have.
+        last_fd: usize,
+    },
     /// With so many clients the next waits in the backlog, unaccepted.
     Pause(usize),
 }
 
 impl Ceiling {
-    /// As the settings want it, with so many listening sockets.
+    /// As the settings want it, with so many listening sockets, in a process that may have so many descriptors.
     #[must_use]
-    pub fn new(settings: &Settings, listeners: usize) -> Ceiling {
+    pub fn new(settings: &Settings, listeners: usize, descriptors: usize) -> Ceiling {
         let maxconns = to_usize(settings.conn_limit);
         let threads = to_usize(settings.threads);
         if settings.maxconns_fast {
-            Ceiling::Reject(client_limit(maxconns, threads, listeners))
+            Ceiling::Reject {
+                clients: client_limit(maxconns, threads, listeners),
+                last_fd: descriptors.saturating_sub(1),
+            }
         } else {
             // The descriptor on which a refusal is written is a client's here.
             Ceiling::Pause(maxconns.saturating_sub(own_fds(threads, listeners)))
+        }
+    }
+
+    /// Whether a client that comes to so many, on that descriptor, is turned away.
+    fn rejects(self, present: usize, fd: RawFd) -> bool {
+        match self {
+            Ceiling::Reject { clients, last_fd } => {
+                present >= clients || usize::try_from(fd).is_ok_and(|fd| fd >= last_fd)
+            }
+            Ceiling::Pause(_) => false,
         }
     }
 }
@@ -131,15 +151,16 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Takes the sockets over and counts them as conns.
+    /// Takes the sockets over and counts them as conns. `descriptors` is how many the process may have.
     #[must_use]
     pub fn new(
         sockets: Vec<ListenSocket>,
+        descriptors: usize,
         settings: &Settings,
         tunables: &'static Tunables,
         stats: &'static ConnStats,
     ) -> Acceptor {
-        let ceiling = Ceiling::new(settings, sockets.len());
+        let ceiling = Ceiling::new(settings, sockets.len(), descriptors);
         let doors: Vec<Door> = sockets
             .into_iter()
             .map(|socket| Door {
@@ -202,8 +223,7 @@ impl Acceptor {
         }
         let door = &self.doors[index].socket;
         match socket::accept(door.fd.as_fd()) {
-            Ok((client, _)) if matches!(self.ceiling, Ceiling::Reject(limit) if clients >= limit) =>
-            {
+            Ok((client, _)) if self.ceiling.rejects(clients, client.as_raw_fd()) => {
                 self.stats.conn_rejected();
                 turn_away(&client, door.class);
                 Accepted::TooMany
@@ -336,7 +356,7 @@ mod tests {
                 .expect("a port");
             let port = port.parse().expect("a number");
             Fixture {
-                acceptor: Acceptor::new(opened.sockets, &settings, tunables, stats),
+                acceptor: Acceptor::new(opened.sockets, usize::MAX, &settings, tunables, stats),
                 stats,
                 port,
                 kept: Vec::new(),
@@ -404,6 +424,18 @@ mod tests {
         fixture.leave();
         let _third = fixture.connect();
         fixture.take();
+    }
+
+    #[test]
+    fn the_last_descriptor_is_for_a_client_that_is_turned_away() {
+        let ceiling = Ceiling::Reject {
+            clients: 2,
+            last_fd: 29,
+        };
+        assert!(!ceiling.rejects(1, 28));
+        assert!(ceiling.rejects(1, 29));
+        assert!(ceiling.rejects(2, 20));
+        assert!(!Ceiling::Pause(2).rejects(1, 29));
     }
 
     #[test]

@@ -104,7 +104,13 @@ impl Dispatcher {
                 tls: parts.tls,
                 wbuf_size: parts.settings.tls.wbuf_size,
             },
-            acceptor: Acceptor::new(parts.sockets, parts.settings, parts.tunables, parts.stats),
+            acceptor: Acceptor::new(
+                parts.sockets,
+                parts.cards.len(),
+                parts.settings,
+                parts.tunables,
+                parts.stats,
+            ),
         })
     }
 
