@@ -24,6 +24,7 @@ const HASH_POWER_DEFAULT: u32 = 16;
 
 /// Turns a finished command line into settings, or tells the first thing that is wrong with it.
 pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
+    napi_ids(&draft.settings)?;
     sizes(&mut draft)?;
     let settings = &mut draft.settings;
     if let Some(list) = &draft.slab_sizes {
@@ -53,6 +54,17 @@ pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
     refuse_unbuilt(&draft.settings)?;
     hash_power(&draft.settings)?;
     Ok(draft.settings)
+}
+
+/// A queue of the network card needs a worker of its own.
+fn napi_ids(settings: &Settings) -> Result<(), Refusal> {
+    let (ids, threads) = (settings.napi_ids, settings.threads);
+    if ids > threads {
+        return Err(Refusal::usage(format!(
+            "Number of napi_ids({ids}) cannot be greater than number of threads({threads})"
+        )));
+    }
+    Ok(())
 }
 
 /// `-I`, `-m` and `slab_chunk_max` against each other.
