@@ -1,20 +1,23 @@
 //! The composition root: boots the rooms in order, runs the main loop, stops them in order. The only room that knows
 //! every other.
 //!
-//! Runs on the main thread alone. What a boot allocates and threads share is leaked: it lives as long as the process.
+//! `mod` holds the order of the boot and the main loop, `boot` the steps that can fail, `stop` the orderly end,
+//! `control` and `figures` what verbs and `stats` reach of the server as a whole. Runs on the main thread alone. What
+//! a boot allocates and threads share is leaked: it lives as long as the process.
 //! (options-and-process.md §4)
 
 #![forbid(unsafe_code)]
 
+mod boot;
 mod control;
 mod figures;
+mod stop;
 
 use std::env;
 use std::io::{self, Write};
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -22,19 +25,21 @@ use crate::conn::card::Cards;
 use crate::conn::counts::ConnStats;
 use crate::conn::stats::ConnsSection;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
+use crate::listener::accept::check_room;
 use crate::listener::{Dispatcher, Parts, open};
 use crate::os::notify::Notifier;
-use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
+use crate::os::process;
 use crate::os::signal::{self, Signal};
 use crate::os::{Interest, reason};
-use crate::server::control::{ServerControl, refresh, tell_warning};
+use crate::server::boot::BootError;
+use crate::server::control::{ServerControl, refresh};
 use crate::server::figures::ServerFigures;
+use crate::server::stop::Threads;
 use crate::settings::voice::{say, tell};
 use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
 use crate::stats::{self, Registry};
 use crate::storage::Engine;
 use crate::tls::{Current, TlsCounters};
-use crate::worker::idle::IdleSweep;
 use crate::worker::{Shared, Workers};
 
 const TICK: TimerId = TimerId(0);
@@ -59,53 +64,32 @@ struct House {
     woken: &'static Notifier,
 }
 
-/// Why the server did not start: lines for stderr and the exit status.
-struct BootError {
-    lines: Vec<String>,
-    status: ExitStatus,
-}
-
-impl BootError {
-    /// The kernel refused.
-    fn kernel(error: &io::Error) -> BootError {
-        BootError::new(ExitStatus::OsError, reason(error))
-    }
-
-    fn new(status: ExitStatus, line: impl Into<String>) -> BootError {
-        BootError {
-            lines: vec![line.into()],
-            status,
-        }
-    }
-}
-
 /// Reads the command line of this process and serves until a signal ends it.
 pub fn run() -> ExitCode {
+    // Before the command line: reading certificates may take a while, and a signal that comes then is not lost.
+    let woken = match boot::heed_signals() {
+        Ok(woken) => woken,
+        Err(error) => return ExitCode::from(error.tell()),
+    };
     let reading = settings::read(env::args_os());
     for warning in &reading.warnings {
         say!("{warning}");
     }
-    match reading.result {
-        Err(Stop::Print(text)) => match io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
-        Err(Stop::Refuse(refusal)) => {
-            if !refusal.message.is_empty() {
-                say!("{}", refusal.message);
-            }
-            ExitCode::from(refusal.status as u8)
+    let ended = match reading.result {
+        Ok(settings) => serve(leak(settings), woken),
+        Err(Stop::Refuse(refusal)) => Err(BootError::from(refusal)),
+        Err(Stop::Print(text)) => {
+            return match io::stdout().write_all(text.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
         }
-        Ok(settings) => match serve(leak(settings)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                for line in &error.lines {
-                    say!("{line}");
-                }
-                ExitCode::from(error.status as u8)
-            }
-        },
-    }
+    };
+    // Workers may be at work still, OpenSSL under their hands: its cleaning up at exit would pull it away.
+    process::leave(match ended {
+        Ok(()) => 0,
+        Err(error) => error.tell(),
+    })
 }
 
 fn leak<T>(value: T) -> &'static T {
@@ -113,37 +97,21 @@ fn leak<T>(value: T) -> &'static T {
 }
 
 /// The boot, in the order in which failures may interleave with side effects, and the whole life of the server.
-fn serve(settings: &'static Settings) -> Result<(), BootError> {
-    let woken = leak(Notifier::new().map_err(|error| BootError::kernel(&error))?);
-    signal::install(woken).map_err(|error| BootError::kernel(&error))?;
+fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), BootError> {
     let clock = leak(Clock::new());
-    let tls = load_certificates(settings, clock)?;
-    let descriptors = take_limits_and_identity(settings)?;
-    if settings.daemonize {
-        go_to_background(settings)?;
-    }
-    if settings.lock_memory {
-        if let Err(error) = process::lock_memory() {
-            say!("warning: -k invalid, mlockall() failed: {}", reason(&error));
-        }
-    }
+    let tls = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock.now())?;
+    let descriptors = boot::take_limits_and_identity(settings)?;
+    boot::go_to_background(settings)?;
+    boot::lock_memory(settings);
+    let base: Base<Main> = Base::new(Load::Few)
+        .map_err(|error| BootError::kernel("Can't create an event base", &error))?;
 
     let tunables = leak(Tunables::new(settings));
     let cards = Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX));
     let counts = leak(ConnStats::new());
-    let engine = Engine::new(settings, tunables, clock)
-        .map_err(|error| BootError::new(ExitStatus::Failure, error.0))?;
-    for class in engine.class_sizes() {
-        tell!(
-            settings,
-            2,
-            "slab class {:>3}: chunk size {:>9} perslab {:>7}",
-            class.id,
-            class.chunk,
-            class.per_page
-        );
-    }
-    signal::ignore_pipe().map_err(|error| BootError::kernel(&error))?;
+    let engine = Engine::new(settings, tunables, clock)?;
+    boot::tell_classes(settings, engine);
+    signal::ignore_pipe().map_err(|error| BootError::kernel("Can't ignore SIGPIPE", &error))?;
 
     let figures = leak(ServerFigures::new(settings, clock, counts, tls));
     let registry = leak(Registry::new(stats::Parts {
@@ -161,15 +129,13 @@ fn serve(settings: &'static Settings) -> Result<(), BootError> {
         stats: registry,
         control: leak(ServerControl::new(tls, clock)),
         cards,
-    })
-    .map_err(|error| BootError::new(ExitStatus::Failure, error.to_string()))?;
+    })?;
     figures.watch_buffers(workers.gauges());
     let background = engine
         .start()
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
-    let idle = start_idle_sweep(settings, cards, &workers, clock)?;
+    let idle = boot::start_idle_sweep(settings, cards, &workers, clock)?;
 
-    let base: Base<Main> = Base::new(Load::Few).map_err(|error| BootError::kernel(&error))?;
     let house = House {
         settings,
         tunables,
@@ -181,142 +147,54 @@ fn serve(settings: &'static Settings) -> Result<(), BootError> {
         woken,
     };
     let mut main = open_doors(house, &base, &workers)?;
-    let pid_file = write_pid_file(settings);
+    check_room(settings, counts)?;
+    let pid_file = settings
+        .pid_file
+        .as_deref()
+        .and_then(|path| boot::write_pid_file(Path::new(path)));
 
-    let failed = loop {
-        if let Err(error) = base.run_once(&mut main, Wait::Block) {
-            break Some(error);
-        }
-        if main.stopping.is_some() {
-            break None;
-        }
-    };
-    let stopping = main.stopping;
+    let end = run_until_stopped(&base, &mut main);
     drop(main);
-    match stopping {
-        Some(Signal::User1) => {
-            say!("Gracefully stopping");
-            if let Some(idle) = idle {
-                idle.stop();
-            }
-            workers.stop();
-            background.stop();
-        }
-        // The others end with the process, as operators expect of SIGTERM: at once.
-        Some(_) => tell!(tunables, 1, "Exiting normally"),
-        None => {}
+    if let Ok(Signal::User1) = end {
+        say!("Gracefully stopping");
+        let threads = Threads {
+            workers,
+            background,
+            idle,
+        };
+        threads.stop(tunables);
+    } else if end.is_ok() {
+        // These end with the process, as operators expect of SIGTERM: at once.
+        tell!(tunables, 1, "Exiting normally");
     }
     if let Some(file) = pid_file.filter(|_| settings.daemonize) {
         if let Err(error) = file.remove() {
             say!("{error}");
         }
     }
-    // Workers may be at work still, OpenSSL under their hands: its cleaning up at exit would pull it away.
-    if stopping.is_some() {
-        process::leave(0);
-    }
-    match failed {
-        None => Ok(()),
-        Some(_) => Err(BootError::new(ExitStatus::Failure, "Exiting on error")),
-    }
+    end.map(drop)
 }
 
-fn load_certificates(
-    settings: &Settings,
-    clock: &Clock,
-) -> Result<Option<&'static Current>, BootError> {
-    if !settings.tls.enabled {
-        return Ok(None);
-    }
-    let current = Current::load(&settings.tls, &TLS_COUNTERS, clock.now())
-        .map_err(|error| BootError::new(ExitStatus::Usage, error.to_string()))?;
-    tell_warning(&current.get());
-    Ok(Some(leak(current)))
-}
-
-/// Core files, open files, and whose rights the server runs with. Gives the limit of descriptors.
-fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootError> {
-    let os = |line: &str| BootError::new(ExitStatus::OsError, line);
-    if settings.core_dumps {
-        process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
-    }
-    let descriptors = process::limit_open_files(settings.conn_limit).map_err(|_| {
-        os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
-    })?;
-    let groups = process::drop_root(settings.user.as_deref()).map_err(|error| {
-        let status = match error {
-            IdentityError::Unnamed => ExitStatus::Usage,
-            IdentityError::Unknown(_) => ExitStatus::NoUser,
-            IdentityError::Groups(_) | IdentityError::Refused(_) => ExitStatus::OsError,
-        };
-        BootError::new(status, error.to_string())
-    })?;
-    if let Groups::Kept(error) = groups {
-        say!("{}", process::groups_line(&error));
-    }
-    Ok(descriptors)
-}
-
-fn go_to_background(settings: &Settings) -> Result<(), BootError> {
-    let directory = if settings.core_dumps {
-        Directory::Kept
-    } else {
-        Directory::Root
-    };
-    let streams = if settings.verbosity > 0 {
-        Streams::Kept
-    } else {
-        Streams::Null
-    };
-    process::daemonize(directory, streams).map_err(|_| {
-        BootError::new(
-            ExitStatus::Failure,
-            "failed to daemon() in order to daemonize",
-        )
-    })
-}
-
-fn start_idle_sweep(
-    settings: &Settings,
-    cards: &'static Cards,
-    workers: &Workers,
-    clock: &'static Clock,
-) -> Result<Option<IdleSweep>, BootError> {
-    match u32::try_from(settings.idle_timeout_secs) {
-        Ok(limit) if limit > 0 => IdleSweep::start(cards, workers.inboxes().to_vec(), limit, clock)
-            .map(Some)
-            .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error))),
-        _ => Ok(None),
-    }
-}
-
-fn write_pid_file(settings: &Settings) -> Option<PidFile> {
-    let file = PidFile::new(settings.pid_file.as_deref()?);
-    if let Some(pid) = file.running() {
-        say!("WARNING: The pid file contained the following (running) pid: {pid}");
-    }
-    match file.write() {
-        Ok(()) => Some(file),
-        Err(error) => {
-            say!("{error}");
-            None
+/// Turns the main loop until a signal ends it; gives the signal.
+fn run_until_stopped(base: &Base<Main>, main: &mut Main) -> Result<Signal, BootError> {
+    loop {
+        base.run_once(main, Wait::Block)
+            .map_err(|_| BootError::new(ExitStatus::Failure, "Exiting on error"))?;
+        if let Some(signal) = main.stopping {
+            return Ok(signal);
         }
     }
 }
 
 /// Opens the listening sockets and puts them, the clock and the signals on the main base.
 fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main, BootError> {
-    let os = |error: io::Error| BootError::kernel(&error);
+    let os = |error: io::Error| BootError::kernel("Can't listen for events", &error);
     let port_file = env::var_os(PORT_FILE).map(PathBuf::from);
-    let opened = open::open(house.settings, port_file.as_deref()).map_err(|error| BootError {
-        lines: error.lines,
-        status: error.status,
-    })?;
+    let opened = open::open(house.settings, port_file.as_deref())?;
     for line in &opened.lines {
         say!("{line}");
     }
     let registrar = base.registrar();
-    let inboxes: &[Arc<_>] = workers.inboxes();
     let dispatcher = Dispatcher::new(Parts {
         sockets: opened.sockets,
         settings: house.settings,
@@ -325,7 +203,7 @@ fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main
         cards: house.cards,
         now: house.clock.now(),
         tls: house.tls,
-        inboxes,
+        inboxes: workers.inboxes(),
         registrar: &registrar,
         timer: RESUME,
     })

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::clock::RelTime;
 use crate::os::mmap::Mapping;
+use crate::settings::voice::tell;
 use crate::storage::item::{Gone, Header, ItemPtr, LockedItem, NewItem, Unqueued};
 use crate::storage::locks::BucketGuard;
 use crate::storage::{CasId, Engine, Hv};
@@ -360,6 +361,7 @@ impl Assoc {
         let Ok(table) = Table::new(power) else {
             return;
         };
+        tell!(engine.tunables, 2, "Hash table expansion starting");
         let table: &'static Table = Box::leak(Box::new(table));
         let old = self.view().table;
         self.bytes
@@ -391,6 +393,7 @@ impl Assoc {
             .store(View::leak(view.table, None), Ordering::Release);
         self.bytes.store(view.table.bytes(), Ordering::Relaxed);
         self.expanding.store(false, Ordering::Relaxed);
+        tell!(engine.tunables, 2, "Hash table expansion done");
         // Holders of a stripe may still look at the old table for its marks; once each stripe was free since, all
         // work with the latest view.
         for stripe in 0..engine.stripes.len() {

@@ -7,11 +7,12 @@ use std::thread::JoinHandle;
 
 use crate::storage::Engine;
 
-/// Running threads of an engine.
+/// Running threads of an engine. They stop one by one, since between them the server stops its workers.
 #[must_use = "the threads are stopped through it"]
 pub struct Background {
     engine: &'static Engine,
-    threads: Vec<JoinHandle<()>>,
+    growth: Option<JoinHandle<()>>,
+    maintainer: Option<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -24,7 +25,8 @@ impl Engine {
         self.assoc.begin();
         let mut background = Background {
             engine: self,
-            threads: Vec::new(),
+            growth: None,
+            maintainer: None,
         };
         match background.spawn_all() {
             Ok(()) => Ok(background),
@@ -40,29 +42,47 @@ impl Background {
     fn spawn_all(&mut self) -> io::Result<()> {
         let engine = self.engine;
         if engine.hash_expands {
-            self.spawn("mc-assocmaint", move || engine.assoc.run(engine))?;
+            self.growth = Some(spawn("mc-assocmaint", move || engine.assoc.run(engine))?);
         }
         if engine.has_maintainer {
-            self.spawn("mc-lrumaint", move || engine.maintain(engine.own_thread()))?;
+            let life = move || engine.maintain(engine.own_thread());
+            self.maintainer = Some(spawn("mc-lrumaint", life)?);
             engine.maintainer_runs.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    fn spawn(&mut self, name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(life)?;
-        self.threads.push(thread);
-        Ok(())
+    /// Ends the growth of the hash table, and waits for its thread.
+    pub fn stop_growth(&mut self) {
+        self.engine.assoc.stop();
+        join(self.growth.take());
     }
 
-    /// Ends the threads and waits for them.
-    pub fn stop(self) {
-        self.engine.assoc.stop();
+    /// Ends the LRU maintainer and waits for it; whether there was one.
+    pub fn stop_maintainer(&mut self) -> bool {
         self.engine.maintainer_stop.set(true);
-        for thread in self.threads {
-            // A thread that panicked has said so; the others are waited for all the same.
-            let _ = thread.join();
-        }
+        let ran = join(self.maintainer.take());
         self.engine.maintainer_runs.store(false, Ordering::Relaxed);
+        ran
     }
+
+    /// Ends all threads and waits for them.
+    pub fn stop(mut self) {
+        self.stop_growth();
+        self.stop_maintainer();
+    }
+}
+
+fn spawn(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(life)
+}
+
+/// Waits for a thread; whether there was one.
+fn join(thread: Option<JoinHandle<()>>) -> bool {
+    let Some(thread) = thread else {
+        return false;
+    };
+    // One that panicked has said so, and what comes after it is done all the same.
+    let _ = thread.join();
+    true
 }

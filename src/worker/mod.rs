@@ -9,11 +9,12 @@
 //! A [`Worker`] owns its conns and the [`Env`] it lends them; nobody else touches either. Between two turns of the
 //! base it resumes the conns that gave way, and while there are such the base only looks and does not sleep, so a
 //! long pipeline never makes another client wait for more than one turn of it.
-//! [`Workers`] starts the threads, waits until all report ready, and stops them; the sweep for `idle` clients is a
-//! thread of its own, which the boot starts beside them.
+//! [`Workers`] starts the threads, waits until all report ready, and stops them in two steps: first all leave their
+//! loops, then conns close. The sweep for `idle` clients is a thread of its own, which the boot starts beside them.
 
 #![forbid(unsafe_code)]
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -39,7 +40,7 @@ use crate::transport::Gather;
 pub mod idle;
 pub mod inbox;
 
-use inbox::{Inbox, Message};
+use inbox::{Halt, Inbox, Message};
 
 /// What all workers share. Every handle lives as long as the process.
 #[derive(Clone, Copy)]
@@ -141,9 +142,59 @@ impl Workers {
 
     /// Closes every conn and ends the threads; returns when all have ended.
     pub fn stop(self) {
+        self.halt().close_conns().reap();
+    }
+
+    /// Lets every worker leave its loop, and returns when all have: no request is under way from then on.
+    #[must_use]
+    pub fn halt(self) -> Halted {
+        let (report, reports) = mpsc::channel();
+        let mut holds = Vec::with_capacity(self.inboxes.len());
         for inbox in &self.inboxes {
-            inbox.post(Message::Stop);
+            let (hold, until) = mpsc::channel();
+            inbox.post(Message::Stop(Halt {
+                report: report.clone(),
+                until,
+            }));
+            holds.push(hold);
         }
+        // A worker that ended before its time reports by letting its inbox go, and this end of it must not keep
+        // the message.
+        drop((report, self.inboxes));
+        reports.iter().take(self.threads.len()).for_each(drop);
+        Halted {
+            holds,
+            threads: self.threads,
+        }
+    }
+}
+
+/// Workers that have left their loops and hold their conns still.
+pub struct Halted {
+    /// The ends whose drop lets the workers go on.
+    holds: Vec<Sender<Infallible>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Halted {
+    /// Lets the workers close their conns and end.
+    #[must_use]
+    pub fn close_conns(self) -> Closing {
+        drop(self.holds);
+        Closing {
+            threads: self.threads,
+        }
+    }
+}
+
+/// Workers that close their conns and end.
+pub struct Closing {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Closing {
+    /// Waits until all have ended.
+    pub fn reap(self) {
         for thread in self.threads {
             // A worker that panicked has ended as well.
             let _ = thread.join();
@@ -192,7 +243,8 @@ pub struct Worker {
     /// The other list, empty but while it is worked off.
     resuming: Vec<RawFd>,
     idle_limit_secs: u32,
-    stopping: bool,
+    /// The end has come.
+    halt: Option<Halt>,
 }
 
 impl Worker {
@@ -225,12 +277,15 @@ impl Worker {
             gave_way: Vec::new(),
             resuming: Vec::new(),
             idle_limit_secs: u32::try_from(settings.idle_timeout_secs).unwrap_or(0),
-            stopping: false,
+            halt: None,
         })
     }
 
     fn run(&mut self, base: &Base<Worker>) {
-        while !self.stopping {
+        let halt = loop {
+            if let Some(halt) = self.halt.take() {
+                break halt;
+            }
             let wait = if self.gave_way.is_empty() {
                 Wait::Block
             } else {
@@ -240,7 +295,8 @@ impl Worker {
             base.run_once(self, wait)
                 .expect("the event loop of a worker cannot fail while its base lives");
             self.resume_those_who_gave_way();
-        }
+        };
+        halt.wait();
         for conn in self.conns.iter_mut().flatten() {
             conn.stop(&mut self.env);
         }
@@ -289,7 +345,7 @@ impl Worker {
                     let limit = self.idle_limit_secs;
                     self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
                 }
-                Message::Stop => self.stopping = true,
+                Message::Stop(halt) => self.halt = Some(halt),
             }
         }
         self.mail = mail;

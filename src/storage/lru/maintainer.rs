@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::settings::voice::tell;
 use crate::storage::item::LockedItem;
 use crate::storage::locks::BucketGuard;
 use crate::storage::lru::tail::Walk;
@@ -105,6 +106,11 @@ impl Stop {
 impl Engine {
     /// The thread's whole life.
     pub(in crate::storage) fn maintain(&'static self, me: &PerThread) {
+        tell!(
+            self.tunables,
+            3,
+            "Starting LRU maintainer background thread"
+        );
         let mut maintainer = Maintainer::new();
         let mut sleep = SLEEP_MIN_USECS;
         while !self.maintainer_stop.sleep(sleep) {

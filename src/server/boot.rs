@@ -1,0 +1,349 @@
+//! The steps of the boot that can fail, and what the operator hears when they do.
+//!
+//! `server::serve` calls them in the order of options-and-process.md §4.1, on the main thread. Each step says what
+//! is worth a warning itself; what ends the start comes back as a [`BootError`], which knows its lines and the exit
+//! status.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::Path;
+
+use crate::clock::{Clock, RelTime};
+use crate::conn::card::Cards;
+use crate::listener::ListenError;
+use crate::os::notify::Notifier;
+use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
+use crate::os::{reason, signal};
+use crate::server::control::tell_warning;
+use crate::server::leak;
+use crate::settings::voice::{say, tell};
+use crate::settings::{ExitStatus, Refusal, Settings, TlsSettings};
+use crate::storage::{Engine, EngineError};
+use crate::tls::{Current, TlsCounters, TlsError};
+use crate::worker::idle::IdleSweep;
+use crate::worker::{StartError, Workers};
+
+/// Silence that no client keeps: with a negative `idle_timeout` the sweep runs and closes nobody.
+const NEVER_SECS: u32 = u32::MAX / 2;
+
+/// Why the server did not start.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BootError {
+    /// For stderr.
+    lines: Vec<String>,
+    status: ExitStatus,
+}
+
+impl BootError {
+    pub(super) fn new(status: ExitStatus, line: impl Into<String>) -> BootError {
+        BootError {
+            lines: vec![line.into()],
+            status,
+        }
+    }
+
+    /// The kernel refused something the server cannot be without.
+    pub(super) fn kernel(what: &str, error: &io::Error) -> BootError {
+        BootError::new(ExitStatus::OsError, format!("{what}: {}", reason(error)))
+    }
+
+    /// Tells the operator, and gives the exit status.
+    pub(super) fn tell(&self) -> u8 {
+        for line in &self.lines {
+            say!("{line}");
+        }
+        self.status as u8
+    }
+}
+
+impl From<Refusal> for BootError {
+    fn from(refusal: Refusal) -> BootError {
+        BootError {
+            lines: Some(refusal.message)
+                .filter(|text| !text.is_empty())
+                .into_iter()
+                .collect(),
+            status: refusal.status,
+        }
+    }
+}
+
+impl From<TlsError> for BootError {
+    fn from(error: TlsError) -> BootError {
+        let status = match error {
+            // A version that the parser lets pass and OpenSSL does not know is a mistake of the command line.
+            TlsError::MinVersion => ExitStatus::Failure,
+            TlsError::NotBuilt
+            | TlsError::Chain(_)
+            | TlsError::Key(_)
+            | TlsError::Pair(_)
+            | TlsError::Authorities(_)
+            | TlsError::Ciphers(_)
+            | TlsError::KernelTls
+            | TlsError::OpenSsl(_) => ExitStatus::Usage,
+        };
+        BootError::new(status, error.to_string())
+    }
+}
+
+impl From<IdentityError> for BootError {
+    fn from(error: IdentityError) -> BootError {
+        let status = match error {
+            IdentityError::Unnamed => ExitStatus::Usage,
+            IdentityError::Unknown(_) => ExitStatus::NoUser,
+            IdentityError::Groups(_) | IdentityError::Refused(_) => ExitStatus::OsError,
+        };
+        BootError::new(status, error.to_string())
+    }
+}
+
+impl From<EngineError> for BootError {
+    fn from(error: EngineError) -> BootError {
+        BootError::new(ExitStatus::Failure, error.0)
+    }
+}
+
+impl From<StartError> for BootError {
+    fn from(error: StartError) -> BootError {
+        BootError::new(ExitStatus::Failure, error.to_string())
+    }
+}
+
+impl From<ListenError> for BootError {
+    fn from(error: ListenError) -> BootError {
+        BootError {
+            lines: error.lines,
+            status: error.status,
+        }
+    }
+}
+
+/// Installs the handlers of signals. From here on one that ends the server is kept until the main loop runs.
+pub(super) fn heed_signals() -> Result<&'static Notifier, BootError> {
+    let failed = |error| BootError::kernel("Failed to install signal handlers", &error);
+    let woken = leak(Notifier::new().map_err(failed)?);
+    signal::install(woken).map_err(failed)?;
+    Ok(woken)
+}
+
+/// Loads what `-Z` needs; `None` without it.
+pub(super) fn load_certificates(
+    settings: &TlsSettings,
+    counters: &'static TlsCounters,
+    now: RelTime,
+) -> Result<Option<&'static Current>, BootError> {
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let current = Current::load(settings, counters, now)?;
+    tell_warning(&current.get());
+    Ok(Some(leak(current)))
+}
+
+/// Core files, open files, and whose rights the server runs with. Gives the limit of descriptors.
+pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootError> {
+    let os = |line: &str| BootError::new(ExitStatus::OsError, line);
+    if settings.core_dumps {
+        process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
+    }
+    let descriptors = process::limit_open_files(settings.conn_limit).map_err(|_| {
+        os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
+    })?;
+    if let Groups::Kept(error) = process::drop_root(settings.user.as_deref())? {
+        say!("{}", process::groups_line(&error));
+    }
+    Ok(descriptors)
+}
+
+/// Leaves the terminal, with `-d`.
+pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
+    if !settings.daemonize {
+        return Ok(());
+    }
+    let directory = if settings.core_dumps {
+        Directory::Kept
+    } else {
+        Directory::Root
+    };
+    let streams = if settings.verbosity > 0 {
+        Streams::Kept
+    } else {
+        Streams::Null
+    };
+    process::daemonize(directory, streams).map_err(|_| {
+        BootError::new(
+            ExitStatus::Failure,
+            "failed to daemon() in order to daemonize",
+        )
+    })
+}
+
+/// Keeps memory from being paged out, with `-k`, where the kernel allows it.
+pub(super) fn lock_memory(settings: &Settings) {
+    if !settings.lock_memory {
+        return;
+    }
+    if let Err(error) = process::lock_memory() {
+        say!("warning: -k invalid, mlockall() failed: {}", reason(&error));
+    }
+}
+
+/// The slab classes, for an operator who wants to hear.
+pub(super) fn tell_classes(settings: &Settings, engine: &Engine) {
+    for class in engine.class_sizes() {
+        tell!(
+            settings,
+            2,
+            "slab class {:>3}: chunk size {:>9} perslab {:>7}",
+            class.id,
+            class.chunk,
+            class.per_page
+        );
+    }
+}
+
+/// Starts the sweep that `idle_timeout` asks for.
+pub(super) fn start_idle_sweep(
+    settings: &Settings,
+    cards: &'static Cards,
+    workers: &Workers,
+    clock: &'static Clock,
+) -> Result<Option<IdleSweep>, BootError> {
+    let Some(limit) = idle_limit(settings.idle_timeout_secs) else {
+        return Ok(None);
+    };
+    IdleSweep::start(cards, workers.inboxes().to_vec(), limit, clock)
+        .map(Some)
+        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))
+}
+
+/// What `idle_timeout` means to the sweep; `None` for no sweep.
+fn idle_limit(option_secs: i32) -> Option<u32> {
+    match option_secs {
+        0 => None,
+        secs => Some(u32::try_from(secs).unwrap_or(NEVER_SECS)),
+    }
+}
+
+/// Writes the pid file of `-P`. The server runs without one that cannot be written.
+pub(super) fn write_pid_file(path: &Path) -> Option<PidFile> {
+    let file = PidFile::new(path);
+    if let Some(pid) = file.running() {
+        say!("WARNING: The pid file contained the following (running) pid: {pid}");
+    }
+    match file.write() {
+        Ok(()) => Some(file),
+        Err(error) => {
+            say!("{error}");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    use crate::tls;
+
+    static COUNTERS: TlsCounters = TlsCounters::new();
+
+    #[test]
+    fn a_refusal_without_words_says_nothing() {
+        let error = BootError::from(Refusal {
+            message: String::new(),
+            status: ExitStatus::Usage,
+        });
+        assert!(error.lines.is_empty());
+        assert_eq!(error.tell(), 64);
+    }
+
+    #[test]
+    fn an_unknown_tls_version_is_a_mistake_of_the_command_line() {
+        let status_of = |error| BootError::from(error).status;
+        assert_eq!(status_of(TlsError::MinVersion), ExitStatus::Failure);
+        assert_eq!(status_of(TlsError::KernelTls), ExitStatus::Usage);
+        assert_eq!(
+            status_of(TlsError::Ciphers("none".to_owned())),
+            ExitStatus::Usage
+        );
+    }
+
+    #[test]
+    fn each_trouble_with_the_user_has_its_status() {
+        let told = |error| {
+            let error = BootError::from(error);
+            (error.lines.concat(), error.status)
+        };
+        assert_eq!(
+            told(IdentityError::Unnamed),
+            (
+                "must add '-u root' to start as root".to_owned(),
+                ExitStatus::Usage
+            )
+        );
+        assert_eq!(
+            told(IdentityError::Unknown("x".to_owned())),
+            (
+                "can't find the user x to switch to".to_owned(),
+                ExitStatus::NoUser
+            )
+        );
+        assert_eq!(
+            told(IdentityError::Refused("x".to_owned())),
+            (
+                "failed to assume identity of user x".to_owned(),
+                ExitStatus::OsError
+            )
+        );
+    }
+
+    #[test]
+    fn the_kernels_refusal_is_told_with_what_was_asked() {
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
+        let error = BootError::kernel("Can't create an event base", &error);
+        assert_eq!(
+            error.lines,
+            ["Can't create an event base: Too many open files"]
+        );
+        assert_eq!(error.status as u8, 71);
+    }
+
+    #[test]
+    fn certificates_are_loaded_for_tls_alone() {
+        let mut settings = TlsSettings {
+            chain_cert: Some("/nonexistent/chain.pem".to_owned()),
+            ..TlsSettings::default()
+        };
+        let loaded = load_certificates(&settings, &COUNTERS, RelTime(62)).expect("nothing to load");
+        assert!(loaded.is_none());
+        settings.enabled = true;
+        let error = load_certificates(&settings, &COUNTERS, RelTime(62)).expect_err("no such file");
+        assert_eq!(error.status, ExitStatus::Usage);
+        let start = if tls::BUILT {
+            "Error loading the certificate chain: /nonexistent/chain.pem : "
+        } else {
+            "This server is not built with TLS support."
+        };
+        assert!(error.lines[0].starts_with(start), "{:?}", error.lines);
+    }
+
+    #[test]
+    fn a_negative_idle_timeout_sweeps_and_closes_nobody() {
+        assert_eq!(idle_limit(0), None);
+        assert_eq!(idle_limit(30), Some(30));
+        assert_eq!(idle_limit(-1), Some(NEVER_SECS));
+    }
+
+    #[test]
+    fn a_pid_file_that_cannot_be_written_is_no_reason_to_stop() {
+        assert!(write_pid_file(Path::new("/nonexistent/dir/pid")).is_none());
+        let path = std::env::temp_dir().join(format!("mc-boot-{}.pid", std::process::id()));
+        let file = write_pid_file(&path).expect("the file is written");
+        let text = fs::read_to_string(&path).expect("it is there");
+        assert_eq!(text, format!("{}\n", std::process::id()));
+        file.remove().expect("it is removed");
+    }
+}

@@ -1,0 +1,47 @@
+//! The orderly stop: every thread ends in its turn, clients see the end of their streams, nothing is under way any
+//! more when it is over.
+//!
+//! The main thread does it, after the main loop, when SIGUSR1 or `shutdown graceful` ended that. Workers leave their
+//! loops first and keep their conns until all other threads have ended, so that no request sees half a server. Each
+//! step is told at `-v`. (options-and-process.md §6.4)
+
+#![forbid(unsafe_code)]
+
+use crate::settings::Tunables;
+use crate::settings::voice::tell;
+use crate::storage::Background;
+use crate::worker::Workers;
+use crate::worker::idle::IdleSweep;
+
+/// The threads beside the main one.
+pub(super) struct Threads {
+    pub(super) workers: Workers,
+    pub(super) background: Background,
+    /// With `-o idle_timeout`.
+    pub(super) idle: Option<IdleSweep>,
+}
+
+impl Threads {
+    /// Ends them all; returns when all have ended.
+    pub(super) fn stop(mut self, tunables: &Tunables) {
+        let told = |step: &str| tell!(tunables, 1, "{step}");
+        self.background.stop_growth();
+        told("stopped assoc");
+        told("asking workers to stop");
+        let halted = self.workers.halt();
+        told("asking background threads to stop");
+        if self.background.stop_maintainer() {
+            told("stopped maintainer");
+        }
+        if let Some(idle) = self.idle {
+            idle.stop();
+        }
+        // Compat: told whether it ran or not.
+        told("stopped idle timeout thread");
+        told("closing connections");
+        let closing = halted.close_conns();
+        told("reaping worker threads");
+        closing.reap();
+        told("all background threads stopped");
+    }
+}
