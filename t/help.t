@@ -31,8 +31,17 @@ my %long = (
     v => 'verbose', h => 'help', i => 'license', V => 'version', P => 'pidfile', f => 'slab-growth-factor', n => 'slab-min-size',
     t => 'threads', C => 'disable-cas', R => 'max-reqs-per-event', b => 'listen-backlog', I => 'max-item-size',
     F => 'disable-flush-all', X => 'disable-dumping', W => 'disable-watch', B => 'protocol', o => 'extended',
+    L => 'enable-largepages', Y => 'auth-file', e => 'memory-file',
 );
 delete @long{qw(s a)} unless $run->{stdout} =~ /unix-socket/;
+# What has no room yet leaves no trace.
+for my $row ([ udp => 'U' ], [ largepages => 'L' ], [ auth => 'Y' ], [ restart => 'e' ]) {
+    my ($room, $letter) = @$row;
+    next unless TestServer::to_come($room);
+    my $word = delete $long{$letter};
+    unlike($run->{stdout}, qr/^-$letter\b|--$word/m, "-$letter, --$word is not listed before its room is built");
+}
+unlike($run->{stdout}, qr/napi/i, '-N is not listed before its room is built') if TestServer::to_come('napi');
 for my $letter (sort keys %long) {
     ok((grep { /^-$letter,?\s+--$long{$letter}(?:=|\s|$)/ } @lines), "-$letter, --$long{$letter} has its line");
 }
