@@ -92,10 +92,16 @@ $server = TestServer->start('-P', '/nonexistent/dir/pid');
 ok($server->wait_stderr(qr{^Could not open the pid file /nonexistent/dir/pid\.tmp for writing: }m), 'a file that cannot be written is told');
 is($server->client->ask('mn'), 'MN', 'and the server serves');
 
-# a daemon that cannot listen: the parent has left by then
-my $taken = TestServer->start;
-my $run = TestServer->run('-d', '-P', "$dir/never", '-t', '1', '-l', '127.0.0.1', '-p', $taken->port);
+# a daemon that cannot listen (nobody has an address of that network): the parent has left by then
+my @nowhere = ('-d', '-P', "$dir/never", '-t', '1', '-l', '192.0.2.1', '-p', '11211');
+my $run = TestServer->run({ tls => 0 }, @nowhere);
 is($run->{status}, 0, 'the parent of a daemon that cannot listen ends with 0');
+is($run->{stderr}, '', 'and says nothing');
+$run = TestServer->run({ tls => 0 }, @nowhere, '-v');
+is($run->{status}, 0, '-v: its parent ends with 0, too');
+ok(TestServer::wait_until(sub { TestServer::slurp($run->{stderr_file}) =~ /^failed to listen on one of interface\(s\) 192\.0\.2\.1: /m }),
+    'and the daemon says why it ends');
+ok(!-e "$dir/never", 'without a pid file');
 
 # mistakes of the command line are told before
 $run = TestServer->run('-d', '-c', '0');

@@ -39,6 +39,18 @@ my $loud = TestServer->start('-t', '1', '-vvv');
 $loud->client->ask('mn');
 ok($loud->wait_stderr(qr/^\d+: going from conn_new_cmd to conn_(waiting|read)$/m), '-vvv: states');
 
+ok($loud->wait_stderr(qr/^Starting LRU maintainer background thread$/m), '-vvv: threads') unless TestServer::is_old();
+
+# Growth of the hash table, from a tick of the clock on.
+my $growing = TestServer->start('-t', '1', '-vv', '-o', 'hashpower=12');
+my $g = $growing->client;
+$g->ask('verbosity 0');
+$g->talk([ map { ("set k$_ 0 0 0 noreply", '') } 1 .. 6200 ]);
+$g->ask('verbosity 2');
+ok($growing->wait_stderr(qr/^Hash table expansion starting\n(?:.*\n)*Hash table expansion done$/m), '-vv: growth of the hash table');
+my @steps = grep { /^Hash table/ } split /\n/, $growing->stderr_text;
+is(scalar @steps, 2, 'once');
+
 for my $protocol (qw(ascii)) {
     my $one = TestServer->start('-t', '1', '-vv', '-B', $protocol);
     $one->client->ask('mn');

@@ -1,4 +1,10 @@
-//! Verbs that act on the whole server.
+//! Verbs that act on the whole server: what the protocols reach through their seam `Control`.
+//!
+//! Workers call it, any of them at any time. A shutdown is a signal to the main loop, which ends as it does for one
+//! from outside; a refresh reads certificates on the worker that asks, and takes no lock that serving clients want.
+//! SIGHUP, on the main thread, goes the same way. (options-and-process.md §4.5, tls.md §13)
+
+#![forbid(unsafe_code)]
 
 use crate::clock::Clock;
 use crate::os::signal::{self, Signal};

@@ -1,4 +1,9 @@
-//! Figures of conns, buffers and TLS for `stats`.
+//! Figures of conns, buffers and TLS for `stats`: what the room below cannot see of those above it.
+//!
+//! Whichever worker answers `stats` reads them; all are relaxed atomics, so they need not agree with each other at an
+//! instant. No locks but the one for the time of the last refresh. (stats-and-admin.md §3)
+
+#![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -12,6 +12,8 @@ mod boot;
 mod control;
 mod figures;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::env;
 use std::io::{self, Write};

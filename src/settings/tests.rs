@@ -271,6 +271,11 @@ fn values_of_short_options_are_judged_when_reached() {
         (&["-e", "/f"], USAGE, "-e: not built yet"),
         (&["-L"], USAGE, "-L: not built yet"),
         (&["-N", "2"], USAGE, "-N: not built yet"),
+        (
+            &["-N", "5", "-I", "100"],
+            USAGE,
+            "Number of napi_ids(5) cannot be greater than number of threads(4)",
+        ),
     ];
     for (words, status, message) in cases {
         refused(words, *status, message);

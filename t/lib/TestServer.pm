@@ -285,7 +285,7 @@ sub read_ports {
     ($self->{port}) = @{ $self->{ports} };
 }
 
-# Runs a command line that must end by itself: { status, signal, stdout, stderr }, and running => 1 when
+# Runs a command line that must end by itself: { status, signal, stdout, stderr, stderr_file }, and running => 1 when
 # it did not end within three seconds and had to be killed. Options: bare (no -u root, no
 # relaxed_privileges), seconds, and those of `start`.
 sub run {
@@ -307,6 +307,7 @@ sub run {
         signal => $ended ? $status & 127 : undef,
         stdout => slurp($out),
         stderr => slurp($err),
+        stderr_file => $err,
     };
 }
 

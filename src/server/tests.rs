@@ -1,0 +1,304 @@
+//! What verbs and `stats` reach of a server, and its orderly stop, each composed without a process around it.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::*;
+use crate::conn::NewConn;
+use crate::conn::card::Kind;
+use crate::os::socket::Address;
+use crate::protocol::{Control, Shutdown};
+use crate::settings::Protocol;
+use crate::stats::Figures;
+use crate::tls;
+use crate::transport::{Stream, Transport};
+use crate::worker::inbox::Message;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited for what must not come.
+const A_MOMENT: Duration = Duration::from_millis(30);
+
+/// A house and its threads, without a main loop.
+struct Lab {
+    house: House,
+    threads: Threads,
+    figures: &'static ServerFigures,
+}
+
+impl Lab {
+    fn start(settings: Settings) -> Lab {
+        let settings = leak(settings);
+        let clock = leak(Clock::new());
+        let tunables = leak(Tunables::new(settings));
+        let cards = Cards::leak(1024);
+        let counts = leak(ConnStats::new());
+        let engine = Engine::new(settings, tunables, clock).expect("an engine");
+        let figures = leak(ServerFigures::new(settings, clock, counts, None));
+        let registry = leak(Registry::new(stats::Parts {
+            engine,
+            settings,
+            tunables,
+            clock,
+            figures: Box::new(figures),
+            conns: Box::new(ConnsSection { cards, clock }),
+        }));
+        let workers = Workers::start(Shared {
+            engine,
+            settings,
+            tunables,
+            stats: registry,
+            control: leak(ServerControl::new(None, clock)),
+            cards,
+        })
+        .expect("workers");
+        let idle = boot::start_idle_sweep(settings, cards, &workers, clock).expect("a thread");
+        Lab {
+            house: House {
+                settings,
+                tunables,
+                clock,
+                engine,
+                cards,
+                counts,
+                tls: None,
+                woken: leak(Notifier::new().expect("a notifier")),
+            },
+            threads: Threads {
+                background: engine.start().expect("threads"),
+                workers,
+                idle,
+            },
+            figures,
+        }
+    }
+
+    /// A client of the worker with that number, who has been answered once.
+    fn connect(&self, worker: usize) -> UnixStream {
+        let (mut near, far) = UnixStream::pair().expect("a socket pair");
+        near.set_read_timeout(Some(PATIENCE)).expect("set");
+        far.set_nonblocking(true).expect("set");
+        let new = NewConn {
+            transport: Transport::Stream(Stream::new(OwnedFd::from(far))),
+            protocol: Protocol::Negotiate,
+            kind: Kind::Unix,
+            peer: Address::Unnamed,
+            counted: self.house.counts.conn_opened(),
+        };
+        self.threads.workers.inboxes()[worker].post(Message::Conn(Box::new(new)));
+        near.write_all(b"mn\r\n").expect("sent");
+        let mut answer = [0; 4];
+        near.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"MN\r\n");
+        near
+    }
+}
+
+fn two_workers() -> Settings {
+    Settings {
+        threads: 2,
+        idle_timeout_secs: 60,
+        ..Settings::default()
+    }
+}
+
+/// What comes until the end of the stream.
+fn rest(client: &mut UnixStream) -> String {
+    let mut text = String::new();
+    client.read_to_string(&mut text).expect("an orderly end");
+    text
+}
+
+#[test]
+fn workers_that_have_left_their_loops_answer_nobody_and_keep_their_conns() {
+    let lab = Lab::start(two_workers());
+    let mut clients = [lab.connect(0), lab.connect(1)];
+    let halted = lab.threads.workers.halt();
+    for client in &mut clients {
+        client.write_all(b"mn\r\n").expect("the conn is open");
+        client.set_read_timeout(Some(A_MOMENT)).expect("set");
+        let silence = client.read(&mut [0; 4]).expect_err("no answer and no end");
+        assert_eq!(silence.kind(), io::ErrorKind::WouldBlock);
+        client.set_read_timeout(Some(PATIENCE)).expect("set");
+    }
+    assert_eq!(lab.house.counts.clients(), 2);
+    let closing = halted.close_conns();
+    for client in &mut clients {
+        // The unread command makes the end a reset where the kernel sees it.
+        let ended = client.read(&mut [0; 4]);
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
+    closing.reap();
+    assert_eq!(lab.house.counts.clients(), 0);
+    lab.threads.background.stop();
+    lab.threads.idle.expect("it was asked for").stop();
+}
+
+#[test]
+fn a_stop_ends_every_thread_and_every_stream() {
+    for (maintainer, growth, idle) in [(true, true, 60), (false, false, 0), (true, false, -1)] {
+        let lab = Lab::start(Settings {
+            lru_maintainer: maintainer,
+            hash_expand: growth,
+            idle_timeout_secs: idle,
+            ..two_workers()
+        });
+        let mut clients = [lab.connect(0), lab.connect(1), lab.connect(1)];
+        let live = lab.house.engine.maintainer_running();
+        assert_eq!(live, maintainer);
+        lab.threads.stop(lab.house.tunables);
+        for client in &mut clients {
+            assert_eq!(rest(client), "");
+        }
+        assert_eq!(lab.house.counts.clients(), 0);
+        assert!(!lab.house.engine.maintainer_running());
+    }
+}
+
+#[test]
+fn figures_are_those_of_the_conns_and_of_the_workers_buffers() {
+    let lab = Lab::start(Settings {
+        threads: 3,
+        ..Settings::default()
+    });
+    let figures = lab.figures;
+    assert_eq!(
+        figures.conns().read_buffers,
+        0,
+        "before workers are watched"
+    );
+    figures.watch_buffers(lab.threads.workers.gauges());
+    lab.house.counts.listener_opened();
+    let clients = [lab.connect(0), lab.connect(2)];
+    lab.house.counts.conn_rejected();
+    lab.house.counts.accepting_stopped();
+    let seen = figures.conns();
+    assert_eq!((seen.curr, seen.total, seen.structures), (2, 3, 3));
+    assert_eq!((seen.rejected, seen.reserved_fds), (1, 15));
+    assert_eq!((seen.accepting, seen.listen_disabled), (false, 1));
+    assert!(seen.read_buffers >= 2, "each worker has lent some");
+    assert!(figures.tls().is_none(), "without -Z");
+    figures.reset();
+    let seen = figures.conns();
+    assert_eq!((seen.curr, seen.total, seen.rejected), (2, 0, 0));
+    drop(clients);
+    lab.threads.stop(lab.house.tunables);
+}
+
+#[test]
+fn shutdown_is_a_signal_to_the_main_loop() {
+    let _turn = signal::TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    let control = ServerControl::new(None, leak(Clock::new()));
+    control.shutdown(Shutdown::Now);
+    assert_eq!(signal::take(), Some(Signal::Interrupt));
+    control.shutdown(Shutdown::Graceful);
+    assert_eq!(signal::take(), Some(Signal::User1));
+}
+
+#[test]
+fn refresh_without_tls_says_what_is_missing() {
+    let control = ServerControl::new(None, leak(Clock::new()));
+    let expected = tls::BUILT.then(|| Err("Error TLS not enabled".to_owned()));
+    assert_eq!(control.refresh_certs(), expected);
+}
+
+#[cfg(feature = "tls")]
+mod with_certificates {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::x509::X509;
+
+    use super::*;
+    use crate::settings::TlsSettings;
+
+    /// A certificate in a folder that goes with the value.
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new() -> Files {
+            let folder = std::env::temp_dir().join(format!("mc-server-{}", std::process::id()));
+            fs::create_dir(&folder).expect("a fresh folder");
+            let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
+            let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
+            let mut builder = X509::builder().expect("a builder");
+            let day = |n| Asn1Time::days_from_now(n).expect("a day");
+            builder.set_pubkey(&key).expect("set");
+            builder.set_not_before(&day(0)).expect("set");
+            builder.set_not_after(&day(1)).expect("set");
+            builder.sign(&key, MessageDigest::sha256()).expect("signed");
+            let chain = builder.build().to_pem().expect("PEM");
+            let key = key.private_key_to_pem_pkcs8().expect("PEM");
+            fs::write(folder.join("chain.pem"), chain).expect("written");
+            fs::write(folder.join("key.pem"), key).expect("written");
+            Files(folder)
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.join(name).to_str().expect("UTF-8").to_owned()
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_refresh_loads_again_or_changes_nothing() {
+        static COUNTERS: TlsCounters = TlsCounters::new();
+        let files = Files::new();
+        let settings = leak(Settings {
+            tls: TlsSettings {
+                enabled: true,
+                chain_cert: Some(files.path("chain.pem")),
+                key: Some(files.path("key.pem")),
+                ..TlsSettings::default()
+            },
+            ..Settings::default()
+        });
+        let clock = leak(Clock::new());
+        clock.hold();
+        let tls = boot::load_certificates(&settings.tls, &COUNTERS, clock.now());
+        let tls = tls.expect("the files are good").expect("-Z was given");
+        let figures = leak(ServerFigures::new(
+            settings,
+            clock,
+            leak(ConnStats::new()),
+            Some(tls),
+        ));
+        let age = || figures.tls().expect("with -Z").since_refresh_secs;
+        let control = ServerControl::new(Some(tls), clock);
+        clock.shift(10);
+        assert_eq!(age(), 10);
+        assert_eq!(control.refresh_certs(), Some(Ok(())));
+        assert_eq!(age(), 0);
+        // A shift moves by all that has been shifted.
+        clock.shift(-5);
+        let before = tls.get();
+        fs::remove_file(files.path("chain.pem")).expect("removed");
+        let refusal = control.refresh_certs().expect("TLS is built");
+        let expected = format!(
+            "Error loading the certificate chain: {} : ",
+            files.path("chain.pem")
+        );
+        let refusal = refusal.expect_err("the file is gone");
+        assert!(refusal.starts_with(&expected), "{refusal}");
+        assert!(std::sync::Arc::ptr_eq(&before, &tls.get()));
+        assert_eq!(age(), 5);
+        COUNTERS.count_handshake_error();
+        let seen = figures.tls().expect("with -Z");
+        assert_eq!((seen.handshake_errors, seen.new_sessions), (1, None));
+        figures.reset();
+        assert_eq!(figures.tls().expect("with -Z").handshake_errors, 0);
+    }
+}
