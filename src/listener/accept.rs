@@ -205,7 +205,11 @@ impl Acceptor {
                 }
             }
             taken += 1;
-            if taken == BURST_MAX || !self.doors[index].appetite.wants_more(taken) {
+            // Where a full server pauses, only a client that waits may make it: the loop calls again for one.
+            if taken == BURST_MAX
+                || self.would_pause()
+                || !self.doors[index].appetite.wants_more(taken)
+            {
                 break;
             }
         }
@@ -217,10 +221,10 @@ impl Acceptor {
     pub fn accept(&mut self, index: usize) -> Accepted {
         // Before the limit is looked at: a client that leaves after this line ends the pause that may follow.
         self.stats.forget_closings();
-        let clients = self.stats.clients();
-        if matches!(self.ceiling, Ceiling::Pause(limit) if clients >= limit) {
+        if self.would_pause() {
             return self.spent(&io::Error::from_raw_os_error(libc::EMFILE));
         }
+        let clients = self.stats.clients();
         let door = &self.doors[index].socket;
         match socket::accept(door.fd.as_fd()) {
             Ok((client, _)) if self.ceiling.rejects(clients, client.as_raw_fd()) => {
@@ -237,6 +241,11 @@ impl Acceptor {
                 Accepted::Failed(error)
             }
         }
+    }
+
+    /// Whether the next client is to wait in the backlog.
+    fn would_pause(&self) -> bool {
+        matches!(self.ceiling, Ceiling::Pause(limit) if self.stats.clients() >= limit)
     }
 
     fn spent(&self, error: &io::Error) -> Accepted {
@@ -448,6 +457,22 @@ mod tests {
         client.read_to_end(&mut answer).expect("closed in order");
         assert_eq!(answer, b"");
         assert_eq!(fixture.stats.rejected(), 1);
+    }
+
+    #[test]
+    fn a_server_that_becomes_full_does_not_pause_before_somebody_waits() {
+        let mut fixture = Fixture::new(1, false);
+        fixture.acceptor.doors[0].appetite.crowded = true;
+        let _first = fixture.connect();
+        let (stats, kept) = (fixture.stats, &mut fixture.kept);
+        let turn = fixture
+            .acceptor
+            .serve(0, |_, fd, _| kept.push((fd, stats.conn_opened())));
+        assert_eq!(turn, Turn::Listening);
+        assert_eq!((kept.len(), stats.listen_disabled()), (1, 0));
+        let _second = fixture.connect();
+        let turn = fixture.acceptor.serve(0, |_, _, _| {});
+        assert_eq!(turn, Turn::Paused);
     }
 
     #[test]
