@@ -322,7 +322,11 @@ impl PidFile {
         let aside = PathBuf::from(aside);
         fs::write(&aside, format!("{}\n", process::id()))
             .map_err(|error| PidFileError::Write(aside.clone(), error))?;
-        fs::rename(&aside, &self.path).map_err(|error| PidFileError::Rename(aside, error))
+        fs::rename(&aside, &self.path).map_err(|error| {
+            // What cannot be made the pid file is of no use to anybody; the first failure is what is told.
+            let _ = fs::remove_file(&aside);
+            PidFileError::Rename(aside, error)
+        })
     }
 
     /// Removes the file.
@@ -412,6 +416,16 @@ mod tests {
             path.display()
         );
         assert_eq!(complaint, expected);
+    }
+
+    #[test]
+    fn a_pid_file_that_cannot_take_its_name_leaves_nothing() {
+        let scratch = Scratch::new("name");
+        let path = scratch.0.join("folder");
+        fs::create_dir(&path).unwrap();
+        let error = PidFile::new(&path).write().unwrap_err();
+        assert!(matches!(error, PidFileError::Rename(_, _)), "{error}");
+        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1);
     }
 
     #[test]
