@@ -58,6 +58,9 @@ is_deeply([ map { /^mc/ ? $_ : 'main' } threads_of($lean) ], [ running('mc-log')
     'no_modern,no_hashexpand: main, workers and the log') unless TestServer::is_old();
 my $idle = TestServer->start('-t', '1', '-o', 'idle_timeout=100');
 ok((grep { $_ eq 'mc-idletimeout' } threads_of($idle)), 'idle_timeout has a thread') unless TestServer::is_old();
+my $patient = TestServer->start('-t', '1', '-o', 'idle_timeout=-1');
+ok((grep { $_ eq 'mc-idletimeout' } threads_of($patient)), 'a negative one, too') unless TestServer::is_old();
+is($patient->stats->{idle_kicks}, 0, 'and its count');
 
 # descriptors: what -c leaves for clients depends on them
 for my $threads (1, 4) {

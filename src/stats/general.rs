@@ -93,7 +93,7 @@ fn command_rows(registry: &Registry, threads: &ThreadValues, lines: &mut Lines<'
     lines.show("store_no_memory", counts.store_no_memory);
     lines.show("auth_cmds", counts.auth_cmds);
     lines.show("auth_errors", counts.auth_errors);
-    if registry.parts.settings.idle_timeout_secs > 0 {
+    if registry.parts.settings.idle_timeout_secs != 0 {
         lines.show("idle_kicks", counts.idle_kicks);
     }
 }
