@@ -28,6 +28,11 @@ impl Stats {
         self.0.get(name).and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 
+    /// How many entries have this value.
+    pub fn with_value(&self, value: &str) -> usize {
+        self.0.values().filter(|found| *found == value).count()
+    }
+
     /// Gets and sets together.
     pub fn requests(&self) -> u64 {
         self.count("cmd_get") + self.count("cmd_set")
@@ -80,6 +85,33 @@ impl Admin {
         match line.strip_prefix("VERSION ") {
             Some(version) => Ok(version.to_owned()),
             None => Err(unexpected("version", &line)),
+        }
+    }
+
+    /// What one line is answered with.
+    pub fn answer(&mut self, line: &str) -> Outcome<String> {
+        self.send(format!("{line}\r\n").as_bytes())?;
+        self.line()
+    }
+
+    /// Sends one line, which must be answered with that one.
+    pub fn ask(&mut self, line: &str, answer: &str) -> Outcome<()> {
+        let found = self.answer(line)?;
+        if found == answer {
+            return Ok(());
+        }
+        Err(unexpected(line, &found))
+    }
+
+    /// Stores a value.
+    pub fn store(&mut self, key: &str, value: &[u8]) -> Outcome<()> {
+        let mut request = format!("set {key} 0 0 {}\r\n", value.len()).into_bytes();
+        request.extend_from_slice(value);
+        request.extend_from_slice(b"\r\n");
+        self.send(&request)?;
+        match self.line()? {
+            line if line == "STORED" => Ok(()),
+            line => Err(unexpected("set", &line)),
         }
     }
 

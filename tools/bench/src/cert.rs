@@ -1,5 +1,6 @@
 //! A certificate for the TLS servers, made afresh by openssl(1), and the folder it lives in.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -39,6 +40,37 @@ impl Drop for Scratch {
     }
 }
 
+/// The kind of a certificate's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// RSA, 2,048 bits.
+    Rsa2048,
+    /// The elliptic curve P-256.
+    P256,
+}
+
+impl Key {
+    /// Both.
+    pub const BOTH: [Key; 2] = [Key::Rsa2048, Key::P256];
+
+    /// What openssl-req is told.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Key::Rsa2048 => &["-newkey", "rsa:2048"],
+            Key::P256 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Key::Rsa2048 => "RSA-2048",
+            Key::P256 => "P-256",
+        })
+    }
+}
+
 /// A certificate and its key, as files.
 #[derive(Debug, Clone)]
 pub struct Certificate {
@@ -49,16 +81,15 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Makes an RSA-2048 certificate for this run.
-    pub fn make(scratch: &Scratch) -> Outcome<Self> {
+    /// Makes a certificate for this run; one of the same kind made earlier is replaced.
+    pub fn make(folder: &Path, key: Key) -> Outcome<Self> {
         let certificate = Certificate {
-            chain: scratch.path().join("cert.pem"),
-            key: scratch.path().join("key.pem"),
+            chain: folder.join(format!("{key}.crt")),
+            key: folder.join(format!("{key}.key")),
         };
         let output = Command::new("openssl")
-            .args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7",
-            ])
+            .args(["req", "-x509", "-nodes", "-days", "7"])
+            .args(key.options())
             .args(["-subj", "/CN=localhost", "-keyout"])
             .arg(&certificate.key)
             .arg("-out")

@@ -52,6 +52,21 @@ pub struct Tally {
     pub batches: u64,
     /// Times from sending a batch to its last byte, in the measured window.
     pub latency: Histogram,
+    /// Connections closed in the measured window.
+    pub closed: u64,
+    /// Those of them that had taken up an earlier TLS session.
+    pub resumed: u64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Tally {
+            batches: 0,
+            latency: Histogram::new(),
+            closed: 0,
+            resumed: 0,
+        }
+    }
 }
 
 struct Shared {
@@ -135,14 +150,13 @@ impl Load {
     /// Finishes what is in flight and gathers what the threads saw.
     pub fn finish(mut self) -> Outcome<Tally> {
         self.shared.enter(Phase::Drain);
-        let mut all = Tally {
-            batches: 0,
-            latency: Histogram::new(),
-        };
+        let mut all = Tally::new();
         for thread in std::mem::take(&mut self.threads) {
             let tally = join(thread)?;
             all.batches += tally.batches;
             all.latency.merge(&tally.latency);
+            all.closed += tally.closed;
+            all.resumed += tally.resumed;
         }
         Ok(all)
     }
@@ -213,10 +227,7 @@ impl<'a> Driver<'a> {
             conns: Vec::new(),
             fresh: Vec::new(),
             buffer: vec![0; READ_BUFFER],
-            tally: Tally {
-                batches: 0,
-                latency: Histogram::new(),
-            },
+            tally: Tally::new(),
             phase: Phase::Warm,
             now: Instant::now(),
             opened: 0,
@@ -291,6 +302,10 @@ impl<'a> Driver<'a> {
     /// Closes a connection; its sequence of keys may go on in the next one.
     fn close(&mut self, index: usize) -> Option<Sequence> {
         let conn = self.conns[index].take()?;
+        if self.phase == Phase::Measure {
+            self.tally.closed += 1;
+            self.tally.resumed += u64::from(conn.stream.resumed());
+        }
         conn.stream.close();
         Some(conn.sequence)
     }

@@ -13,19 +13,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fail::{Context, Fail, Outcome};
-use crate::findings::{Findings, figure, grouped};
+use crate::findings::{Bound, Findings, Goal, figure, grouped};
 use crate::lab::{Lab, Mode, Side};
 use crate::lockstep::Lockstep;
 use crate::os::{self, ChildSetup, Signal};
 use crate::process;
 use crate::server::{Server, ServerPlan};
-use crate::workload::{KeySpace, SMALL, Workload};
+use crate::workload::{self, KeySpace, SMALL, Workload};
 
 /// Rows when `--only` names none.
 const USUAL: &[&str] = &[
     "get", "get-p32", "mget50", "mg-p32", "set", "set-p32", "bget", "get-64k", "set-64k",
 ];
 const CONNECTIONS: usize = 10;
+/// One read takes a small record whole; a second one now and then is allowed.
+const READS_GOAL: f64 = 1.4;
 /// Fewer keys than for timing: filling under valgrind is slow, and counts do not mind caches.
 const FEW: KeySpace = KeySpace {
     count: 10_000,
@@ -123,6 +125,56 @@ pub fn syscalls(lab: &Lab) -> Outcome<Findings> {
     Ok(findings)
 }
 
+/// Calls that take bytes from a socket, for each small request in the chosen modes.
+pub fn reads(lab: &Lab) -> Outcome<Findings> {
+    let mut findings = Findings::default();
+    let _ = write!(
+        findings.text,
+        "\n## Reads per small request\n\n\
+         `read`, `recv` and their kin of the worker thread for each request of 100 bytes, by strace; \
+         {} connection(s) served together.\n\n\
+         | Request | ours | theirs |\n|---|---|---|\n",
+        connections(lab),
+    );
+    for &mode in &lab.options.modes {
+        for name in ["get", "set"] {
+            let workload = workload::find(name)
+                .map(|workload| fewer(lab, workload))
+                .ok_or_else(|| Fail::new(format!("no workload {name:?} in the table"), ""))?;
+            let mut each = [0.0; 2];
+            for (index, side) in Side::BOTH.into_iter().enumerate() {
+                let calls = count_syscalls(lab, side, mode, workload)
+                    .map_err(|e| e.during(format_args!("{name}, {mode}, {side}")))?;
+                let reading = |call: &str| call.starts_with("read") || call.starts_with("recv");
+                each[index] = calls
+                    .iter()
+                    .filter(|(call, _)| reading(call))
+                    .map(|(_, count)| count)
+                    .sum();
+                findings.note([&"reads", &mode, &name], 0, side, "reads", each[index]);
+            }
+            let [ours, theirs] = each;
+            eprintln!("{mode:<5} {name:<9} reads: ours {ours:.2}, theirs {theirs:.2}");
+            let title = mode.title();
+            let _ = writeln!(
+                findings.text,
+                "| {name}, {title} | {} | {} |",
+                figure(ours),
+                figure(theirs)
+            );
+            if mode != Mode::Plain {
+                findings.goals.push(Goal {
+                    what: format!("reads for each small {name}, {title}"),
+                    bound: Bound::AtMost(READS_GOAL),
+                    measured: ours,
+                    unit: "",
+                });
+            }
+        }
+    }
+    Ok(findings)
+}
+
 fn connections(lab: &Lab) -> usize {
     lab.options.connections.unwrap_or(CONNECTIONS)
 }
@@ -133,12 +185,17 @@ fn chosen(lab: &Lab) -> Vec<Workload> {
     let mut workloads = lab.options.workloads();
     workloads.retain(by_default);
     for workload in &mut workloads {
-        workload.connections = connections(lab);
-        if workload.keys == SMALL {
-            workload.keys = FEW;
-        }
+        *workload = fewer(lab, *workload);
     }
     workloads
+}
+
+fn fewer(lab: &Lab, mut workload: Workload) -> Workload {
+    workload.connections = connections(lab);
+    if workload.keys == SMALL {
+        workload.keys = FEW;
+    }
+    workload
 }
 
 /// Rounds that make about 10,000 requests, 32,000 pipelined ones, 50,000 keys or 1,000 large values.

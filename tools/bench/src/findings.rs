@@ -12,6 +12,71 @@ pub struct Findings {
     pub raw: String,
     /// Named ratios, ours by theirs; below 1 is better.
     pub ratios: Vec<(String, f64)>,
+    /// Goals, and what was measured.
+    pub goals: Vec<Goal>,
+}
+
+/// Something the server under test is meant to reach.
+#[derive(Debug, Clone)]
+pub struct Goal {
+    /// What is looked at.
+    pub what: String,
+    /// Where it must be.
+    pub bound: Bound,
+    /// Where it is.
+    pub measured: f64,
+    /// Of what, with the blank before it, such as ` µs`.
+    pub unit: &'static str,
+}
+
+/// Which side of a number is the good one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// This much at most.
+    AtMost(f64),
+    /// This much at least.
+    AtLeast(f64),
+}
+
+impl Goal {
+    /// Whether it is reached, as far as two decimals tell.
+    pub fn reached(&self) -> bool {
+        let hundredths = |value: f64| (value * 100.0).round();
+        match self.bound {
+            Bound::AtMost(most) => hundredths(self.measured) <= hundredths(most),
+            Bound::AtLeast(least) => hundredths(self.measured) >= hundredths(least),
+        }
+    }
+}
+
+/// A table of goals; nothing for none.
+pub fn goals_table(goals: &[Goal]) -> String {
+    if goals.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n## Goals\n\n| | goal | measured | |\n|---|---|---|---|\n");
+    for goal in goals {
+        let (side, bound) = match goal.bound {
+            Bound::AtMost(most) => ("at most", most),
+            Bound::AtLeast(least) => ("at least", least),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | {side} {}{} | **{}{}** | {} |",
+            goal.what,
+            figure(bound),
+            goal.unit,
+            figure(goal.measured),
+            goal.unit,
+            if goal.reached() {
+                "reached"
+            } else {
+                "**missed**"
+            },
+        );
+    }
+    text
 }
 
 /// The heading of the CSV.
@@ -40,6 +105,7 @@ impl Findings {
         self.text.push_str(&other.text);
         self.raw.push_str(&other.raw);
         self.ratios.extend(other.ratios);
+        self.goals.extend(other.goals);
     }
 }
 
@@ -92,6 +158,25 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median([]).is_nan());
+    }
+
+    #[test]
+    fn a_goal_is_judged_by_two_decimals() {
+        let goal = |bound, measured| Goal {
+            what: "share".to_owned(),
+            bound,
+            measured,
+            unit: " %",
+        };
+        assert!(goal(Bound::AtMost(1.0), 1.004).reached());
+        assert!(!goal(Bound::AtMost(1.0), 1.006).reached());
+        assert!(goal(Bound::AtLeast(1.1), 1.1).reached());
+        assert!(!goal(Bound::AtLeast(1.1), f64::NAN).reached());
+        let table = goals_table(&[goal(Bound::AtMost(10.0), 12.0)]);
+        assert!(
+            table.ends_with("| share | at most 10.0 % | **12.0 %** | **missed** |\n"),
+            "{table}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::Admin;
 use crate::fail::{Fail, Outcome};
-use crate::findings::{Findings, figure, median};
+use crate::findings::{Bound, Findings, Goal, figure, median};
 use crate::lab::{Lab, Mode, Side};
 use crate::lockstep::Lockstep;
 use crate::process;
@@ -51,28 +51,8 @@ pub fn memory(lab: &Lab) -> Outcome<Findings> {
          | | ours | theirs | ratio |\n|---|---|---|---|\n",
     );
     for &mode in &lab.options.modes {
-        let (mut fresh, mut idle) = (Figures::default(), Figures::default());
-        each_start(lab.options.starts.max(3), |start, index, side| {
-            let server = lab.start(side, mode)?;
-            server.admin()?.fill(SMALL, 0..SMALL.count)?;
-            let target = lab.target(&server, mode);
-            let mut early = Lockstep::connect(&target, EARLY, 1)?;
-            early.round()?;
-            thread::sleep(SETTLE);
-            let before = process::resident_bytes(server.pid())?;
-            let mut conns = Lockstep::connect(&target, IDLE, 2)?;
-            conns.round()?;
-            thread::sleep(SETTLE);
-            let after = process::resident_bytes(server.pid())?;
-            let each = (after as f64 - before as f64) / IDLE.connections as f64 / 1024.0;
-            eprintln!(
-                "[{}] {mode:<5} memory    {side:<6} {each:.2} KiB per idle conn",
-                start + 1
-            );
-            idle.0[index].push(each);
-            table.note(&mode, "idle_conn", start, side, "kib", each);
-            Ok(())
-        })?;
+        table.idle_connection(lab, mode)?;
+        let mut fresh = Figures::default();
         each_start(lab.options.starts.max(3), |start, index, side| {
             let server = lab.start(side, mode)?;
             let mib = process::resident_bytes(server.pid())? as f64 / 1048576.0;
@@ -80,8 +60,7 @@ pub fn memory(lab: &Lab) -> Outcome<Findings> {
             table.note(&mode, "fresh", start, side, "mib", mib);
             Ok(())
         })?;
-        table.row(&format!("fresh server, {mode}, MiB"), &fresh);
-        table.row(&format!("idle connection, {mode}, KiB"), &idle);
+        table.row(&format!("fresh server, {}, MiB", mode.title()), &fresh);
     }
     let mut items = Figures::default();
     each_start(lab.options.starts, |start, index, side| {
@@ -104,6 +83,21 @@ pub fn memory(lab: &Lab) -> Outcome<Findings> {
     Ok(table.findings)
 }
 
+/// Memory of idle connections in the chosen modes.
+pub fn idle(lab: &Lab) -> Outcome<Findings> {
+    let mut table = Table::new(
+        "memory",
+        "\n## Memory of an idle connection\n\n\
+         Resident memory added by each of 1,000 connections that have made one request and sleep; \
+         medians over fresh starts.\n\n\
+         | | ours | theirs | ratio |\n|---|---|---|---|\n",
+    );
+    for &mode in &lab.options.modes {
+        table.idle_connection(lab, mode)?;
+    }
+    Ok(table.findings)
+}
+
 /// Time from the spawn to the first accepted connection.
 pub fn startup(lab: &Lab) -> Outcome<Findings> {
     let mut table = Table::new(
@@ -123,7 +117,7 @@ pub fn startup(lab: &Lab) -> Outcome<Findings> {
         })?;
         let [ours, theirs] = times.medians();
         eprintln!("{mode:<5} start-up  ours {ours:.1} ms, theirs {theirs:.1} ms");
-        table.row(&format!("{mode}, ms"), &times);
+        table.row(&format!("{}, ms", mode.title()), &times);
     }
     Ok(table.findings)
 }
@@ -189,6 +183,46 @@ impl Table {
     ) {
         self.findings
             .note([&self.section, mode, &row], start, side, unit, value);
+    }
+
+    fn idle_connection(&mut self, lab: &Lab, mode: Mode) -> Outcome<()> {
+        let mut idle = Figures::default();
+        each_start(lab.options.starts.max(3), |start, index, side| {
+            let server = lab.start(side, mode)?;
+            server.admin()?.fill(SMALL, 0..SMALL.count)?;
+            let target = lab.target(&server, mode);
+            let mut early = Lockstep::connect(&target, EARLY, 1)?;
+            early.round()?;
+            thread::sleep(SETTLE);
+            let before = process::resident_bytes(server.pid())?;
+            let mut conns = Lockstep::connect(&target, IDLE, 2)?;
+            conns.round()?;
+            thread::sleep(SETTLE);
+            let after = process::resident_bytes(server.pid())?;
+            let each = (after as f64 - before as f64) / IDLE.connections as f64 / 1024.0;
+            eprintln!(
+                "[{}] {mode:<5} memory    {side:<6} {each:.2} KiB per idle conn",
+                start + 1
+            );
+            idle.0[index].push(each);
+            self.note(&mode, "idle_conn", start, side, "kib", each);
+            Ok(())
+        })?;
+        let name = format!("idle connection, {}, KiB", mode.title());
+        self.row(&name, &idle);
+        if mode != Mode::Plain {
+            let [ours, theirs] = idle.medians();
+            self.findings.goals.push(Goal {
+                what: format!(
+                    "memory of an idle {} connection, ours by theirs",
+                    mode.title()
+                ),
+                bound: Bound::AtMost(1.0),
+                measured: ours / theirs,
+                unit: "",
+            });
+        }
+        Ok(())
     }
 
     fn row(&mut self, name: &str, figures: &Figures) {

@@ -7,14 +7,13 @@ use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
-use openssl::ssl::SslContext;
-
-use crate::cert::{Certificate, Scratch};
+use crate::cert::{Certificate, Key, Scratch};
 use crate::fail::{Context, Outcome};
 use crate::options::Options;
 use crate::os::{self, ChildSetup};
+use crate::secure::{ClientTls, Handshake, Version};
 use crate::server::{Server, ServerPlan};
-use crate::stream::{self, Target};
+use crate::stream::Target;
 
 /// Which of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +29,8 @@ pub enum Side {
 pub enum Mode {
     /// As they are.
     Plain,
+    /// Through TLS 1.2.
+    Tls12,
     /// Through TLS 1.3.
     Tls,
 }
@@ -44,7 +45,17 @@ impl Mode {
     pub fn title(self) -> &'static str {
         match self {
             Mode::Plain => "plain",
+            Mode::Tls12 => "TLS 1.2",
             Mode::Tls => "TLS 1.3",
+        }
+    }
+
+    /// The version of TLS, if any.
+    fn version(self) -> Option<Version> {
+        match self {
+            Mode::Plain => None,
+            Mode::Tls12 => Some(Version::Tls12),
+            Mode::Tls => Some(Version::Tls13),
         }
     }
 }
@@ -62,6 +73,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Mode::Plain => "plain",
+            Mode::Tls12 => "TLS12",
             Mode::Tls => "TLS",
         })
     }
@@ -81,7 +93,7 @@ pub struct Lab {
     /// CPUs there are.
     pub cpus: usize,
     certificate: Option<Certificate>,
-    tls: Option<SslContext>,
+    clients: Vec<(Version, ClientTls)>,
     scratch: Rc<Scratch>,
 }
 
@@ -90,9 +102,15 @@ impl Lab {
     pub fn set_up(options: Options) -> Outcome<Self> {
         os::raise_fd_limit().context("raising the descriptor limit", "")?;
         let scratch = Rc::new(Scratch::new()?);
-        let tls = options.modes.contains(&Mode::Tls);
-        let certificate = tls.then(|| Certificate::make(&scratch)).transpose()?;
-        let tls = tls.then(stream::tls_context).transpose()?;
+        let versions: Vec<Version> = options.modes.iter().filter_map(|m| m.version()).collect();
+        let certificate = versions
+            .first()
+            .map(|_| Certificate::make(scratch.path(), Key::Rsa2048))
+            .transpose()?;
+        let clients = versions
+            .into_iter()
+            .map(|version| Ok((version, ClientTls::new(version, Handshake::Full)?)))
+            .collect::<Outcome<_>>()?;
         let allowed = os::allowed_cpus().context("asking for the allowed CPUs", "")?;
         let threads = options.threads.unwrap_or(1);
         let pinned = options.pinned.unwrap_or(threads == 1);
@@ -103,7 +121,7 @@ impl Lab {
             client_cpu: None,
             cpus: allowed.len(),
             certificate,
-            tls,
+            clients,
             scratch,
         };
         if pinned {
@@ -120,6 +138,27 @@ impl Lab {
             client_cpu: None,
             ..self.clone()
         }
+    }
+
+    /// The same with other modes; each must be one of those it was set up with.
+    pub fn in_modes(&self, modes: &[Mode]) -> Self {
+        let mut lab = self.clone();
+        lab.options.modes = modes.to_vec();
+        lab
+    }
+
+    /// The pairs spread evenly over the starts; the first starts take what is left over.
+    pub fn pairs_in_start(&self, start: usize) -> usize {
+        let (pairs, starts) = (self.options.pairs, self.options.starts);
+        pairs / starts + usize::from(start < pairs % starts)
+    }
+
+    /// The same with a certificate of that key.
+    pub fn certified(&self, key: Key) -> Outcome<Self> {
+        Ok(Lab {
+            certificate: Some(Certificate::make(self.scratch(), key)?),
+            ..self.clone()
+        })
     }
 
     /// The folder for files of this run.
@@ -157,7 +196,7 @@ impl Lab {
             max_conns: 4096,
             certificate: match mode {
                 Mode::Plain => None,
-                Mode::Tls => self.certificate.clone(),
+                Mode::Tls12 | Mode::Tls => self.certificate.clone(),
             },
             setup: ChildSetup {
                 cpu: self.server_cpu,
@@ -174,10 +213,11 @@ impl Lab {
 
     /// Where a load on that server goes.
     pub fn target(&self, server: &Server, mode: Mode) -> Target {
-        server.target(match mode {
-            Mode::Plain => None,
-            Mode::Tls => self.tls.as_ref(),
-        })
+        let client = self
+            .clients
+            .iter()
+            .find(|(version, _)| Some(*version) == mode.version());
+        server.target(client.map(|(_, client)| client))
     }
 
     fn pin(&mut self, allowed: &[usize]) {

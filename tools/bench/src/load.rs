@@ -7,7 +7,8 @@ use crate::client::{Load, Plan};
 use crate::fail::{Fail, Outcome};
 use crate::findings::{figure, grouped, micros};
 use crate::options::Options;
-use crate::stream::{self, Target};
+use crate::secure::{ClientTls, Handshake, Version};
+use crate::stream::Target;
 
 /// Runs the load and returns its summary.
 pub fn run(options: &Options) -> Outcome<String> {
@@ -28,7 +29,10 @@ pub fn run(options: &Options) -> Outcome<String> {
     }
     let target = Target {
         addr,
-        tls: options.tls.then(stream::tls_context).transpose()?,
+        tls: options
+            .tls
+            .then(|| ClientTls::new(Version::Tls13, Handshake::Full))
+            .transpose()?,
     };
     if options.fill {
         eprintln!("storing {} keys", workload.keys.count);

@@ -10,6 +10,7 @@ mod cert;
 mod client;
 mod compare;
 mod counts;
+mod endure;
 mod fail;
 mod fairness;
 mod findings;
@@ -21,11 +22,14 @@ mod lockstep;
 mod measure;
 mod options;
 mod os;
+mod plot;
 mod process;
 mod report;
+mod secure;
 mod server;
 mod soak;
 mod stream;
+mod tls;
 mod workload;
 
 use std::env;
@@ -52,17 +56,31 @@ fn run() -> Outcome<()> {
     match options.command {
         Command::Help => print(&options::help()),
         Command::List => print(&options::list()),
+        Command::Plot => plot::run(&options),
+        Command::Tls => report(
+            options,
+            &PRICE_OF_TLS,
+            &[
+                tls::price::run,
+                tls::handshakes::run,
+                tls::against,
+                tls::idle,
+                tls::reads,
+            ],
+        ),
         Command::Load => print(&load::run(&options)?),
         Command::Soak => print(&soak::run(options)?),
-        Command::Compare => report(options, &[compare::run]),
-        Command::Handshakes => report(options, &[compare::handshakes]),
-        Command::Fairness => report(options, &[fairness::run]),
-        Command::Memory => report(options, &[footprint::memory]),
-        Command::Startup => report(options, &[footprint::startup]),
-        Command::Instructions => report(options, &[counts::instructions]),
-        Command::Syscalls => report(options, &[counts::syscalls]),
+        Command::Endure => print(&endure::run(options)?),
+        Command::Compare => report(options, &USUAL, &[compare::run]),
+        Command::Handshakes => report(options, &USUAL, &[compare::handshakes]),
+        Command::Fairness => report(options, &USUAL, &[fairness::run]),
+        Command::Memory => report(options, &USUAL, &[footprint::memory]),
+        Command::Startup => report(options, &USUAL, &[footprint::startup]),
+        Command::Instructions => report(options, &USUAL, &[counts::instructions]),
+        Command::Syscalls => report(options, &USUAL, &[counts::syscalls]),
         Command::All => report(
             options,
+            &USUAL,
             &[
                 compare::run,
                 compare::handshakes,
@@ -79,13 +97,26 @@ fn run() -> Outcome<()> {
 /// One part of the report.
 type Section = fn(&Lab) -> Outcome<Findings>;
 
+/// What stands around the parts.
+struct Frame {
+    heading: fn(&Lab) -> Outcome<String>,
+    ending: fn() -> String,
+}
+
+const USUAL: Frame = Frame {
+    heading: report::heading,
+    ending: report::workloads,
+};
+const PRICE_OF_TLS: Frame = Frame {
+    heading: tls::heading,
+    ending: tls::ending,
+};
+
 /// Runs the sections, writes the report where it is wanted, and judges the ratios.
-fn report(options: Options, sections: &[Section]) -> Outcome<()> {
+fn report(options: Options, frame: &Frame, sections: &[Section]) -> Outcome<()> {
     let lab = Lab::set_up(options)?;
-    let mut findings = Findings {
-        text: report::heading(&lab)?,
-        ..Findings::default()
-    };
+    let mut text = (frame.heading)(&lab)?;
+    let mut findings = Findings::default();
     let mut failed = None;
     for section in sections {
         match section(&lab) {
@@ -96,16 +127,18 @@ fn report(options: Options, sections: &[Section]) -> Outcome<()> {
             }
         }
     }
-    findings.text.push_str(&report::workloads());
+    text.push_str(&findings::goals_table(&findings.goals));
+    text.push_str(&findings.text);
+    text.push_str(&(frame.ending)());
     // What was measured before a failure is kept: it may have taken an hour.
     if let Some(path) = &lab.options.raw {
         let text = format!("{}{}", findings::RAW_HEADING, findings.raw);
         report::save(path, &text)?;
     }
     if let Some(path) = &lab.options.out {
-        report::save(path, &findings.text)?;
+        report::save(path, &text)?;
     }
-    print(&findings.text)?;
+    print(&text)?;
     match failed {
         Some(fail) => Err(fail),
         None => judge(&lab, &findings),

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use crate::admin::{Admin, Stats};
 use crate::client::{Load, Plan};
 use crate::fail::{Fail, Outcome};
-use crate::lab::{Lab, Mode};
+use crate::lab::Lab;
 use crate::process::{self, CpuTime};
 use crate::server::Server;
+use crate::stream::Target;
 use crate::workload::{Life, Workload};
 
 /// What one run of a workload came to.
@@ -28,6 +29,8 @@ pub struct Sample {
     pub p50: Duration,
     /// The time 99 of 100 batches stayed below.
     pub p99: Duration,
+    /// Share of the connections ended in the window that had taken up an earlier TLS session.
+    pub resumed: f64,
 }
 
 /// A moment's counters.
@@ -54,11 +57,11 @@ impl Snapshot {
     }
 }
 
-/// Runs one workload against one server.
+/// Runs one workload against one server, over one of its listeners.
 pub fn sample(
     lab: &Lab,
     server: &Server,
-    mode: Mode,
+    target: &Target,
     workload: Workload,
     seed: u64,
 ) -> Outcome<Sample> {
@@ -70,7 +73,7 @@ pub fn sample(
         seed,
     };
     let misses = admin.stats()?.count("get_misses");
-    let mut load = Load::start(&lab.target(server, mode), &plan)?;
+    let mut load = Load::start(target, &plan)?;
     load.run_for(lab.options.warmup)?;
     load.open_window();
     let before = Snapshot::take(server, &mut admin)?;
@@ -102,5 +105,6 @@ pub fn sample(
         busy: cpu_ns / 1e9 / elapsed / lab.server_cpus() as f64,
         p50: tally.latency.quantile(0.5),
         p99: tally.latency.quantile(0.99),
+        resumed: tally.resumed as f64 / tally.closed.max(1) as f64,
     })
 }

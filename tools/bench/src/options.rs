@@ -28,8 +28,14 @@ pub enum Command {
     Instructions,
     /// System calls per request.
     Syscalls,
+    /// What TLS costs: the page doc/tls-performance.md.
+    Tls,
+    /// The plot of what `Tls` found.
+    Plot,
     /// A long, checked, mixed load on one server.
     Soak,
+    /// Trials of a TLS server's endurance, over and over.
+    Endure,
     /// One load against a running server.
     Load,
     /// The list of workloads.
@@ -86,11 +92,30 @@ const COMMANDS: &[CommandRow] = &[
         help: "system calls per batch of requests, by strace",
     },
     CommandRow {
+        name: "tls",
+        command: Command::Tls,
+        help: "what TLS costs: requests plain and over TLS 1.2 and 1.3, handshakes full and resumed \
+               with RSA and P-256 on 1, 2, 4 workers, and, against the other server, handshakes, \
+               idle connections and reads per request",
+    },
+    CommandRow {
+        name: "plot",
+        command: Command::Plot,
+        help: "the plot of what `bench tls --raw FILE` found: --raw is read, --out is written as SVG",
+    },
+    CommandRow {
         name: "soak",
         command: Command::Soak,
         help: "a long mixed load on the server under test alone, plain and TLS: every value read is \
                checked, connections are aborted, and memory, descriptors and connections are watched \
                for leaks",
+    },
+    CommandRow {
+        name: "endure",
+        command: Command::Endure,
+        help: "trials of the server under test alone, over TLS, over and over: aborted and half-open \
+               handshakes, pipelines in records of any size, telling values, slow readers, refreshed \
+               certificates; connections, descriptors, memory, counters and every value are checked",
     },
     CommandRow {
         name: "load",
@@ -280,7 +305,8 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "--seconds",
         apply: Apply::Value("SECONDS", |o, v| seconds(v).map(|d| o.seconds = Some(d))),
-        help: "the measured window [2]; the length of a soak [60]",
+        help: "the measured window [2]; the length of soak and endure [60], whose first round is always \
+               whole",
     },
     OptionRow {
         name: "--smoke",
@@ -296,7 +322,7 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "--threads",
         apply: Apply::Value("N", |o, v| positive(v).map(|n| o.threads = Some(n))),
-        help: "the servers' -t [1; handshakes 2, soak 4]; above 1 nothing is pinned",
+        help: "the servers' -t [1; handshakes and endure 2, soak 4]; above 1 nothing is pinned",
     },
     OptionRow {
         name: "--client-threads",
@@ -326,7 +352,7 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "--memory",
         apply: Apply::Value("MB", |o, v| positive(v).map(|n| o.memory_mb = Some(n))),
-        help: "the servers' -m [1024; soak 64]",
+        help: "the servers' -m [1024; soak and endure 64]",
     },
     OptionRow {
         name: "--gate",
@@ -345,7 +371,7 @@ const OPTIONS: &[OptionRow] = &[
             o.out = Some(PathBuf::from(v));
             Ok(())
         }),
-        help: "write the report there, too",
+        help: "write the report there, too; plot: write the plot there",
     },
     OptionRow {
         name: "--raw",
@@ -353,7 +379,7 @@ const OPTIONS: &[OptionRow] = &[
             o.raw = Some(PathBuf::from(v));
             Ok(())
         }),
-        help: "write every single measurement there, as CSV",
+        help: "write every single measurement there, as CSV; plot: read them there",
     },
     OptionRow {
         name: "--seed",
@@ -427,6 +453,9 @@ impl Options {
                 }
             }
         }
+        if matches!(options.command, Command::Tls | Command::Endure) {
+            options.modes = vec![Mode::Plain, Mode::Tls12, Mode::Tls];
+        }
         Ok(options)
     }
 
@@ -479,7 +508,10 @@ pub fn help() -> String {
          \x20 bench --threads 2 --only get,set,mg-p32,mget50\n\
          \x20 bench all --server target/release/memcached --out report.md --raw raw.csv\n\
          \x20 bench instructions --server target/release/memcached --only get,set --gate 1.00\n\
+         \x20 bench tls --server target/release/memcached --out tls.md --raw tls.csv\n\
+         \x20 bench plot --raw tls.csv --out tls.svg\n\
          \x20 bench soak --server target/release/memcached --seconds 600\n\
+         \x20 bench endure --server target/release/memcached --seconds 3600\n\
          \x20 bench load --connect 127.0.0.1:11211 --only mg-p32 --seconds 10\n",
     );
     text

@@ -229,20 +229,42 @@ pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
 
 /// Connects from a chosen loopback address, so that many short connections do not run out of ports.
 pub fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> io::Result<TcpStream> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
-    // SAFETY: takes no pointer; the result is checked before use.
-    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
-    // SAFETY: `fd` was just made by the kernel and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = new_socket()?;
+    let fd = socket.as_raw_fd();
     // The port is then chosen by connect, which may share it between different targets.
     set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?;
     let from = sockaddr(SocketAddrV4::new(source, 0));
     let size = size_of::<libc::sockaddr_in>() as libc::socklen_t; // 16
     // SAFETY: `from` is an initialised address of `size` bytes, only read.
     check(unsafe { libc::bind(fd, (&raw const from).cast(), size) })?;
+    connect(socket, target)
+}
+
+/// Connects as over a thin line: both kernels then hold little, and a peer that sends much must wait.
+/// On loopback segments would otherwise be of 64 KiB, and buffers are a multiple of that.
+pub fn connect_thin(target: SocketAddrV4) -> io::Result<TcpStream> {
+    const SEGMENT: i32 = 1400;
+    const RECEIVE_BUFFER: i32 = 8 * 1024;
+    let socket = new_socket()?;
+    let fd = socket.as_raw_fd();
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, &SEGMENT)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
+    connect(socket, target)
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointer; the result is checked before use.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    // SAFETY: `fd` was just made by the kernel and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn connect(socket: OwnedFd, target: SocketAddrV4) -> io::Result<TcpStream> {
     let to = sockaddr(target);
+    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t; // 16
     // SAFETY: `to` is an initialised address of `size` bytes, only read.
-    check(unsafe { libc::connect(fd, (&raw const to).cast(), size) })?;
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const to).cast(), size) })?;
     Ok(TcpStream::from(socket))
 }
 

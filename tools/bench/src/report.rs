@@ -19,6 +19,13 @@ pub fn heading(lab: &Lab) -> Outcome<String> {
          requests are counted by the server. Every reply is checked. Absolute times belong to this \
          machine and this day; ratios, instructions and system calls carry over.\n\n",
     );
+    text.push_str(&setting(lab)?);
+    Ok(text)
+}
+
+/// Which servers, on what machine, how long.
+pub fn setting(lab: &Lab) -> Outcome<String> {
+    let mut text = String::new();
     for side in Side::BOTH {
         let mode = lab.options.modes[0];
         let plan = lab.plan(side, mode);

@@ -10,12 +10,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::SslContext;
-
 use crate::admin::Admin;
 use crate::cert::Certificate;
 use crate::fail::{Context, Fail, Outcome};
 use crate::os::{self, ChildSetup, Signal};
+use crate::secure::ClientTls;
 use crate::stream::Target;
 
 /// A server must accept within this time; under valgrind it takes seconds.
@@ -87,7 +86,7 @@ impl Server {
     }
 
     /// Where the load goes, through TLS if the server has it.
-    pub fn target(&self, tls: Option<&SslContext>) -> Target {
+    pub fn target(&self, tls: Option<&ClientTls>) -> Target {
         Target {
             addr: self.addr,
             tls: tls.cloned(),

@@ -1,19 +1,17 @@
 //! One connection to a server, plain or TLS, with nonblocking reads and writes as plain data.
 //!
-//! TLS sessions are OpenSSL's through the safe crate; a nonblocking handshake happens inside the
-//! first write, so the load loop treats both kinds alike. Read-ahead spares the client a system call a record.
+//! TLS sessions are OpenSSL's through the safe crate, made by [`ClientTls`]; a nonblocking handshake
+//! happens inside the first write, so the load loop treats both kinds alike.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use openssl::ssl::{
-    ErrorCode, Ssl, SslContext, SslMethod, SslMode, SslStream, SslVerifyMode, SslVersion,
-};
+use openssl::ssl::{ErrorCode, SslStream};
 
-use crate::fail::{Context, Outcome};
 use crate::os;
+use crate::secure::ClientTls;
 
 /// How long a blocking read waits for a server.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,23 +22,7 @@ pub struct Target {
     /// The server's address.
     pub addr: SocketAddrV4,
     /// How to speak TLS, if at all.
-    pub tls: Option<SslContext>,
-}
-
-/// A context that speaks TLS 1.3 and trusts any certificate: only loopback servers are measured.
-pub fn tls_context() -> Outcome<SslContext> {
-    let build = || {
-        let mut builder = SslContext::builder(SslMethod::tls_client())?;
-        builder.set_verify(SslVerifyMode::NONE);
-        builder.set_min_proto_version(Some(SslVersion::TLS1_3))?;
-        builder.set_mode(SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER);
-        builder.set_read_ahead(true);
-        Ok::<_, openssl::error::ErrorStack>(builder.build())
-    };
-    build().context(
-        "making the client's TLS context",
-        "check that OpenSSL 1.1.1 or later is installed and allows TLS 1.3",
-    )
+    pub tls: Option<ClientTls>,
 }
 
 /// What one read or write came to.
@@ -90,12 +72,10 @@ impl Stream {
             Blocking::Yes => socket.set_read_timeout(Some(PATIENCE))?,
             Blocking::No => socket.set_nonblocking(true)?,
         }
-        let Some(context) = &target.tls else {
+        let Some(tls) = &target.tls else {
             return Ok(Stream::Plain(socket));
         };
-        let mut ssl = Ssl::new(context)?;
-        ssl.set_connect_state();
-        let mut session = SslStream::new(ssl, socket)?;
+        let mut session = SslStream::new(tls.session()?, socket)?;
         if blocking == Blocking::Yes {
             session.do_handshake().map_err(io::Error::other)?;
         }
@@ -121,6 +101,14 @@ impl Stream {
     /// Whether bytes may wait inside the session where the kernel cannot announce them.
     pub fn may_hold_bytes(&self) -> bool {
         matches!(self, Stream::Tls(_))
+    }
+
+    /// Whether the TLS handshake took up an earlier session.
+    pub fn resumed(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(session) => session.ssl().session_reused(),
+        }
     }
 
     /// Says goodbye as far as that goes without waiting; the drop then closes.

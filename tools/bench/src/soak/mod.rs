@@ -120,7 +120,7 @@ fn targets(lab: &Lab, server: &Server) -> Vec<Target> {
     for &mode in &lab.options.modes {
         let target = match mode {
             Mode::Plain => server.plain_target(),
-            Mode::Tls => lab.target(server, Mode::Tls),
+            Mode::Tls12 | Mode::Tls => lab.target(server, mode),
         };
         targets.extend((0..clients).map(|_| target.clone()));
     }

@@ -1,0 +1,67 @@
+//! `bench tls`: what TLS costs, as the page doc/tls-performance.md.
+//!
+//! The parts: [`price`] of a request, plain against both versions; [`handshakes`] a second with one,
+//! two and four workers; and, shared with the other commands, handshakes against the other server,
+//! memory of idle connections, reads per request. The page is made whole: its words stand here, its
+//! figures come from the run. `bench plot` draws the single figures of the first two parts.
+
+pub mod handshakes;
+pub mod price;
+
+use crate::compare;
+use crate::counts;
+use crate::fail::Outcome;
+use crate::findings::Findings;
+use crate::footprint;
+use crate::lab::{Lab, Mode};
+use crate::report;
+
+/// The title and what the reader must know before the figures.
+pub fn heading(lab: &Lab) -> Outcome<String> {
+    let setting = report::setting(lab)?;
+    Ok(format!(
+        "# The price of TLS\n\n\
+         What encryption costs on this server, measured. `make tls_performance` makes this page and \
+         its plot afresh, by `bench tls` and `bench plot` (tools/bench); nothing here is written by \
+         hand. Absolute times belong to one machine and one day; ratios and counts carry over. CPU \
+         is what the kernel charges all threads of the server, connections and requests are counted \
+         by the server, and every reply is checked.\n\n\
+         {setting}\n\
+         ![CPU per request beside plain, and handshakes a second](tls-performance.svg)\n"
+    ))
+}
+
+/// What to make of the figures.
+pub fn ending() -> String {
+    "\n## Reading the figures\n\n\
+     * A small request over TLS pays for two records, one each way: some 7,000 instructions inside \
+       OpenSSL before the first byte is encrypted. Pipelines and multigets share a record among \
+       many requests, so there the price nearly vanishes. A large value pays for encryption by the \
+       byte and for the copy into records.\n\
+     * TLS 1.2 and 1.3 differ little once a connection stands. What differs is the handshake: \
+       resuming TLS 1.3 makes a new key exchange, resuming TLS 1.2 does not, so the former is dearer \
+       and keeps forward secrecy.\n\
+     * Certificates with P-256 keys make full handshakes much cheaper than RSA-2048: signing is \
+       most of the work of the server.\n\
+     * Clients that keep their connections pay for the handshake once. Where they cannot, let them \
+       resume: the default configuration issues tickets.\n\
+     * The listener only accepts and hands over; workers do the handshakes, so their rate grows \
+       with `-t` up to the number of CPUs. The client here uses the same CPUs, and its own part of a \
+       handshake costs about as much as the server's: a server on a machine of its own does more.\n"
+        .to_owned()
+}
+
+/// Handshakes of the two servers, in pairs.
+pub fn against(lab: &Lab) -> Outcome<Findings> {
+    compare::handshakes(&lab.in_modes(&[Mode::Tls12, Mode::Tls]))
+}
+
+/// Memory of idle connections of the two servers.
+pub fn idle(lab: &Lab) -> Outcome<Findings> {
+    footprint::idle(&lab.in_modes(&[Mode::Plain, Mode::Tls12, Mode::Tls]))
+}
+
+/// Reads per request of the two servers.
+pub fn reads(lab: &Lab) -> Outcome<Findings> {
+    counts::reads(&lab.in_modes(&[Mode::Tls12, Mode::Tls]))
+}
