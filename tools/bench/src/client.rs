@@ -193,6 +193,15 @@ struct Conn {
     interest: Interest,
 }
 
+/// How far a flush came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// All, or what the socket had room for.
+    AsFits,
+    /// Nothing: TLS waits for the server's part of the handshake.
+    InHandshake,
+}
+
 /// One thread's loop.
 struct Driver<'a> {
     target: Target,
@@ -336,8 +345,9 @@ impl<'a> Driver<'a> {
         let Some(conn) = &mut self.conns[index] else {
             return Ok(());
         };
-        if conn.sent < conn.out.len() {
-            conn.flush(&self.epoll, index)?;
+        if conn.sent < conn.out.len() && conn.flush(&self.epoll, index)? == Sent::InHandshake {
+            // A read now could finish the handshake, and no event would ask for the write again.
+            return Ok(());
         }
         conn.receive(&mut self.buffer)?;
         if !conn.replies.complete() {
@@ -372,8 +382,8 @@ impl Conn {
     }
 
     /// Sends as much of the batch as fits, and asks to hear of room when some is left.
-    fn flush(&mut self, epoll: &Epoll, index: usize) -> Outcome<()> {
-        let mut wanted = Interest::Read;
+    fn flush(&mut self, epoll: &Epoll, index: usize) -> Outcome<Sent> {
+        let (mut wanted, mut state) = (Interest::Read, Sent::AsFits);
         while self.sent < self.out.len() {
             match self
                 .stream
@@ -381,7 +391,10 @@ impl Conn {
                 .context(SENDING, "")?
             {
                 Progress::Done(n) => self.sent += n,
-                Progress::WantRead => break,
+                Progress::WantRead => {
+                    state = Sent::InHandshake;
+                    break;
+                }
                 Progress::WantWrite => {
                     wanted = Interest::ReadWrite;
                     break;
@@ -395,7 +408,7 @@ impl Conn {
                 .context(SENDING, "")?;
             self.interest = wanted;
         }
-        Ok(())
+        Ok(state)
     }
 
     /// Reads until the batch is answered or nothing more is there.

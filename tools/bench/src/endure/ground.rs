@@ -18,7 +18,7 @@ use crate::secure::{ClientTls, Handshake, Version};
 use crate::server::{Server, ServerPlan};
 
 /// How long the server may take to let go of what clients left.
-const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(2);
 /// A server that does not change for so long has settled.
 const QUIET: Duration = Duration::from_millis(100);

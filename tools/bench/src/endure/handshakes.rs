@@ -24,13 +24,13 @@ const ABORTED: usize = 500;
 const HALF_OPEN: usize = 200;
 /// New clients beside the half-open ones, and how long one of them may take.
 const NEWCOMERS: usize = 20;
-const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(5);
 /// Memory that five hundred may leave, allocator's noise; one TLS session each would be ten times that.
 const NOISE: u64 = 1024 * 1024;
 /// Requests in halves on each of four connections.
 const HALVES: usize = 15;
 /// How long a handshake that was aborted may go uncounted.
-const COUNTED_LIMIT: Duration = Duration::from_secs(10);
+const COUNTED_LIMIT: Duration = Duration::from_secs(20);
 
 /// How a client gives a handshake up.
 #[derive(Debug, Clone, Copy)]

@@ -31,6 +31,7 @@ const WBUF_KIB: [usize; 3] = [1, 16, 100];
 const READINGS: usize = 10;
 /// By this share it may grow from its first third to its end.
 const GROWTH: f64 = 0.02;
+const MIB: f64 = 1024.0 * 1024.0;
 
 struct Trial {
     name: &'static str,
@@ -154,6 +155,12 @@ impl Rounds {
         let resident = process::resident_bytes(grounds[turn].server.pid())?;
         self.memory[turn].push(resident as f64);
         self.count += 1;
+        eprintln!(
+            "[round {}] memory of the server with ssl_wbuf_size={}: {:.2} MiB",
+            self.count,
+            grounds[turn].wbuf_kib,
+            resident as f64 / MIB
+        );
         Ok(())
     }
 
@@ -173,8 +180,8 @@ impl Rounds {
                 return Err(Fail::new(
                     format!(
                         "memory with ssl_wbuf_size={wbuf} grew from {:.2} to {:.2} MiB",
-                        early / 1048576.0,
-                        late / 1048576.0
+                        early / MIB,
+                        late / MIB
                     ),
                     "run longer to see whether it goes on",
                 ));
@@ -195,12 +202,17 @@ impl Rounds {
         let memory: Vec<String> = self
             .memory
             .iter()
-            .filter_map(|readings| Some((readings.first()?, readings.last()?)))
-            .map(|(first, last)| format!("{:.1} → {:.1}", first / 1048576.0, last / 1048576.0))
+            .filter(|readings| !readings.is_empty())
+            .map(|readings| {
+                let at = |index: usize| readings[index] / MIB;
+                let (middle, last) = (readings.len() / 2, readings.len() - 1);
+                format!("{:.1} {:.1} {:.1}", at(0), at(middle), at(last))
+            })
             .collect();
         let _ = writeln!(
             text,
-            "all: {} round(s) in {:.0} s, every value and counter right; MiB resident {}",
+            "all: {} round(s) in {:.0} s, every value and counter right; \
+             MiB resident first, midway, at last: {}",
             self.count,
             elapsed.as_secs_f64(),
             memory.join(", ")

@@ -22,7 +22,7 @@ const SLOW_VALUE: usize = 700_000;
 /// How often each slow reader asks for its value at once.
 const SLOW_TIMES: usize = 3;
 /// A brisk client beside slow readers may wait so long.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(5);
 /// A slow reader that gets nothing for so long is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(20);
 

@@ -36,18 +36,18 @@ pub fn ending() -> String {
     "\n## Reading the figures\n\n\
      * A small request over TLS pays for two records, one each way: some 7,000 instructions inside \
        OpenSSL before the first byte is encrypted. Pipelines and multigets share a record among \
-       many requests, so there the price nearly vanishes. A large value pays for encryption by the \
+       many requests, so that the price of each falls. A large value pays for encryption by the \
        byte and for the copy into records.\n\
      * TLS 1.2 and 1.3 differ little once a connection stands. What differs is the handshake: \
        resuming TLS 1.3 makes a new key exchange, resuming TLS 1.2 does not, so the former is dearer \
        and keeps forward secrecy.\n\
-     * Certificates with P-256 keys make full handshakes much cheaper than RSA-2048: signing is \
+     * Certificates with P-256 keys make full handshakes cheaper than RSA-2048: signing is \
        most of the work of the server.\n\
      * Clients that keep their connections pay for the handshake once. Where they cannot, let them \
        resume: the default configuration issues tickets.\n\
      * The listener only accepts and hands over; workers do the handshakes, so their rate grows \
-       with `-t` up to the number of CPUs. The client here uses the same CPUs, and its own part of a \
-       handshake costs about as much as the server's: a server on a machine of its own does more.\n"
+       with `-t` up to the number of CPUs. The client here uses the same CPUs and needs a good part of \
+       them for its own side of the handshakes: a server on a machine of its own does more.\n"
         .to_owned()
 }
 
