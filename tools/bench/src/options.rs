@@ -599,6 +599,13 @@ mod tests {
     }
 
     #[test]
+    fn the_price_of_tls_needs_every_mode() {
+        let options = parse("tls --plain-only --smoke").expect("valid");
+        assert_eq!(options.modes, [Mode::Plain, Mode::Tls12, Mode::Tls]);
+        assert_eq!(options.pairs, 1);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (line, part) in [
             ("race", "no command"),

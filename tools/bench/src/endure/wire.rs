@@ -154,7 +154,7 @@ impl Wire {
             if Instant::now() > limit {
                 return Err(Fail::new("the server does not answer a hello", "it hangs"));
             }
-            self.wait_readable()?;
+            self.wait(Interest::Read)?;
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Wire {
             match step {
                 Ok(()) => return Ok(()),
                 Err(e) if e.code() == ErrorCode::WANT_READ && Instant::now() < limit => {
-                    self.wait_readable()?;
+                    self.wait(Interest::Read)?;
                     self.take_in(usize::MAX)?;
                 }
                 Err(e) => {
@@ -310,10 +310,6 @@ impl Wire {
     pub fn reset(self) {
         // Where that fails the close is an orderly one: as rude as it gets.
         let _ = os::reset_on_close(self.socket.as_fd());
-    }
-
-    fn wait_readable(&mut self) -> Outcome<()> {
-        self.wait(Interest::Read)
     }
 
     fn wait(&mut self, interest: Interest) -> Outcome<()> {
