@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::*;
