@@ -15,7 +15,8 @@ pub const OPAQUE_MAX: usize = 31;
 /// Largest byte count of a storage command: the count plus its CR LF must fit 31 bits (§5.2).
 pub const VALUE_LEN_MAX: i32 = i32::MAX - 2;
 
-/// Size of a pooled read buffer, in bytes (options-and-process.md §6.8).
+/// Size of a pooled read buffer, in bytes, and the block that all buffer memory is counted in
+/// (options-and-process.md §6.8).
 pub const READ_BUFFER: usize = 16_384;
 /// Times a growing read buffer may double within one read event (text-protocol.md §1).
 pub const READ_DOUBLINGS: u32 = 4;
@@ -27,6 +28,11 @@ pub const READS_PER_TURN: u32 = 64;
 pub const OUT_BUFFER: usize = 32_768;
 /// Room that the protocol asks of an output buffer before it begins a command: the longest single reply.
 pub const OUT_ROOM: usize = 4_096;
+/// Flat bytes that a single answer may grow to: a multiget that finds more is refused, so that one client cannot take
+/// all memory.
+pub const OUT_BUFFER_MAX: usize = 256 << 20;
+/// Replies and values that one block stands for where `read_buf_mem_limit` is set (options-and-process.md §6.8).
+pub const REPLIES_PER_BLOCK: usize = 13;
 /// Values up to this many bytes are copied into the output under the lookup's guard (design-notes.md §4).
 pub const COPY_MAX: usize = 1_024;
 /// Unsent bytes beyond which a conn that gives way flushes first (design-notes.md §4).

@@ -1,8 +1,100 @@
-//! Free lists: things that are lent, used for a moment and given back.
+//! Free lists: things that are lent, used for a moment and given back; and the share of memory they live on.
 //!
-//! A worker keeps one for output buffers and one for read buffers; both belong to its thread alone. Last in, first
-//! out, so what is lent next is still warm in the cache. The pool counts what it has made; who may have how many is
-//! its user's rule (`conn::buffers`).
+//! A worker keeps one [`Pool`] for output buffers and one for read buffers; both belong to its thread alone. Last in,
+//! first out, so what is lent next is still warm in the cache. How much of them there may be is counted in a
+//! [`Share`], in blocks, for both together: the pools' objects take one each, and a buffer that grows takes more. Its
+//! worker alone writes it; `stats` reads it. Who goes first when it is short is `conn::buffers`' rule.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One worker's blocks of buffer memory: how many it may have, how many there are, and which of them nobody uses.
+#[derive(Debug)]
+pub struct Share {
+    most: usize,
+    made: AtomicUsize,
+    idle: AtomicUsize,
+}
+
+impl Share {
+    /// Nothing taken yet, and never more than `most` blocks in use; `usize::MAX` is no limit.
+    #[must_use]
+    pub const fn new(most: usize) -> Share {
+        Share {
+            most,
+            made: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
+        }
+    }
+
+    /// There is a limit.
+    #[inline]
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.most != usize::MAX
+    }
+
+    /// Blocks that exist, used or idle.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Blocks that wait in a pool.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// There are as many as there may be, idle ones included.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.made() >= self.most
+    }
+
+    /// Blocks that could still come into use.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.most.saturating_sub(self.made() - self.idle())
+    }
+
+    /// How many blocks there are too many, now that idle ones are beside what has grown.
+    #[must_use]
+    pub fn excess(&self) -> usize {
+        self.made().saturating_sub(self.most)
+    }
+
+    /// Brings up to `blocks` into use, and says how many. Idle ones do not count against them: their pool lets go of
+    /// the [`excess`](Share::excess) afterwards.
+    pub fn take(&self, blocks: usize) -> usize {
+        let taken = blocks.min(self.left());
+        self.made.store(self.made() + taken, Ordering::Relaxed);
+        taken
+    }
+
+    /// So many blocks that were in use are gone.
+    pub fn give_back(&self, blocks: usize) {
+        debug_assert!(blocks <= self.made() - self.idle(), "given back twice");
+        self.made.store(self.made() - blocks, Ordering::Relaxed);
+    }
+
+    /// One of the idle blocks is used.
+    #[inline]
+    pub fn idle_is_lent(&self) {
+        self.idle.store(self.idle() - 1, Ordering::Relaxed);
+    }
+
+    /// A block is used no longer, and kept.
+    #[inline]
+    pub fn is_idle_again(&self) {
+        self.idle.store(self.idle() + 1, Ordering::Relaxed);
+    }
+
+    /// One of the idle blocks is gone.
+    pub fn idle_is_freed(&self) {
+        self.idle_is_lent();
+        self.give_back(1);
+    }
+}
 
 /// The idle objects of one worker.
 #[derive(Debug)]
@@ -73,6 +165,32 @@ impl<T> Default for Pool<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_gives_what_is_left() {
+        let share = Share::new(5);
+        assert_eq!(share.take(3), 3);
+        assert_eq!(share.take(3), 2);
+        assert_eq!(share.take(1), 0);
+        share.give_back(1);
+        assert_eq!((share.made(), share.left()), (4, 1));
+        assert!(share.is_limited());
+        assert!(!Share::new(usize::MAX).is_limited());
+    }
+
+    #[test]
+    fn idle_blocks_give_way_to_what_grows() {
+        let share = Share::new(5);
+        share.take(4);
+        share.is_idle_again();
+        share.is_idle_again();
+        assert_eq!(share.left(), 3);
+        assert_eq!(share.take(9), 3);
+        assert_eq!((share.made(), share.excess()), (7, 2));
+        share.idle_is_freed();
+        share.idle_is_freed();
+        assert_eq!((share.made(), share.excess(), share.idle()), (5, 0, 0));
+    }
 
     #[test]
     fn what_came_back_last_is_lent_first() {

@@ -15,17 +15,21 @@ my $c = $server->client;
 is($server->settings->{reqs_per_event}, 20, 'the budget is twenty');
 
 sub yields_of {
-    my ($server, $c, $n) = @_;
+    my ($server, $c, $n, $command, $reply) = @_;
+    $command //= "mn\r\n";
     my $before = $server->stat('conn_yields');
-    $c->send("mn\r\n" x $n);
-    $c->bytes(4 * $n);
+    $c->send($command x $n);
+    $c->bytes(length($reply // $command) * $n);
     return $server->stat('conn_yields') - $before;
 }
-is(yields_of($server, $c, 1), 0, 'one command');
-is(yields_of($server, $c, 19), 0, 'nineteen');
-is(yields_of($server, $c, 21), 1, 'twenty-one');
-is(yields_of($server, $c, 41), 2, 'forty-one');
-cmp_ok(yields_of($server, $c, 1000), '>=', 40, 'a thousand');
+# `mn` sends its reply at once, so the budget of a turn ends with the next command; the replies of `get` wait, and
+# their sending ends it with the twentieth.
+for my $row ([ 1, 0, 0 ], [ 19, 0, 0 ], [ 20, 0, 1 ], [ 21, 1, 1 ], [ 39, 1, 1 ], [ 40, 1, 2 ], [ 41, 2, 2 ], [ 99, 4, 4 ],
+    [ 100, 4, 5 ], [ 101, 5, 5 ], [ 1000, 49, 50 ]) {
+    my ($n, $no_ops, $gets) = @$row;
+    is(yields_of($server, $c, $n), $no_ops, "$n times mn in one segment");
+    is(yields_of($server, $c, $n, "get absent\r\n", "END\r\n"), $gets, "$n times get");
+}
 
 for my $budget (1, 2, 5, 1000) {
     my $other = TestServer->start('-t', '1', '-R', $budget);

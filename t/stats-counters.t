@@ -51,6 +51,14 @@ moves([ 'cas k 0 0 1 1', 'x' ], { cmd_set => 1, cas_badval => 1 });
 moves(\"set k 0 0 1\r\nxyzmn\r\n", { cmd_set => 1 }, 'a bad data chunk') unless TestServer::is_old();
 moves([ 'set k 0 0 2000000', 'x' x 2_000_000 ], { store_too_large => 1, curr_items => -1 }, 'set of too large a value');
 moves([ 'add k 0 0 2000000', 'x' x 2_000_000 ], { store_too_large => 1 }, 'add of too large a value');
+# A half of what -I allows, and the other half too much.
+moves([ 'set big 0 0 600000', 'x' x 600_000 ], { cmd_set => 1, total_items => 1, curr_items => 1 }, 'set of a large value');
+unless (TestServer::is_old()) {
+    moves([ "$_ big 0 0 600000", 'x' x 600_000 ], { cmd_set => 1, store_too_large => 1 }, "$_ to too large a value")
+        for qw(append prepend);
+    moves([ 'ms big 600000 MA', 'x' x 600_000 ], { cmd_set => 1, store_too_large => 1 }, 'ms to too large a value');
+}
+moves('delete big', { delete_hits => 1, curr_items => -1 });
 moves('delete k', { delete_hits => 1, curr_items => -1 });
 moves('delete none', { delete_misses => 1 });
 moves('incr k 1', { incr_hits => 1 });

@@ -1,14 +1,14 @@
 //! Read and output buffers that a worker lends to its conns, under one limit for both.
 //!
 //! A conn holds a buffer only while it has bytes in it: it lends one when it needs it and gives it back on its road to
-//! sleep or close, so a thousand idle conns hold none. `-o read_buf_mem_limit` caps how many exist; a conn that needs one
-//! beyond the cap is refused and ends. Belongs to one worker's thread; only the gauges are read by others.
-//! (options-and-process.md §6.8)
+//! sleep or close, so a thousand idle conns hold none. `-o read_buf_mem_limit` caps a worker's share of blocks: each
+//! buffer is one, and a line or an answer that outgrows its buffer takes more. Whoever needs one beyond the cap is
+//! refused. Belongs to one worker's thread; only the gauges are read by others. (options-and-process.md §6.8)
 
 #![forbid(unsafe_code)]
 
 use crate::limits::{READ_BUFFER, READ_BUFFER_MAX};
-use crate::pool::Pool;
+use crate::pool::{Pool, Share};
 use crate::response::Out;
 use crate::storage::counters::Counter;
 
@@ -79,62 +79,74 @@ impl Input {
         self.end += n;
     }
 
-    /// Doubles the room; false when that is too much to ask for one line.
-    #[must_use]
-    pub fn grow(&mut self) -> bool {
-        let doubled = self.bytes.len() * 2;
+    /// Doubles the room, with up to `most` blocks of `share`; false when that is too much to ask for one line.
+    fn grow(&mut self, most: usize, share: &Share) -> bool {
+        let len = self.bytes.len();
+        let doubled = len.min(READ_BUFFER_MAX - len);
+        let blocks = share.take(most.min(doubled / READ_BUFFER));
         let mut grown = Vec::new();
-        if doubled > READ_BUFFER_MAX || grown.try_reserve_exact(doubled).is_err() {
+        let size = len + blocks * READ_BUFFER;
+        if blocks == 0 || grown.try_reserve_exact(size).is_err() {
+            share.give_back(blocks);
             return false;
         }
         grown.extend_from_slice(self.unread());
         self.end = grown.len();
         self.start = 0;
-        grown.resize(doubled, 0);
+        grown.resize(size, 0);
         self.bytes = grown.into_boxed_slice();
         true
     }
 
     /// Empties it, and returns to the usual size.
-    fn reset(&mut self) {
+    fn reset(&mut self, share: &Share) {
         if self.bytes.len() == READ_BUFFER {
             self.start = 0;
             self.end = 0;
         } else {
+            share.give_back(self.bytes.len() / READ_BUFFER - 1);
             *self = Input::new();
         }
     }
 }
 
 /// What `stats` shows of one worker's buffers; written by that worker alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct BufferGauges {
-    /// Buffers that exist, of both kinds (`read_buf_count`).
-    pub made: Counter,
-    /// Those that wait to be lent (`read_buf_bytes_free`).
-    pub idle: Counter,
+    /// Blocks that exist (`read_buf_count`), and those that wait to be lent (`read_buf_bytes_free`).
+    pub share: Share,
     /// Output buffers that are lent (`response_obj_count`).
     pub outs: Counter,
+}
+
+impl BufferGauges {
+    /// Of a worker that may have `most` blocks; `usize::MAX` is no limit.
+    #[must_use]
+    pub fn new(most: usize) -> BufferGauges {
+        BufferGauges {
+            share: Share::new(most),
+            outs: Counter::default(),
+        }
+    }
 }
 
 /// One worker's buffers.
 pub struct Buffers {
     inputs: Pool<Input>,
     outs: Pool<Out>,
-    /// How many may exist, both kinds together.
-    most: usize,
+    share: &'static Share,
     gauges: &'static BufferGauges,
 }
 
 impl Buffers {
-    /// No buffers yet, and never more than `most`.
+    /// No buffers yet, and never more than the share of `gauges`.
     #[must_use]
-    pub fn new(most: usize, gauges: &'static BufferGauges) -> Buffers {
+    pub fn new(gauges: &'static BufferGauges) -> Buffers {
         Buffers {
             inputs: Pool::new(),
             outs: Pool::new(),
-            most,
+            share: &gauges.share,
             gauges,
         }
     }
@@ -145,7 +157,7 @@ impl Buffers {
         if slot.is_none() {
             *slot = Some(match self.inputs.lend() {
                 Some(input) => {
-                    self.gauges.idle.sub(1);
+                    self.share.idle_is_lent();
                     input
                 }
                 None => {
@@ -163,12 +175,12 @@ impl Buffers {
         if slot.is_none() {
             *slot = Some(match self.outs.lend() {
                 Some(out) => {
-                    self.gauges.idle.sub(1);
+                    self.share.idle_is_lent();
                     out
                 }
                 None => {
                     self.make_room(Wanted::Out)?;
-                    self.outs.lend_new(Out::new())
+                    self.outs.lend_new(Out::within(self.share))
                 }
             });
             self.gauges.outs.inc();
@@ -179,9 +191,9 @@ impl Buffers {
     /// Takes a read buffer back; unread bytes in it are lost.
     #[inline]
     pub fn return_input(&mut self, mut input: Box<Input>) {
-        input.reset();
+        input.reset(self.share);
         self.inputs.give_back(input);
-        self.gauges.idle.inc();
+        self.share.is_idle_again();
     }
 
     /// Takes an output buffer back; unsent bytes in it are lost.
@@ -193,26 +205,56 @@ impl Buffers {
         out.shrink();
         self.outs.give_back(out);
         self.gauges.outs.sub(1);
-        self.gauges.idle.inc();
+        self.share.is_idle_again();
     }
 
-    /// Counts one more buffer, at the cost of an idle one of the other kind when there are too many. The last output
-    /// buffer is never given up for a read buffer: those who hold one could not be answered.
+    /// Lets a read buffer grow that one line has filled; false when it may not. A block is left to answer the line.
+    #[must_use]
+    pub fn grow_input(&mut self, input: &mut Input) -> bool {
+        let kept = usize::from(self.gauges.outs.get() == 0);
+        let most = self.share.left().saturating_sub(kept);
+        let grew = input.grow(most, self.share);
+        self.drop_excess();
+        grew
+    }
+
+    /// After a batch of so many commands that were answered into `out`: false when a limited worker has no block to
+    /// hold their replies.
+    #[inline]
+    #[must_use]
+    pub fn settle(&mut self, out: &mut Out, commands: u32) -> bool {
+        !self.share.is_limited() || self.settle_limited(out, commands)
+    }
+
+    #[cold]
+    fn settle_limited(&mut self, out: &mut Out, commands: u32) -> bool {
+        let is_held = out.hold(commands as usize);
+        self.drop_excess();
+        is_held
+    }
+
+    /// Takes a block for one more buffer, at the cost of an idle one of the other kind when there are too many. The last
+    /// output buffer is never given up for a read buffer: those who hold one could not be answered.
     #[cold]
     fn make_room(&mut self, wanted: Wanted) -> Option<()> {
-        if self.inputs.made() + self.outs.made() < self.most {
-            self.gauges.made.inc();
-            return Some(());
+        if self.share.is_full() {
+            let found = match wanted {
+                Wanted::Input => self.outs.made() > 1 && self.outs.discard_idle(),
+                Wanted::Out => self.inputs.discard_idle(),
+            };
+            if !found {
+                return None;
+            }
+            self.share.idle_is_freed();
         }
-        let found = match wanted {
-            Wanted::Input => self.outs.made() > 1 && self.outs.discard_idle(),
-            Wanted::Out => self.inputs.discard_idle(),
-        };
-        if found {
-            // The new buffer takes the old one's place in the count of those made.
-            self.gauges.idle.sub(1);
+        (self.share.take(1) == 1).then_some(())
+    }
+
+    /// What has grown takes the place of idle buffers.
+    fn drop_excess(&mut self) {
+        while self.share.excess() > 0 && (self.inputs.discard_idle() || self.outs.discard_idle()) {
+            self.share.idle_is_freed();
         }
-        found.then_some(())
     }
 }
 

@@ -126,6 +126,11 @@ impl Conn {
         if turn.budget != before {
             self.card.touch(env.verbs.engine.clock().now());
         }
+        if !env.buffers.settle(out, before - turn.budget) {
+            // Compat: a pipeline with more replies than may be held loses them all, and its conn.
+            env.verbs.me.counters.scalars.response_obj_oom.inc();
+            return Step::Close(CloseReason::Error);
+        }
         match next {
             Next::NeedMore if out.is_empty() => Step::Go(State::Waiting),
             Next::NeedMore => self.write_then(AfterWrite::Wait),
@@ -146,7 +151,10 @@ impl Conn {
         env.verbs.me.counters.scalars.conn_yields.inc();
         self.state = State::NewCmd;
         match &self.out {
-            Some(out) if out.unsent() > YIELD_FLUSH => self.write_then(AfterWrite::GiveWay),
+            // Where replies are limited those of one turn do not wait for the next.
+            Some(out) if out.is_limited() || out.unsent() > YIELD_FLUSH => {
+                self.write_then(AfterWrite::GiveWay)
+            }
             _ => Step::GiveWay,
         }
     }

@@ -1,14 +1,15 @@
 //! Reading commands: one read into the read buffer, which grows while a single line fills it.
 //!
 //! After a read the conn goes straight to the protocol and then back to sleep; no second read only to find the socket
-//! empty. A buffer that one incomplete line fills is doubled, a few times a turn, then others get theirs.
+//! empty. A buffer that one incomplete line fills is doubled, a few times a turn, then others get theirs; where memory
+//! or the worker's share ends, the client is told and the conn closed.
 //! (text-protocol.md §1)
 
 #![forbid(unsafe_code)]
 
 use crate::conn::machine::{Step, Turn};
 use crate::conn::state::State;
-use crate::conn::{Conn, Env};
+use crate::conn::{AfterWrite, Conn, Env};
 use crate::limits::READ_DOUBLINGS;
 use crate::protocol::CloseReason;
 use crate::settings::voice::tell;
@@ -26,14 +27,8 @@ impl Conn {
                 return Step::GiveWay;
             }
             turn.doublings += 1;
-            if !input.grow() {
-                tell!(
-                    env.verbs.tunables,
-                    1,
-                    "<{} line is too long",
-                    self.transport.fd()
-                );
-                return Step::Close(CloseReason::Error);
+            if !env.buffers.grow_input(input) {
+                return self.refuse_line(env);
             }
         }
         match self.transport.read(input.space()) {
@@ -45,6 +40,25 @@ impl Conn {
             Progress::Blocked(want) => Step::Sleep(want),
             Progress::Closed => Step::Close(CloseReason::Normal),
             Progress::Failed(failure) => self.read_failed(&failure, env),
+        }
+    }
+
+    /// There is no memory for the rest of a line: the client is told, and the conn ends.
+    #[cold]
+    fn refuse_line(&mut self, env: &mut Env) -> Step {
+        tell!(
+            env.verbs.tunables,
+            1,
+            "<{} line is too long",
+            self.transport.fd()
+        );
+        env.verbs.me.counters.scalars.read_buf_oom.inc();
+        match env.buffers.lend_out(&mut self.out) {
+            Some(out) => {
+                self.session.refuse_line(out);
+                self.write_then(AfterWrite::Close(CloseReason::Error))
+            }
+            None => Step::Close(CloseReason::Error),
         }
     }
 

@@ -53,8 +53,8 @@ impl BufferValues {
         let mut sum = BufferValues::default();
         for worker in gauges {
             sum.response_objects += worker.outs.get();
-            sum.count += worker.made.get();
-            sum.free += worker.idle.get();
+            sum.count += worker.share.made() as u64;
+            sum.free += worker.share.idle() as u64;
         }
         sum.response_bytes = sum.response_objects * READ_BUFFER as u64;
         sum

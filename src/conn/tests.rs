@@ -104,7 +104,7 @@ impl Lab {
             figures: Box::new(Nobody),
             conns: Box::new(Nobody),
         });
-        let gauges = leak(BufferGauges::default());
+        let gauges = leak(BufferGauges::new(buffers_most));
         let env = Env {
             verbs: protocol::Env {
                 engine,
@@ -115,7 +115,7 @@ impl Lab {
                 control: &Nobody,
                 fd: -1,
             },
-            buffers: Buffers::new(buffers_most, gauges),
+            buffers: Buffers::new(gauges),
             gather: Gather::new(),
             turn_requests: settings.reqs_per_event,
             cards: Cards::leak(1024),
@@ -177,7 +177,7 @@ impl Lab {
     }
 
     fn lent(&self) -> u64 {
-        self.gauges.made.get() - self.gauges.idle.get()
+        (self.gauges.share.made() - self.gauges.share.idle()) as u64
     }
 }
 
@@ -399,7 +399,13 @@ fn yields_are_counted_as_operators_know_them() {
     assert_eq!(count(gets(21), 20), 1);
     assert_eq!(count(gets(39), 20), 1);
     assert_eq!(count(gets(41), 20), 2);
-    assert_eq!(count("mn\r\n".repeat(100), 20), 4);
+    assert_eq!(count(gets(40), 20), 2);
+    assert_eq!(count(gets(100), 20), 5);
+    let no_ops = |n| "mn\r\n".repeat(n);
+    assert_eq!(count(no_ops(20), 20), 0);
+    assert_eq!(count(no_ops(21), 20), 1);
+    assert_eq!(count(no_ops(100), 20), 4);
+    assert_eq!(count(no_ops(101), 20), 5);
     assert!((9..=10).contains(&count(gets(10), 1)));
 }
 
@@ -513,6 +519,96 @@ fn a_conn_without_a_buffer_is_closed_and_counted() {
     assert_eq!(open, 1);
     assert_eq!(lab.scalars().read_buf_oom, 2);
     assert_eq!(clients[0].ask(&mut lab, " k\r\n"), "END\r\n");
+}
+
+fn limited(blocks: usize) -> Lab {
+    Lab::with(Settings::default(), blocks)
+}
+
+#[test]
+fn values_that_cannot_be_held_are_refused_as_a_whole() {
+    const REFUSED: &str = "SERVER_ERROR out of memory writing get response\r\n";
+    let mut lab = limited(4);
+    let mut client = lab.connect();
+    client.ask(&mut lab, set("k", "value"));
+    let get = |n: usize| format!("get{}\r\n", " k".repeat(n));
+    let hits = |n: usize| hit("k", "value").repeat(n) + "END\r\n";
+    // One block reads, three answer.
+    assert_eq!(client.ask(&mut lab, get(39)), hits(39));
+    assert_eq!(client.ask(&mut lab, get(40)), REFUSED);
+    assert_eq!(client.ask(&mut lab, get(500)), REFUSED);
+    assert_eq!(
+        client.ask(&mut lab, get(1) + &get(50) + &get(1)),
+        hits(1) + REFUSED + &hits(1)
+    );
+    assert_eq!(lab.scalars().response_obj_oom, 3);
+    client.ask(&mut lab, set("large", &"v".repeat(1_000)));
+    let get = |n: usize| format!("get{}\r\n", " large".repeat(n));
+    let value = hit("large", &"v".repeat(1_000));
+    assert_eq!(client.ask(&mut lab, get(30)), value.repeat(30) + "END\r\n");
+    assert_eq!(client.ask(&mut lab, get(60)), REFUSED);
+    assert_eq!(lab.lent(), 0);
+    assert_eq!(lab.gauges.share.made(), 2, "a buffer of either kind");
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_held_ends_its_conn() {
+    let mut lab = limited(3);
+    let mut client = lab.connect();
+    let gets = |n: usize| "get k\r\n".repeat(n);
+    // What a turn has answered is sent at its end.
+    assert_eq!(client.ask(&mut lab, gets(500)), "END\r\n".repeat(500));
+    let mut lab = limited(2);
+    let (mut client, mut other) = (lab.connect(), lab.connect());
+    assert_eq!(client.ask(&mut lab, gets(13)), "END\r\n".repeat(13));
+    assert_eq!(client.ask(&mut lab, gets(14)), "");
+    assert!(!lab.is_open(&client));
+    assert_eq!(lab.scalars().response_obj_oom, 1);
+    assert_eq!(
+        other.ask(&mut lab, "mn\r\n".repeat(100)),
+        "MN\r\n".repeat(100)
+    );
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn a_line_for_which_there_is_no_memory_is_refused() {
+    let mut lab = limited(8);
+    let mut client = lab.connect();
+    let line = |len: usize| format!("get {}", "absent ".repeat(len / 7));
+    assert_eq!(client.ask(&mut lab, line(100_000) + "\r\n"), "END\r\n");
+    assert_eq!(
+        client.ask(&mut lab, line(200_000)),
+        "SERVER_ERROR out of memory reading request\r\n"
+    );
+    assert!(!lab.is_open(&client));
+    assert_eq!(lab.scalars().read_buf_oom, 1);
+    assert_eq!(lab.lent(), 0);
+    let mut other = lab.connect();
+    assert_eq!(other.ask(&mut lab, line(100_000) + "\r\n"), "END\r\n");
+}
+
+#[test]
+fn idle_buffers_give_way_to_what_grows() {
+    let mut lab = limited(8);
+    let mut clients: Vec<Client> = (0..7).map(|_| lab.connect()).collect();
+    clients[0].ask(&mut lab, set("k", "value"));
+    for client in &mut clients {
+        client.ask(&mut lab, "get");
+    }
+    assert_eq!(lab.lent(), 7);
+    for client in &mut clients {
+        assert_eq!(client.ask(&mut lab, " no\r\n"), "END\r\n");
+    }
+    assert_eq!((lab.lent(), lab.gauges.share.made()), (0, 8));
+    let all = hit("k", "value").repeat(90) + "END\r\n";
+    let line = format!("get{}\r\n", " k".repeat(90));
+    assert_eq!(clients[3].ask(&mut lab, line), all);
+    assert!(lab.gauges.share.made() <= 8);
+    // And a line that grows leaves a block to answer it.
+    let line = format!("get {}\r\n", "absent ".repeat(14_000));
+    assert_eq!(clients[4].ask(&mut lab, line), "END\r\n");
+    assert_eq!(lab.lent(), 0);
 }
 
 #[test]

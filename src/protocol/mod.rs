@@ -166,6 +166,11 @@ impl Session {
         }
     }
 
+    /// Answers a line for the rest of which there is no memory; the conn is to be closed then.
+    pub fn refuse_line(&self, out: &mut Out) {
+        out.push(replies::NO_MEMORY_FOR_LINE);
+    }
+
     /// A value is being received.
     #[inline]
     #[must_use]

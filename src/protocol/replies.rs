@@ -43,6 +43,10 @@ pub(super) const NO_MEMORY_READING: &[u8] = b"SERVER_ERROR Out of memory during 
 pub(super) const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
 /// No memory for an item that ma creates.
 pub(super) const NO_MEMORY_CREATING: &[u8] = b"SERVER_ERROR Out of memory allocating new item\r\n";
+/// No memory for the values of a get; stands in place of all of them.
+pub(super) const NO_MEMORY_WRITING: &[u8] = b"SERVER_ERROR out of memory writing get response\r\n";
+/// No memory for the rest of a command line. The conn ends.
+pub(super) const NO_MEMORY_FOR_LINE: &[u8] = b"SERVER_ERROR out of memory reading request\r\n";
 /// More readers than an item can count.
 pub(super) const REFCOUNT_OVERFLOW: &[u8] = b"SERVER_ERROR refcount overflow during fetch\r\n";
 

@@ -8,7 +8,8 @@
 //! A worker lends an [`Out`] to a conn that has something to say; the protocols write into it, the conn sends from it.
 //! Small values are copied in while their bucket is held; a larger one stays in item memory, and its reference is a
 //! piece between two flat runs. Unsent bytes never move, so a TLS session may retry with the same address. Between
-//! commands the protocol asks for room, so the buffer grows only where a single answer is larger than all of it.
+//! commands the protocol asks for room, so the buffer grows only where a single answer is larger than all of it; then
+//! it asks before each part, and is refused where memory or the worker's [`Share`] ends.
 //! One thread at a time; no locks but what dropping the last reference to an item takes. Here live the buffer and its
 //! marks; `write` puts things in, `gather` takes them out.
 
@@ -21,7 +22,8 @@ mod write;
 
 pub use crate::response::write::Digits;
 
-use crate::limits::{OUT_BUFFER, OUT_ROOM};
+use crate::limits::{OUT_BUFFER, OUT_BUFFER_MAX, OUT_ROOM, READ_BUFFER, REPLIES_PER_BLOCK};
+use crate::pool::Share;
 use crate::storage::ItemRef;
 
 /// Pieces that are kept room for when a conn sleeps.
@@ -34,6 +36,14 @@ pub struct Out {
     sent: usize,
     /// In order of `at`; the first may be partly done.
     pieces: Vec<Piece>,
+    /// Flat bytes that it has when it is lent.
+    usual: usize,
+    /// Replies and values that it holds; counted only where there is a limit.
+    replies: usize,
+    /// Blocks beyond its first.
+    grown: usize,
+    /// What those are taken from; `None` for an output of nobody's.
+    share: Option<&'static Share>,
 }
 
 /// A large value with its CR LF, sent from item memory.
@@ -51,17 +61,44 @@ struct Piece {
 pub struct Mark {
     flat: usize,
     pieces: usize,
+    replies: usize,
 }
 
 impl Out {
-    /// An empty output with its buffer.
+    /// An empty output with its buffer, without a limit.
     #[must_use]
     pub fn new() -> Out {
+        Out::with(OUT_BUFFER, None)
+    }
+
+    /// One that grows within `share`, of which its first block was taken for it. A limited worker's is no larger than
+    /// that block.
+    #[must_use]
+    pub fn within(share: &'static Share) -> Out {
+        let usual = if share.is_limited() {
+            READ_BUFFER
+        } else {
+            OUT_BUFFER
+        };
+        Out::with(usual, Some(share))
+    }
+
+    fn with(usual: usize, share: Option<&'static Share>) -> Out {
         Out {
-            flat: Vec::with_capacity(OUT_BUFFER),
+            flat: Vec::with_capacity(usual),
             sent: 0,
             pieces: Vec::new(),
+            usual,
+            replies: 0,
+            grown: 0,
+            share,
         }
+    }
+
+    /// It lives on a share that ends.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.share.is_some_and(Share::is_limited)
     }
 
     /// Nothing unsent.
@@ -82,7 +119,62 @@ impl Out {
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.flat.len() <= OUT_BUFFER - OUT_ROOM
+        self.flat.len() <= self.usual - OUT_ROOM
+    }
+
+    /// Room for one more part of an answer of many, for which the buffer grows; false when it cannot.
+    #[inline]
+    #[must_use]
+    pub fn make_room(&mut self) -> bool {
+        self.flat.capacity() - self.flat.len() >= OUT_ROOM || self.grow()
+    }
+
+    /// Uses the blocks it has, or doubles them, or takes what is left.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let capacity = self.flat.capacity();
+        if capacity >= self.backed() {
+            let doubled = capacity.min(OUT_BUFFER_MAX.saturating_sub(capacity));
+            if self.take(doubled / READ_BUFFER) == 0 {
+                return false;
+            }
+        }
+        let more = self.backed() - self.flat.len();
+        self.flat.try_reserve_exact(more).is_ok()
+    }
+
+    /// Flat bytes that its blocks are for.
+    fn backed(&self) -> usize {
+        self.usual + self.grown * READ_BUFFER
+    }
+
+    /// So many replies and values more are held; false when there is no block for them. What came before a refused
+    /// one is still held.
+    #[must_use]
+    pub fn hold(&mut self, replies: usize) -> bool {
+        if !self.is_limited() {
+            return true;
+        }
+        let missing = (self.replies + replies)
+            .div_ceil(REPLIES_PER_BLOCK)
+            .saturating_sub(1 + self.grown);
+        if self.take(missing) < missing {
+            return false;
+        }
+        self.replies += replies;
+        true
+    }
+
+    /// So many of the replies that are held are counted by somebody else.
+    pub fn let_go(&mut self, replies: usize) {
+        self.replies = self.replies.saturating_sub(replies);
+    }
+
+    /// Up to so many blocks more are its own; says how many.
+    fn take(&mut self, blocks: usize) -> usize {
+        let taken = self.share.map_or(blocks, |share| share.take(blocks));
+        self.grown += taken;
+        taken
     }
 
     /// The present end.
@@ -92,6 +184,7 @@ impl Out {
         Mark {
             flat: self.flat.len(),
             pieces: self.pieces.len(),
+            replies: self.replies,
         }
     }
 
@@ -101,6 +194,7 @@ impl Out {
         debug_assert!(mark.flat <= self.flat.len(), "the mark is of this output");
         self.flat.truncate(mark.flat);
         self.pieces.truncate(mark.pieces);
+        self.replies = mark.replies;
     }
 
     /// What was written flat since `mark`.
@@ -109,18 +203,27 @@ impl Out {
         &self.flat[mark.flat..]
     }
 
-    /// Drops everything (close).
+    /// Drops everything (all is sent, or the conn ends).
     pub fn clear(&mut self) {
         self.flat.clear();
         self.sent = 0;
         self.pieces.clear();
+        self.replies = 0;
+        if self.grown > 0 && self.is_limited() {
+            // Others may be waiting for it.
+            self.shrink();
+        }
     }
 
-    /// Gives what a huge answer has grown back to the allocator; called when the conn sleeps.
+    /// Gives what a huge answer has grown back to the allocator; called when the conn sleeps. Nothing may be unsent.
     pub fn shrink(&mut self) {
-        if self.flat.capacity() > OUT_BUFFER {
-            self.flat.shrink_to(OUT_BUFFER);
+        if self.flat.capacity() > self.usual {
+            self.flat.shrink_to(self.usual);
         }
+        if let Some(share) = self.share {
+            share.give_back(self.grown);
+        }
+        self.grown = 0;
         if self.pieces.capacity() > PIECES_KEPT {
             self.pieces.shrink_to(PIECES_KEPT);
         }

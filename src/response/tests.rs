@@ -200,3 +200,85 @@ fn more_than_was_owed_cannot_leave() {
     out.push(b"END\r\n");
     out.advance(6);
 }
+
+fn share(most: usize) -> &'static Share {
+    let share: &'static Share = Box::leak(Box::new(Share::new(most)));
+    assert_eq!(share.take(1), 1, "the block of the output itself");
+    share
+}
+
+/// Pushes parts of a kilobyte as long as there is room for them.
+fn fill(out: &mut Out, parts_max: usize) -> usize {
+    let mut parts = 0;
+    while parts < parts_max && out.make_room() {
+        out.push(&[b'x'; 1024]);
+        parts += 1;
+    }
+    parts
+}
+
+#[test]
+fn an_answer_grows_as_far_as_its_share_goes() {
+    let share = share(5);
+    let mut out = Out::within(share);
+    assert!(out.is_limited());
+    let parts = fill(&mut out, 1_000);
+    assert_eq!(out.flat.capacity(), 5 * READ_BUFFER);
+    assert_eq!(
+        parts,
+        5 * READ_BUFFER / 1024 - 3,
+        "room was left for one more reply"
+    );
+    assert_eq!(share.left(), 0);
+    let mark = out.mark();
+    out.push(b"END\r\n");
+    out.truncate(mark);
+    out.advance(out.unsent());
+    assert_eq!((share.made(), out.flat.capacity()), (1, READ_BUFFER));
+}
+
+#[test]
+fn without_a_limit_an_answer_is_counted_and_given_back_in_the_end() {
+    let share = share(usize::MAX);
+    let mut out = Out::within(share);
+    assert!(!out.is_limited());
+    assert_eq!(fill(&mut out, 1_000), 1_000);
+    assert_eq!(out.flat.capacity(), 1 << 20);
+    assert_eq!(share.made(), 1 + ((1 << 20) - OUT_BUFFER) / READ_BUFFER);
+    out.advance(out.unsent());
+    assert_eq!(out.flat.capacity(), 1 << 20, "it may be wanted again");
+    out.shrink();
+    assert_eq!((share.made(), out.flat.capacity()), (1, OUT_BUFFER));
+}
+
+#[test]
+fn no_answer_grows_for_ever() {
+    let mut out = Out::new();
+    let mut parts = 0;
+    while out.make_room() {
+        out.push(&[b'x'; OUT_ROOM]);
+        parts += 1;
+        assert!(parts <= OUT_BUFFER_MAX / OUT_ROOM);
+    }
+    assert_eq!(out.flat.capacity(), OUT_BUFFER_MAX);
+}
+
+#[test]
+fn a_block_stands_for_so_many_replies() {
+    let share = share(2);
+    let mut out = Out::within(share);
+    assert!(out.hold(REPLIES_PER_BLOCK));
+    assert_eq!(share.left(), 1);
+    let mark = out.mark();
+    assert!(out.hold(REPLIES_PER_BLOCK));
+    assert_eq!(share.left(), 0);
+    assert!(!out.hold(1));
+    out.truncate(mark);
+    assert!(
+        out.hold(REPLIES_PER_BLOCK),
+        "what was taken back is held no longer"
+    );
+    out.clear();
+    assert_eq!(share.left(), 1);
+    assert!(Out::new().hold(1_000_000), "nobody's output has no limit");
+}

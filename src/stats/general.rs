@@ -4,6 +4,7 @@
 //! (stats-and-admin.md §3.1)
 
 use std::process;
+use std::sync::atomic::Ordering;
 
 use crate::event;
 use crate::os;
@@ -109,9 +110,7 @@ fn traffic_rows(
     lines.show("bytes_written", threads.scalars.bytes_written);
     lines.show(
         "limit_maxbytes",
-        tunables
-            .memory_limit
-            .load(std::sync::atomic::Ordering::Relaxed),
+        tunables.memory_limit.load(Ordering::Relaxed),
     );
     lines.bit("accepting_conns", conns.accepting);
     lines.show("listen_disabled_num", conns.listen_disabled);
@@ -134,8 +133,11 @@ fn engine_rows(registry: &Registry, lines: &mut Lines<'_>) {
             registry.parts.engine.totals().juggles,
         );
     }
-    // A failed allocation outside slab memory ends a Rust process; within it, outofmemory counts it by class.
-    lines.show("malloc_fails", 0);
+    // Slab memory that is missing is counted by class, buffers by their own names.
+    lines.show(
+        "malloc_fails",
+        registry.malloc_fails.load(Ordering::Relaxed),
+    );
 }
 
 /// Nothing watches and nothing logs yet: the counts of a logger without watchers.

@@ -1,26 +1,40 @@
 //! `STAT name value` lines, and how the kinds of values look in them.
 //!
-//! Every list writes through [`Lines`]; the text form is made here alone. (stats-and-admin.md §1, §3)
+//! Every list writes through [`Lines`]; the text form is made here alone. A list is sent whole or not at all.
+//! (stats-and-admin.md §1, §3)
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use crate::response::Out;
+use crate::response::{Mark, Out};
 
 /// Longest value shown; longer ones (paths) are cut. (stats-and-admin.md §1)
 const VALUE_MAX: usize = 126;
 
+/// What a client gets instead of a list that finds no memory.
+const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory writing stats\r\n";
+
 /// Writes one list of statistics into an output.
 pub struct Lines<'o> {
     out: &'o mut Out,
+    /// Where the list begins.
+    start: Mark,
+    /// Lines were left out.
+    is_cut: bool,
     scratch: String,
 }
+
+/// There was no memory for a list; the client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
 
 impl<'o> Lines<'o> {
     /// A list that begins at the end of `out`.
     pub fn new(out: &'o mut Out) -> Lines<'o> {
         Lines {
+            start: out.mark(),
             out,
+            is_cut: false,
             scratch: String::with_capacity(64),
         }
     }
@@ -30,6 +44,9 @@ impl<'o> Lines<'o> {
         let mut value = value.as_bytes();
         if value.len() > VALUE_MAX {
             value = &value[..VALUE_MAX];
+        }
+        if !self.has_room() {
+            return;
         }
         self.out.push(b"STAT ");
         self.out.push(name.as_bytes());
@@ -62,8 +79,67 @@ impl<'o> Lines<'o> {
         );
     }
 
+    /// One `PREFIX` line: the prefix and what was counted of it.
+    pub fn prefix(&mut self, prefix: &[u8], counts: &[(&str, u64)]) {
+        if !self.has_room() {
+            return;
+        }
+        self.out.push(b"PREFIX ");
+        self.out.push(prefix);
+        for (word, count) in counts {
+            self.out.push_byte(b' ');
+            self.out.push(word.as_bytes());
+            self.out.push_byte(b' ');
+            self.out.push_number(*count);
+        }
+        self.out.push(b"\r\n");
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.is_cut = self.is_cut || !self.out.make_room();
+        !self.is_cut
+    }
+
     /// Closes the list.
-    pub fn end(self) {
+    ///
+    /// # Errors
+    /// It was too long for the memory there is: an error line stands in its place.
+    pub fn end(self) -> Result<(), NoMemory> {
+        if self.is_cut {
+            self.out.truncate(self.start);
+            self.out.push(NO_MEMORY);
+            return Err(NoMemory);
+        }
         self.out.push(b"END\r\n");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Share;
+
+    #[test]
+    fn a_list_without_memory_is_one_line() {
+        let share: &'static Share = Box::leak(Box::new(Share::new(2)));
+        share.take(1);
+        let mut out = Out::within(share);
+        out.push(b"before\r\n");
+        let list = |out: &mut Out, len: usize| {
+            let mut lines = Lines::new(out);
+            for n in 0..len {
+                lines.show("name", n);
+            }
+            lines.end()
+        };
+        assert_eq!(list(&mut out, 2_000), Err(NoMemory));
+        let refused = b"before\r\nSERVER_ERROR out of memory writing stats\r\n";
+        assert_eq!(out.plain(), Some(&refused[..]));
+        assert_eq!(list(&mut out, 1_500), Ok(()));
+        assert!(
+            out.plain()
+                .is_some_and(|text| text.ends_with(b"STAT name 1499\r\nEND\r\n"))
+        );
     }
 }

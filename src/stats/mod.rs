@@ -12,8 +12,9 @@ mod lines;
 mod lists;
 mod prefixes;
 
-pub use lines::Lines;
+pub use lines::{Lines, NoMemory};
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -135,6 +136,8 @@ pub struct Registry {
     /// Sums at the last `stats reset`; what is shown is the difference (see `storage::counters`).
     base: Mutex<ThreadValues>,
     prefixes: Mutex<Prefixes>,
+    /// Lists that found no memory.
+    malloc_fails: AtomicU64,
 }
 
 impl Registry {
@@ -146,10 +149,11 @@ impl Registry {
             parts,
             base: Mutex::new(ThreadValues::default()),
             prefixes: Mutex::new(Prefixes::new(separator)),
+            malloc_fails: AtomicU64::new(0),
         }
     }
 
-    /// Writes the whole answer of `family`, `END` included.
+    /// Writes the whole answer of `family`, `END` included; a single line when it is too long for the memory there is.
     pub fn answer(&self, family: Family, out: &mut Out) {
         let mut lines = Lines::new(out);
         match family {
@@ -163,7 +167,13 @@ impl Registry {
                 .conns
                 .lines(&mut |name, value| lines.text(name, value)),
         }
-        lines.end();
+        self.close(lines);
+    }
+
+    fn close(&self, lines: Lines<'_>) {
+        if lines.end().is_err() {
+            self.malloc_fails.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// `stats reset`: counters begin at zero again, gauges stay.
@@ -172,6 +182,7 @@ impl Registry {
             self.parts.engine.thread_values();
         self.parts.engine.reset_stats();
         self.parts.figures.reset();
+        self.malloc_fails.store(0, Ordering::Relaxed);
         self.prefixes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -188,10 +199,12 @@ impl Registry {
 
     /// Writes the answer of `stats detail dump`.
     pub fn dump_prefixes(&self, out: &mut Out) {
+        let mut lines = Lines::new(out);
         self.prefixes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .dump(out);
+            .dump(&mut lines);
+        self.close(lines);
     }
 
     /// What all workers have counted since the last reset.

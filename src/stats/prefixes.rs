@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::response::Out;
-use crate::stats::PrefixEvent;
+use crate::stats::{Lines, PrefixEvent};
 
 /// Prefixes that are told apart; later ones are not counted.
 const PREFIXES_MAX: usize = 65_536;
@@ -66,23 +65,19 @@ impl Prefixes {
         self.table.clear();
     }
 
-    /// Writes the `PREFIX` lines and `END`.
-    pub fn dump(&self, out: &mut Out) {
+    /// Writes the `PREFIX` lines.
+    pub fn dump(&self, lines: &mut Lines<'_>) {
         for (prefix, counts) in &self.table {
-            out.push(b"PREFIX ");
-            out.push(prefix);
-            for (word, count) in [
-                (&b" get "[..], counts.gets),
-                (b" hit ", counts.hits),
-                (b" set ", counts.sets),
-                (b" del ", counts.deletes),
-            ] {
-                out.push(word);
-                out.push_number(count);
-            }
-            out.push(b"\r\n");
+            lines.prefix(
+                prefix,
+                &[
+                    ("get", counts.gets),
+                    ("hit", counts.hits),
+                    ("set", counts.sets),
+                    ("del", counts.deletes),
+                ],
+            );
         }
-        out.push(b"END\r\n");
     }
 }
 

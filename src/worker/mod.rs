@@ -86,7 +86,8 @@ impl Workers {
     /// A thread, a base or a descriptor could not be had; those that ran have ended again.
     pub fn start(shared: Shared) -> Result<Workers, StartError> {
         let count = usize::try_from(shared.settings.threads).unwrap_or(usize::MAX);
-        let gauges: Vec<BufferGauges> = (0..count).map(|_| BufferGauges::default()).collect();
+        let most = buffer_limit(shared.settings);
+        let gauges: Vec<BufferGauges> = (0..count).map(|_| BufferGauges::new(most)).collect();
         let mut workers = Workers {
             threads: Vec::with_capacity(count),
             inboxes: Vec::with_capacity(count),
@@ -261,7 +262,7 @@ impl Worker {
                 control: shared.control,
                 fd: -1,
             },
-            buffers: Buffers::new(buffer_limit(settings), seat.gauges),
+            buffers: Buffers::new(seat.gauges),
             gather: Gather::new(),
             turn_requests: settings.reqs_per_event.max(1),
             cards: shared.cards,
@@ -384,7 +385,7 @@ impl Handler for Worker {
     }
 }
 
-/// Buffers a worker may have: its share of `read_buf_mem_limit`, at least one.
+/// Blocks of buffer memory a worker may have: its share of `read_buf_mem_limit`, at least one.
 fn buffer_limit(settings: &Settings) -> usize {
     let block = READ_BUFFER as u64;
     match u64::from(settings.read_buf_mem_limit) {

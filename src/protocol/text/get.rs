@@ -14,7 +14,7 @@ use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::text::window::WINDOW;
 use crate::protocol::value::Value;
-use crate::response::Out;
+use crate::response::{Mark, Out};
 use crate::stats::PrefixEvent;
 use crate::storage::{Bump, Hv, LockedItem};
 
@@ -66,6 +66,7 @@ fn values(command: &mut Command<'_>, mut keys: Words<'_>, family: Family, count:
     let mut is_first = true;
     loop {
         let mut len = 0;
+        let mut hits = 0;
         let mut is_good = true;
         for key in keys.by_ref().take(WINDOW) {
             is_good = key.len() <= KEY_MAX;
@@ -80,27 +81,50 @@ fn values(command: &mut Command<'_>, mut keys: Words<'_>, family: Family, count:
         if is_first && is_good && len == 0 {
             return command.refuse(ClientError::BadFormat);
         }
-        is_first = false;
         for (_, hv) in &table[..len] {
             env.engine.prefetch_item(*hv);
         }
         for (key, hv) in &table[..len] {
-            value(key, *hv, family, count, command.out, env);
+            if !command.out.make_room() {
+                return without_memory(command, start);
+            }
+            hits += usize::from(value(key, *hv, family, count, command.out, env));
         }
+        if !command.out.hold(hits.max(usize::from(is_first))) {
+            return without_memory(command, start);
+        }
+        is_first = false;
         if !is_good {
             // What the command has collected goes; replies of earlier commands stay.
             command.out.truncate(start);
             return command.refuse(ClientError::BadFormat);
         }
         if len < WINDOW {
+            // The conn counts the command itself.
+            command.out.let_go(1);
             return command.reply(replies::END);
         }
     }
 }
 
-/// The block of one key, if it is there.
+/// What the command has collected finds no more memory: one line takes its place.
+#[cold]
+fn without_memory(command: &mut Command<'_>, start: Mark) -> After {
+    command.out.truncate(start);
+    command.env.me.counters.scalars.response_obj_oom.inc();
+    command.reply(replies::NO_MEMORY_WRITING)
+}
+
+/// The block of one key, if it is there; whether it is.
 #[inline]
-pub(super) fn value(key: &[u8], hv: Hv, family: Family, count: Count, out: &mut Out, env: &Env) {
+pub(super) fn value(
+    key: &[u8],
+    hv: Hv,
+    family: Family,
+    count: Count,
+    out: &mut Out,
+    env: &Env,
+) -> bool {
     let hit = {
         let guard = env.engine.lock(hv);
         match env.lookup(&guard, key, Bump::Access) {
@@ -122,6 +146,7 @@ pub(super) fn value(key: &[u8], hv: Hv, family: Family, count: Count, out: &mut 
     if env.tunables.detail_enabled.load(Ordering::Relaxed) {
         env.stats.record_prefix(key, PrefixEvent::Get { hit });
     }
+    hit
 }
 
 /// Writes the block of an item. False when too many readers hold it already: the key is a miss then.
