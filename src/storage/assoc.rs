@@ -84,12 +84,22 @@ struct View {
     table: &'static Table,
     /// The smaller one, while its buckets move.
     old: Option<&'static Table>,
+    /// The view that this one follows: views are few and live for ever, like the tables, and can all be reached.
+    _before: Option<&'static View>,
 }
 
 impl View {
-    /// Publishes a view; views are few and live for ever, like the tables.
-    fn leak(table: &'static Table, old: Option<&'static Table>) -> *mut View {
-        Box::leak(Box::new(View { table, old }))
+    /// For the pointer that publishes it.
+    fn leak(
+        table: &'static Table,
+        old: Option<&'static Table>,
+        before: Option<&'static View>,
+    ) -> *mut View {
+        Box::leak(Box::new(View {
+            table,
+            old,
+            _before: before,
+        }))
     }
 }
 
@@ -134,7 +144,7 @@ impl Assoc {
             .and_then(|text| text.parse().ok())
             .unwrap_or(1);
         Ok(Assoc {
-            view: AtomicPtr::new(View::leak(table, None)),
+            view: AtomicPtr::new(View::leak(table, None, None)),
             power: AtomicU32::new(power),
             bytes: AtomicU64::new(table.bytes()),
             expanding: AtomicBool::new(false),
@@ -363,14 +373,15 @@ impl Assoc {
         };
         tell!(engine.tunables, 2, "Hash table expansion starting");
         let table: &'static Table = Box::leak(Box::new(table));
-        let old = self.view().table;
+        let view = self.view();
+        let old = view.table;
         self.bytes
             .store(old.bytes() + table.bytes(), Ordering::Relaxed);
         self.power.store(power, Ordering::Relaxed);
         let was_expanding = self.expanding.swap(true, Ordering::Relaxed);
         assert!(!was_expanding, "one thread grows the table, once at a time");
         self.view
-            .store(View::leak(table, Some(old)), Ordering::Release);
+            .store(View::leak(table, Some(old), Some(view)), Ordering::Release);
         self.move_buckets(engine);
     }
 
@@ -390,7 +401,7 @@ impl Assoc {
             }
         }
         self.view
-            .store(View::leak(view.table, None), Ordering::Release);
+            .store(View::leak(view.table, None, Some(view)), Ordering::Release);
         self.bytes.store(view.table.bytes(), Ordering::Relaxed);
         self.expanding.store(false, Ordering::Relaxed);
         tell!(engine.tunables, 2, "Hash table expansion done");
