@@ -26,6 +26,8 @@ cmp_ok(scalar @blocks, '>=', 6, 'the document has examples');
 for my $block (@blocks) {
     my ($where, @lines) = @$block;
     my $server = TestServer->start;
+    # Expiry times are those of the document however long the talk takes.
+    $server->freeze_clock if TestServer::has_feature('debug');
     my $client = $server->client;
     my $end = 'the-end';
     my (@sent, @wanted);
