@@ -21,6 +21,8 @@ use crate::workload::Random;
 const OWN_KEYS: u32 = 4_000;
 const SHARED_KEYS: u32 = 300;
 const COUNTERS: u32 = 20;
+/// The largest chunk of a server with default sizes; longer values are chains.
+const CHUNK_MAX: usize = 512 * 1024;
 /// Bytes of a pipeline in either direction, so that both ends may write before either reads.
 const PIPELINE_BYTES: usize = 48 * 1024;
 /// Seconds after which short-lived items expire.
@@ -37,6 +39,8 @@ pub struct Counts {
     pub requests: u64,
     /// Values read and found right.
     pub hits: u64,
+    /// Of those, values that fill more than one chunk of the largest class.
+    pub large: u64,
     /// Values not there.
     pub misses: u64,
     /// Sets refused for want of memory.
@@ -50,6 +54,7 @@ impl Counts {
     pub fn add(&mut self, other: &Counts) {
         self.requests += other.requests;
         self.hits += other.hits;
+        self.large += other.large;
         self.misses += other.misses;
         self.refused += other.refused;
         self.aborts += other.aborts;
@@ -86,6 +91,10 @@ enum Asked {
         reply: &'static str,
     },
     Get(Vec<Key>),
+    /// `gat` that takes the expiry away
+    GetAndKeep(Key),
+    /// `touch` that takes the expiry away
+    Keep(u32),
     MetaGet(Key),
     Delete(u32),
     Incr(u32),
@@ -182,7 +191,15 @@ impl Client {
                 );
                 self.asked.push(Asked::Delete(key));
             }
-            56..62 => self.ask_counter(),
+            56..58 => {
+                let key = self.random.below(OWN_KEYS);
+                put(
+                    &mut self.out,
+                    format_args!("touch own{}:{key} 0\r\n", self.id),
+                );
+                self.asked.push(Asked::Keep(key));
+            }
+            58..62 => self.ask_counter(),
             _ => {
                 let key = self.any_key();
                 self.ask_get(key);
@@ -236,12 +253,19 @@ impl Client {
 
     fn ask_get(&mut self, key: Key) {
         let name = self.name(key);
-        if self.random.below(3) == 0 {
-            put(&mut self.out, format_args!("mg {name} s v\r\n"));
-            self.asked.push(Asked::MetaGet(key));
-        } else {
-            put(&mut self.out, format_args!("get {name}\r\n"));
-            self.asked.push(Asked::Get(vec![key]));
+        match self.random.below(12) {
+            0..4 => {
+                put(&mut self.out, format_args!("mg {name} s v\r\n"));
+                self.asked.push(Asked::MetaGet(key));
+            }
+            4 => {
+                put(&mut self.out, format_args!("gat 0 {name}\r\n"));
+                self.asked.push(Asked::GetAndKeep(key));
+            }
+            _ => {
+                put(&mut self.out, format_args!("get {name}\r\n"));
+                self.asked.push(Asked::Get(vec![key]));
+            }
         }
     }
 
@@ -327,6 +351,26 @@ impl Client {
                 Ok(())
             }
             Asked::Get(keys) => self.settle_get(keys),
+            Asked::GetAndKeep(key) => {
+                let hits = self.counts.hits;
+                self.settle_get(&[*key])?;
+                if self.counts.hits > hits {
+                    self.kept(*key);
+                }
+                Ok(())
+            }
+            Asked::Keep(key) => {
+                let line = self.line()?;
+                let held = !matches!(self.own[*key as usize], Known::Absent);
+                match line.as_str() {
+                    "TOUCHED" if held => {
+                        self.kept(Key::Own(*key));
+                        Ok(())
+                    }
+                    "NOT_FOUND" => Ok(()),
+                    _ => Err(wrong("TOUCHED or NOT_FOUND", &line)),
+                }
+            }
             Asked::MetaGet(key) => {
                 let line = self.line()?;
                 if line == "EN" {
@@ -394,6 +438,15 @@ impl Client {
         }
     }
 
+    /// The item of this key no longer expires.
+    fn kept(&mut self, key: Key) {
+        if let Key::Own(index) = key {
+            if let Known::Stored { expires, .. } = &mut self.own[index as usize] {
+                *expires = None;
+            }
+        }
+    }
+
     fn missed(&mut self, keys: u64) -> Outcome<()> {
         self.counts.misses += keys;
         Ok(())
@@ -415,6 +468,7 @@ impl Client {
             "the server mixed up memory; keep its log and repeat with the same --seed",
         )?;
         self.counts.hits += 1;
+        self.counts.large += u64::from(len > CHUNK_MAX);
         let Key::Own(index) = key else {
             return Ok(());
         };

@@ -3,12 +3,14 @@
 //! Little memory, so items are evicted all the time; values of 48 bytes to 900 KB; plain and TLS
 //! clients at once; connections given up in the middle of everything. Each client checks every
 //! answer ([`client`], [`value`]); the runner watches memory, descriptors and connections, prints
-//! them at intervals, and judges them at the end.
+//! them at intervals, and judges them at the end. A soak that did not reach what it is for (evictions,
+//! values in chunks, given up connections, in the clear and over TLS) is no success either.
 
 mod client;
 mod value;
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -58,8 +60,13 @@ impl Shared {
     }
 
     fn total(&self) -> Counts {
+        self.sum(0..self.counts.len())
+    }
+
+    /// Of the clients with these numbers.
+    fn sum(&self, clients: Range<usize>) -> Counts {
         let mut total = Counts::default();
-        for counts in &self.counts {
+        for counts in &self.counts[clients] {
             total.add(&counts.lock().unwrap_or_else(|e| e.into_inner()));
         }
         total
@@ -105,12 +112,49 @@ pub fn run(options: Options) -> Outcome<String> {
         shared.stop.store(true, Ordering::Relaxed);
         readings
     })?;
-    let failure = shared.failure.into_inner();
-    if let Some(fail) = failure.unwrap_or_else(|e| e.into_inner()) {
+    let failure = shared
+        .failure
+        .lock()
+        .unwrap_or_else(|e| e.into_inner())
+        .take();
+    if let Some(fail) = failure {
         return Err(fail.during(format_args!("soak, seed {}", lab.options.seed)));
     }
     let after = await_close(&server, &mut admin, &before)?;
-    judge(&before, &after, &readings, length)
+    let evictions = admin.stats()?.count("evictions");
+    let reached = judge_reach(&lab, &shared, evictions)?;
+    let verdict = judge(&before, &after, &readings, length)?;
+    Ok(reached + &verdict)
+}
+
+/// What was soaked, by kind of client; a failure when something was not.
+fn judge_reach(lab: &Lab, shared: &Shared, evictions: u64) -> Outcome<String> {
+    let modes = lab.options.modes.len();
+    let clients = shared.counts.len() / modes;
+    let mut text = String::new();
+    let mut is_whole = evictions > 0;
+    for (number, mode) in lab.options.modes.iter().enumerate() {
+        let counts = shared.sum(number * clients..(number + 1) * clients);
+        is_whole &= counts.large > 0 && counts.aborts > 0 && counts.misses > 0;
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{mode:?}: {} requests, {} hits ({} of values in chunks), {} misses, {} connections given up",
+            grouped(counts.requests as f64),
+            grouped(counts.hits as f64),
+            grouped(counts.large as f64),
+            grouped(counts.misses as f64),
+            grouped(counts.aborts as f64),
+        );
+    }
+    let _ = writeln!(text, "{} evictions", grouped(evictions as f64));
+    if is_whole {
+        return Ok(text);
+    }
+    Err(Fail::new(
+        format!("the soak did not reach everything:\n{text}"),
+        "soak longer, or with less --memory",
+    ))
 }
 
 /// One target a client: half of them plain, half TLS, as the modes say.
