@@ -34,6 +34,7 @@ $c->answers('debugtime p more words', ['OK'], 'further words are ignored');
 my $helped = TestServer->start('-t', '1');
 my $h = $helped->client;
 my $time = $helped->stat('time');
+$helped->freeze_clock;
 for my $step (10, 1, 3000, 5) {
     my $before = $helped->stat('uptime');
     $helped->advance_clock($step);
