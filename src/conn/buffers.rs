@@ -199,10 +199,7 @@ impl Buffers {
     /// Takes an output buffer back; unsent bytes in it are lost.
     #[inline]
     pub fn return_out(&mut self, mut out: Box<Out>) {
-        if !out.is_empty() {
-            out.clear();
-        }
-        out.shrink();
+        out.reset();
         self.outs.give_back(out);
         self.gauges.outs.sub(1);
         self.share.is_idle_again();

@@ -119,7 +119,7 @@ impl Out {
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.flat.len() <= self.usual - OUT_ROOM
+        self.flat.len() + OUT_ROOM <= self.usual
     }
 
     /// Room for one more part of an answer of many, for which the buffer grows; false when it cannot.
@@ -215,8 +215,22 @@ impl Out {
         }
     }
 
-    /// Gives what a huge answer has grown back to the allocator; called when the conn sleeps. Nothing may be unsent.
-    pub fn shrink(&mut self) {
+    /// Drops everything and returns to the usual size; called when the conn sleeps or ends.
+    #[inline]
+    pub fn reset(&mut self) {
+        // A limited one is of the usual size as soon as it is empty, and only a grown one is larger.
+        let is_usual = self.is_empty()
+            && self.flat.capacity() <= self.usual
+            && self.pieces.capacity() <= PIECES_KEPT;
+        if !is_usual {
+            self.clear();
+            self.shrink();
+        }
+    }
+
+    /// Gives what a huge answer has grown back to the allocator.
+    #[cold]
+    fn shrink(&mut self) {
         if self.flat.capacity() > self.usual {
             self.flat.shrink_to(self.usual);
         }

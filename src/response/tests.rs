@@ -189,7 +189,7 @@ fn room_ends_one_reply_before_the_buffer_and_growth_is_given_back() {
     assert!(out.flat.capacity() > OUT_BUFFER);
     out.advance(out.unsent());
     assert!(out.has_room());
-    out.shrink();
+    out.reset();
     assert_eq!(out.flat.capacity(), OUT_BUFFER);
 }
 
@@ -247,7 +247,7 @@ fn without_a_limit_an_answer_is_counted_and_given_back_in_the_end() {
     assert_eq!(share.made(), 1 + ((1 << 20) - OUT_BUFFER) / READ_BUFFER);
     out.advance(out.unsent());
     assert_eq!(out.flat.capacity(), 1 << 20, "it may be wanted again");
-    out.shrink();
+    out.reset();
     assert_eq!((share.made(), out.flat.capacity()), (1, OUT_BUFFER));
 }
 
