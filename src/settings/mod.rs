@@ -9,11 +9,13 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 pub use crate::settings::command_line::{ExitStatus, Reading, Refusal, Stop, read};
+pub use crate::settings::pattern::{NameKind, NamePattern};
 
 mod command_line;
 mod flags;
 mod getopt;
 pub(crate) mod numbers;
+mod pattern;
 mod suboptions;
 pub mod usage;
 mod validate;
@@ -66,6 +68,26 @@ pub struct TlsSettings {
     pub session_cache: bool,
     /// `ssl_kernel_tls` given.
     pub kernel_tls: bool,
+    /// Seconds from accept to the end of the handshake; none or 0 is no limit.
+    pub handshake_timeout_secs: Option<u32>,
+    /// Seconds between two looks at the files; none or 0 is never.
+    pub refresh_interval_secs: Option<u32>,
+    /// Patterns of clients that may come in, joined by `|`; well-formed.
+    pub client_allow: Option<String>,
+    /// File of such patterns.
+    pub client_allow_file: Option<String>,
+    /// Cipher suites for TLS 1.3.
+    pub ciphersuites: Option<String>,
+    /// PEM file of revocation lists.
+    pub crl: Option<String>,
+    /// File of ticket keys that several servers share.
+    pub ticket_key_file: Option<String>,
+    /// Seconds a ticket key is in use; none or 0 is for ever.
+    pub ticket_rotation_secs: Option<u32>,
+    /// Tickets issued in a TLS 1.3 handshake, 0 … 8; none leaves it to OpenSSL.
+    pub session_tickets: Option<u32>,
+    /// File for the secrets of sessions (memcached-debug only).
+    pub keylog_file: Option<String>,
 }
 
 /// Everything the command line decides, after validation. Sizes are bytes, times seconds, unless named otherwise.
@@ -215,6 +237,16 @@ impl Default for TlsSettings {
             wbuf_size: 16_384,
             session_cache: false,
             kernel_tls: false,
+            handshake_timeout_secs: None,
+            refresh_interval_secs: None,
+            client_allow: None,
+            client_allow_file: None,
+            ciphersuites: None,
+            crl: None,
+            ticket_key_file: None,
+            ticket_rotation_secs: None,
+            session_tickets: None,
+            keylog_file: None,
         }
     }
 }

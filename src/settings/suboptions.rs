@@ -7,7 +7,7 @@
 use crate::limits::PAGE_SIZE;
 use crate::settings::command_line::{Draft, Refusal, Stop};
 use crate::settings::numbers::{atof, atoi, strict_i32, strict_u32};
-use crate::settings::{HashAlgorithm, Settings};
+use crate::settings::{HashAlgorithm, NamePattern, Settings};
 
 /// What a suboption says when its value is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,12 @@ enum Effect {
     StrictU32(fn(&mut Draft, u32) -> Result<(), String>),
     /// `could not parse argument to <name>` unless it is a number.
     StrictI32(fn(&mut Draft, i32) -> Result<(), String>),
+    /// The same, or one of these names in any case, which stand for the numbers from that one on.
+    NamedI32(
+        &'static [&'static str],
+        i32,
+        fn(&mut Draft, i32) -> Result<(), String>,
+    ),
 }
 
 /// One suboption.
@@ -352,11 +358,30 @@ pub(super) const CORE: &[Suboption] = &[
     .default(|s| s.sock_cookie_id.to_string()),
 ];
 
+/// Names that `ssl_min_version` takes for its numbers.
+const VERSIONS: &[&str] = &["tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"];
+/// A day in seconds.
+const DAY: u32 = 86_400;
+
 /// Suboptions of `memcached-debug`.
 const DEBUG_SERVER: &[Suboption] = if cfg!(feature = "debug-server") {
     &[unlisted(
         "relaxed_privileges",
         Effect::Flag(|draft| draft.settings.relaxed_privileges = true),
+    )]
+} else {
+    &[]
+};
+
+/// Suboptions of `memcached-debug` with TLS.
+pub(super) const DEBUG_TLS: &[Suboption] = if cfg!(all(feature = "debug-server", feature = "tls")) {
+    &[listed(
+        "ssl_keylog_file",
+        "file that the secrets of sessions are appended to, for tools that decrypt a capture",
+        Effect::Text(Missing::Argument, |draft, path| {
+            draft.settings.tls.keylog_file = Some(path.to_string());
+            Ok(())
+        }),
     )]
 } else {
     &[]
@@ -394,8 +419,8 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
         .default(|s| s.tls.verify_mode.to_string()),
         listed(
             "ssl_keyformat",
-            "format of the key file: 1 PEM, 2 DER",
-            Effect::StrictI32(|draft, format| {
+            "format of the key file: 1 or PEM, 2 or DER",
+            Effect::NamedI32(&["PEM", "DER"], 1, |draft, format| {
                 draft.settings.tls.key_format = format;
                 Ok(())
             }),
@@ -447,17 +472,104 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
         listed(
             "ssl_min_version",
             if cfg!(ossl111) {
-                "oldest protocol: 0 TLS 1.0, 1 TLS 1.1, 2 TLS 1.2, 3 TLS 1.3"
+                "oldest protocol: 0 or tlsv1.0, 1 or tlsv1.1, 2 or tlsv1.2, 3 or tlsv1.3"
             } else {
-                "oldest protocol: 0 TLS 1.0, 1 TLS 1.1, 2 TLS 1.2"
+                "oldest protocol: 0 or tlsv1.0, 1 or tlsv1.1, 2 or tlsv1.2"
             },
-            Effect::StrictI32(|draft, version| {
+            Effect::NamedI32(VERSIONS, 0, |draft, version| {
                 let newest = if cfg!(ossl111) { 3 } else { 2 };
                 draft.settings.tls.min_version = up_to(newest, "ssl_min_version", version)?;
                 Ok(())
             }),
         )
         .default(|s| s.tls.min_version.to_string()),
+        listed(
+            "ssl_handshake_timeout",
+            "seconds a handshake may take, from accept on (0 to 3600; 0 = no limit)",
+            Effect::StrictU32(|draft, seconds| {
+                let seconds = at_most(3600, "ssl_handshake_timeout", seconds)?;
+                draft.settings.tls.handshake_timeout_secs = Some(seconds);
+                Ok(())
+            }),
+        )
+        .default(|_| "0".to_string()),
+        listed(
+            "ssl_refresh_interval",
+            "seconds between two looks at the files named here, which are loaded again when \
+             they have changed (0 to 86400; 0 = never)",
+            Effect::StrictU32(|draft, seconds| {
+                let seconds = at_most(DAY, "ssl_refresh_interval", seconds)?;
+                draft.settings.tls.refresh_interval_secs = Some(seconds);
+                Ok(())
+            }),
+        )
+        .default(|_| "0".to_string()),
+        listed(
+            "ssl_client_allow",
+            "names that a client's certificate must bear one of: TYPE:glob joined by |, TYPE \
+             being CN, DNS, URI or EMAIL; needs ssl_ca_cert",
+            Effect::Text(Missing::Argument, |draft, list| {
+                if NamePattern::parse_list(list).is_none() {
+                    return Err(invalid("ssl_client_allow"));
+                }
+                draft.settings.tls.client_allow = Some(list.to_string());
+                Ok(())
+            }),
+        ),
+        listed(
+            "ssl_client_allow_file",
+            "file of such patterns, one a line",
+            Effect::Text(Missing::Argument, |draft, path| {
+                draft.settings.tls.client_allow_file = Some(path.to_string());
+                Ok(())
+            }),
+        ),
+        listed(
+            "ssl_ciphersuites",
+            "cipher suites for TLS 1.3, joined by colons",
+            Effect::Text(Missing::Argument, |draft, list| {
+                draft.settings.tls.ciphersuites = Some(list.to_string());
+                Ok(())
+            }),
+        )
+        .default(|_| "the library's".to_string()),
+        listed(
+            "ssl_crl",
+            "PEM file of revocation lists; a client whose issuer has none in it is refused",
+            Effect::Text(Missing::Argument, |draft, path| {
+                draft.settings.tls.crl = Some(path.to_string());
+                Ok(())
+            }),
+        ),
+        listed(
+            "ssl_ticket_key_file",
+            "file of session ticket keys that several servers share: 80 bytes each, the first \
+             encrypts",
+            Effect::Text(Missing::Argument, |draft, path| {
+                draft.settings.tls.ticket_key_file = Some(path.to_string());
+                Ok(())
+            }),
+        ),
+        listed(
+            "ssl_ticket_rotation",
+            "seconds after which session tickets get another key (0 to 86400; 0 = never)",
+            Effect::StrictU32(|draft, seconds| {
+                let seconds = at_most(DAY, "ssl_ticket_rotation", seconds)?;
+                draft.settings.tls.ticket_rotation_secs = Some(seconds);
+                Ok(())
+            }),
+        )
+        .default(|_| "0".to_string()),
+        listed(
+            "ssl_session_tickets",
+            "tickets issued in a handshake of TLS 1.3 (0 to 8; 0 = none, for TLS 1.2 too)",
+            Effect::StrictU32(|draft, count| {
+                let count = at_most(8, "ssl_session_tickets", count)?;
+                draft.settings.tls.session_tickets = Some(count);
+                Ok(())
+            }),
+        )
+        .default(|_| "2".to_string()),
     ]
 } else {
     &[]
@@ -469,7 +581,7 @@ pub(super) const ONE_PAGE: u32 = PAGE_SIZE as u32;
 
 /// Every suboption of this build.
 pub(super) fn rows() -> impl Iterator<Item = &'static Suboption> {
-    CORE.iter().chain(DEBUG_SERVER).chain(TLS)
+    CORE.iter().chain(DEBUG_SERVER).chain(TLS).chain(DEBUG_TLS)
 }
 
 /// Applies one `-o` value, element by element.
@@ -512,6 +624,16 @@ fn apply_one(draft: &mut Draft, element: &str) -> Result<(), String> {
         Effect::StrictI32(act) => {
             let value = needed(Missing::Argument)?;
             act(draft, strict_i32(value).ok_or_else(unreadable)?)
+        }
+        Effect::NamedI32(names, first, act) => {
+            let value = needed(Missing::Argument)?;
+            let named = (first..)
+                .zip(names)
+                .find(|(_, name)| name.eq_ignore_ascii_case(value));
+            let number = named
+                .map(|(number, _)| number)
+                .or_else(|| strict_i32(value));
+            act(draft, number.ok_or_else(unreadable)?)
         }
     }
 }
@@ -601,6 +723,14 @@ fn above_zero(name: &str, factor: f64) -> Result<f64, String> {
 
 fn up_to(largest: i32, name: &str, value: i32) -> Result<i32, String> {
     if (0..=largest).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(name))
+    }
+}
+
+fn at_most(largest: u32, name: &str, value: u32) -> Result<u32, String> {
+    if value <= largest {
         Ok(value)
     } else {
         Err(invalid(name))

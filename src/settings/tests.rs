@@ -751,6 +751,7 @@ fn tls_options_are_kept_without_tls_switched_on() {
         wbuf_size: 65536,
         session_cache: true,
         kernel_tls: false,
+        ..TlsSettings::default()
     };
     assert_eq!(settings.tls, expected);
     assert_eq!(shown_as(&settings, "ssl_verify_mode"), "7");
@@ -770,6 +771,15 @@ fn tls_options_refuse_missing_and_wrong_values() {
         "ssl_keyformat",
         "ssl_wbuf_size",
         "ssl_min_version",
+        "ssl_handshake_timeout",
+        "ssl_refresh_interval",
+        "ssl_client_allow",
+        "ssl_client_allow_file",
+        "ssl_ciphersuites",
+        "ssl_crl",
+        "ssl_ticket_key_file",
+        "ssl_ticket_rotation",
+        "ssl_session_tickets",
     ] {
         suboption_refused(name, &format!("Missing {name} argument"));
     }
@@ -778,16 +788,33 @@ fn tls_options_refuse_missing_and_wrong_values() {
         "ssl_keyformat",
         "ssl_wbuf_size",
         "ssl_min_version",
+        "ssl_handshake_timeout",
+        "ssl_refresh_interval",
+        "ssl_ticket_rotation",
+        "ssl_session_tickets",
     ] {
         let text = format!("could not parse argument to {name}");
-        suboption_refused(&format!("{name}=PEM"), &text);
+        suboption_refused(&format!("{name}=TLS"), &text);
+        suboption_refused(&format!("{name}="), &text);
     }
+    suboption_refused(
+        "ssl_handshake_timeout=-1",
+        "could not parse argument to ssl_handshake_timeout",
+    );
     for list in [
         "ssl_verify_mode=4",
         "ssl_verify_mode=-1",
         "ssl_min_version=4",
         "ssl_wbuf_size=0",
         "ssl_wbuf_size=1048577",
+        "ssl_handshake_timeout=3601",
+        "ssl_refresh_interval=86401",
+        "ssl_ticket_rotation=86401",
+        "ssl_session_tickets=9",
+        "ssl_client_allow=",
+        "ssl_client_allow=web",
+        "ssl_client_allow=CN:",
+        "ssl_client_allow=DNS:a|cn:b",
     ] {
         let name = list.split('=').next().unwrap();
         suboption_refused(
@@ -805,6 +832,83 @@ fn tls_options_refuse_missing_and_wrong_values() {
         "ERROR: You cannot enable SSL without a TCP port.",
     );
     assert_eq!(run(&["-o", "ssl_wbuf_size=1048576"]).tls.wbuf_size, 1 << 30);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_options_take_names_for_their_numbers() {
+    for (list, format) in [
+        ("ssl_keyformat=PEM", 1),
+        ("ssl_keyformat=der", 2),
+        ("ssl_keyformat=7", 7),
+    ] {
+        let settings = run(&["-o", list]);
+        assert_eq!(settings.tls.key_format, format, "{list}");
+        let number = format.to_string();
+        assert_eq!(shown_as(&settings, "ssl_keyformat"), number);
+    }
+    for (list, version) in [
+        ("ssl_min_version=tlsv1.0", 0),
+        ("ssl_min_version=TLSv1.1", 1),
+        ("ssl_min_version=tlsv1.2", 2),
+        ("ssl_min_version=2", 2),
+    ] {
+        let settings = run(&["-o", list]);
+        assert_eq!(settings.tls.min_version, version, "{list}");
+        let shown = format!("tlsv1.{version}");
+        assert_eq!(shown_as(&settings, "ssl_min_version"), shown);
+    }
+    if cfg!(ossl111) {
+        assert_eq!(run(&["-o", "ssl_min_version=tlsv1.3"]).tls.min_version, 3);
+    } else {
+        let text = "Invalid ssl_min_version. Use help to see valid options.";
+        suboption_refused("ssl_min_version=tlsv1.3", text);
+    }
+    for list in ["ssl_min_version=tlsv1.4", "ssl_min_version=tlsv1"] {
+        suboption_refused(list, "could not parse argument to ssl_min_version");
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_options_beyond_the_known_lines_are_shown_when_given() {
+    let names_behind = |settings: &Settings| -> String {
+        let lines = shown(settings);
+        lines
+            .iter()
+            .map(|(name, value)| format!("{name} {value};"))
+            .skip_while(|line| !line.starts_with("ssl_min_version"))
+            .skip(1)
+            .take_while(|line| line.starts_with("ssl_"))
+            .collect()
+    };
+    assert_eq!(names_behind(&run(&["-Z"])), "");
+    let list = "ssl_session_tickets=0,ssl_ticket_rotation=60,ssl_ticket_key_file=k,ssl_crl=c,\
+                ssl_ciphersuites=TLS_AES_128_GCM_SHA256,ssl_client_allow_file=f,\
+                ssl_client_allow=CN:a|DNS:*.b,ssl_refresh_interval=0,ssl_handshake_timeout=3600";
+    assert_eq!(
+        names_behind(&run(&["-o", list])),
+        "ssl_handshake_timeout 3600;ssl_refresh_interval 0;ssl_client_allow CN:a|DNS:*.b;\
+         ssl_client_allow_file f;ssl_ciphersuites TLS_AES_128_GCM_SHA256;ssl_crl c;ssl_ticket_key_file k;\
+         ssl_ticket_rotation 60;ssl_session_tickets 0;"
+    );
+    let again = run(&["-o", "ssl_crl=a,ssl_crl=b"]);
+    assert_eq!(names_behind(&again), "ssl_crl b;");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn the_key_log_belongs_to_the_debug_server() {
+    if cfg!(feature = "debug-server") {
+        let settings = run(&["-o", "ssl_keylog_file=secrets"]);
+        assert_eq!(settings.tls.keylog_file.as_deref(), Some("secrets"));
+        suboption_refused("ssl_keylog_file", "Missing ssl_keylog_file argument");
+    } else {
+        suboption_refused(
+            "ssl_keylog_file=a",
+            "Illegal suboption \"ssl_keylog_file=a\"",
+        );
+    }
 }
 
 #[test]
@@ -856,9 +960,16 @@ fn help_has_an_entry_a_line_in_the_known_order() {
                 warm_max_factor temporary_ttl idle_timeout slab_chunk_max watcher_logbuf_size worker_logbuf_size \
                 track_sizes no_hashexpand modern no_modern sock_cookie_id";
     let ssl = " ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_wbuf_size \
-               ssl_session_cache ssl_kernel_tls ssl_min_version";
+               ssl_session_cache ssl_kernel_tls ssl_min_version ssl_handshake_timeout ssl_refresh_interval \
+               ssl_client_allow ssl_client_allow_file ssl_ciphersuites ssl_crl ssl_ticket_key_file \
+               ssl_ticket_rotation ssl_session_tickets";
     let ssl = if cfg!(feature = "tls") { ssl } else { "" };
-    assert_eq!(names.join(" "), format!("{core}{ssl}"));
+    let keylog = if cfg!(all(feature = "tls", feature = "debug-server")) {
+        " ssl_keylog_file"
+    } else {
+        ""
+    };
+    assert_eq!(names.join(" "), format!("{core}{ssl}{keylog}"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::atomic::Ordering;
 
 use crate::settings::flags::{Argument, Flag, OPTIONS};
-use crate::settings::suboptions::{CORE, Suboption, TLS};
+use crate::settings::suboptions::{CORE, DEBUG_TLS, Suboption, TLS};
 use crate::settings::{HashAlgorithm, Protocol, Settings, Tunables};
 
 /// The version of this build, as in `-V`, `version` and `stats`.
@@ -40,6 +40,7 @@ pub(super) fn help() -> String {
             if !TLS.is_empty() {
                 text.push('\n');
                 suboption_block(&mut text, TLS, &defaults);
+                suboption_block(&mut text, DEBUG_TLS, &defaults);
             }
         }
     }
@@ -233,6 +234,26 @@ fn tls_lines(settings: &Settings, put: &mut dyn FnMut(&str, &dyn Display)) {
         "ssl_min_version",
         &format_args!("tlsv1.{}", tls.min_version),
     );
+    // Lines that clients do not know of yet are for those who gave the option.
+    let mut given = |name: &str, value: Option<&dyn Display>| {
+        if let Some(value) = value {
+            put(name, value);
+        }
+    };
+    given("ssl_handshake_timeout", shown(&tls.handshake_timeout_secs));
+    given("ssl_refresh_interval", shown(&tls.refresh_interval_secs));
+    given("ssl_client_allow", shown(&tls.client_allow));
+    given("ssl_client_allow_file", shown(&tls.client_allow_file));
+    given("ssl_ciphersuites", shown(&tls.ciphersuites));
+    given("ssl_crl", shown(&tls.crl));
+    given("ssl_ticket_key_file", shown(&tls.ticket_key_file));
+    given("ssl_ticket_rotation", shown(&tls.ticket_rotation_secs));
+    given("ssl_session_tickets", shown(&tls.session_tickets));
+    given("ssl_keylog_file", shown(&tls.keylog_file));
+}
+
+fn shown<T: Display>(value: &Option<T>) -> Option<&dyn Display> {
+    value.as_ref().map(|value| value as &dyn Display)
 }
 
 fn yes_no(yes: bool) -> &'static str {

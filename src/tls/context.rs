@@ -19,8 +19,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
 use openssl::sha::Sha256;
 use openssl::ssl::{
     SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions,
@@ -31,7 +32,7 @@ use openssl::x509::{X509, X509Name};
 use openssl_sys::{SSL, SSL_CTX, SSL_SESSION};
 
 use super::ffi;
-use super::{Class, File, TlsCounters, TlsError};
+use super::{CertificateFacts, Class, File, TlsCounters, TlsError};
 use crate::settings::TlsSettings;
 
 /// Size of OpenSSL's ticket keys: name, authentication key, encryption key.
@@ -63,6 +64,15 @@ impl Material {
             settings: settings.clone(),
         }
     }
+
+    /// What a load reads.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        [&self.chain, &self.key, &self.authorities]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
 }
 
 fn fixed(path: &str) -> PathBuf {
@@ -90,6 +100,7 @@ pub struct TlsContext {
     scopes: [Scope; 3],
     counters: &'static TlsCounters,
     warning: Option<String>,
+    certificate: CertificateFacts,
 }
 
 // SAFETY: `raw` points to the object that `_ssl_ctx` owns, which is reference-counted by atomic operations and may
@@ -121,7 +132,7 @@ impl TlsContext {
         }
         load_chain(&mut builder, material)?;
         load_key(&mut builder, material)?;
-        let generation = load_authorities(&mut builder, material)?;
+        let (generation, ca_not_after) = load_authorities(&mut builder, material)?;
         let verify = verify_mode(settings.verify_mode);
         builder.set_verify(verify);
         if let Some(list) = &settings.ciphers {
@@ -137,6 +148,8 @@ impl TlsContext {
         }
         let raw = builder.as_ptr();
         let ssl_ctx = builder.build();
+        let certificate = certificate_facts(&ssl_ctx, raw, ca_not_after)
+            .map_err(|stack| TlsError::OpenSsl(reason(&stack)))?;
         let warning = validity_warning(&ssl_ctx, settings);
         ffi::clear_errors();
         Ok(TlsContext {
@@ -147,6 +160,7 @@ impl TlsContext {
             scopes,
             counters,
             warning,
+            certificate,
         })
     }
 
@@ -154,6 +168,12 @@ impl TlsContext {
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// Dates and names of the certificates, for operators.
+    #[must_use]
+    pub fn certificate(&self) -> &CertificateFacts {
+        &self.certificate
     }
 
     /// For `SSL_new`; valid as long as the context.
@@ -269,9 +289,9 @@ fn load_key(builder: &mut SslContextBuilder, material: &Material) -> Result<(), 
 fn load_authorities(
     builder: &mut SslContextBuilder,
     material: &Material,
-) -> Result<[u8; 32], TlsError> {
+) -> Result<([u8; 32], Option<i64>), TlsError> {
     let Some(file) = &material.authorities else {
-        return Ok(generation(None));
+        return Ok((generation(None), None));
     };
     let failed = |reason| {
         TlsError::Authorities(File {
@@ -288,8 +308,9 @@ fn load_authorities(
             stack.map_or_else(ffi::take_error_text, |stack| reason(&stack)),
         ));
     }
+    let not_after = earliest_end(&certificates).map_err(|stack| failed(reason(&stack)))?;
     trust(builder, certificates).map_err(|stack| failed(reason(&stack)))?;
-    Ok(generation(Some(&pem)))
+    Ok((generation(Some(&pem)), not_after))
 }
 
 fn trust(builder: &mut SslContextBuilder, certificates: Vec<X509>) -> Result<(), ErrorStack> {
@@ -448,6 +469,46 @@ fn validity_warning(ssl_ctx: &SslContext, settings: &TlsSettings) -> Option<Stri
         "WARNING: server certificate {} is not valid now (notBefore={not_before} notAfter={not_after})",
         settings.chain_cert.as_deref().unwrap_or("(null)"),
     ))
+}
+
+fn certificate_facts(
+    ssl_ctx: &SslContext,
+    raw: *mut SSL_CTX,
+    ca_not_after: Option<i64>,
+) -> Result<CertificateFacts, ErrorStack> {
+    let leaf = ssl_ctx.certificate().ok_or_else(ErrorStack::get)?;
+    let not_after = unix_seconds(leaf.not_after())?;
+    let mut chain_not_after = not_after;
+    // SAFETY: `raw` is the object that `ssl_ctx` keeps alive, and it is not shared before `build` is over.
+    for intermediate in unsafe { ffi::chain(raw) } {
+        chain_not_after = chain_not_after.min(unix_seconds(intermediate.not_after())?);
+    }
+    Ok(CertificateFacts {
+        not_before: unix_seconds(leaf.not_before())?,
+        not_after,
+        serial: leaf.serial_number().to_bn()?.to_hex_str()?.to_string(),
+        sha256: upper_hex(&leaf.digest(MessageDigest::sha256())?),
+        chain_not_after,
+        ca_not_after,
+    })
+}
+
+fn earliest_end(certificates: &[X509]) -> Result<Option<i64>, ErrorStack> {
+    let mut earliest = None;
+    for certificate in certificates {
+        let end = unix_seconds(certificate.not_after())?;
+        earliest = Some(earliest.map_or(end, |other: i64| other.min(end)));
+    }
+    Ok(earliest)
+}
+
+fn unix_seconds(time: &Asn1TimeRef) -> Result<i64, ErrorStack> {
+    let since = Asn1Time::from_unix(0)?.diff(time)?;
+    Ok(i64::from(since.days) * 86_400 + i64::from(since.secs))
+}
+
+fn upper_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// The oldest error of a drained queue: the cause, where later entries are consequences.

@@ -5,9 +5,13 @@
 #![forbid(unsafe_code)]
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Class, Handshake, More, Outcome, RefreshLog, TlsCounters, TlsError};
+use super::{
+    CertificateFacts, Class, Handshake, HandshakeFacts, More, Outcome, RefreshLog, TlsCounters,
+    TlsError, TlsFault,
+};
 use crate::clock::RelTime;
 use crate::settings::TlsSettings;
 
@@ -58,6 +62,12 @@ impl Current {
 
     /// Cannot be called.
     #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    #[must_use]
     pub fn counters(&self) -> &'static TlsCounters {
         match *self {}
     }
@@ -67,6 +77,12 @@ impl TlsContext {
     /// Cannot be called.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    #[must_use]
+    pub fn certificate(&self) -> &CertificateFacts {
         match *self {}
     }
 }
@@ -129,25 +145,12 @@ impl TlsSession {
 
     /// Cannot be called.
     #[must_use]
-    pub fn version(&self) -> &'static str {
+    pub fn facts(&self) -> Option<HandshakeFacts> {
         match *self {}
     }
 
     /// Cannot be called.
-    #[must_use]
-    pub fn cipher(&self) -> &'static str {
-        match *self {}
-    }
-
-    /// Cannot be called.
-    #[must_use]
-    pub fn resumed(&self) -> bool {
-        match *self {}
-    }
-
-    /// Cannot be called.
-    #[must_use]
-    pub fn peer_common_name(&self) -> Option<String> {
+    pub fn time_out(&mut self) -> TlsFault {
         match *self {}
     }
 }

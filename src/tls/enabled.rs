@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::context::{Material, Prompt, TlsContext};
 use super::{RefreshLog, TlsCounters, TlsError};
@@ -43,6 +45,7 @@ impl Current {
             context: Mutex::new(Arc::new(context)),
             log: Mutex::new(RefreshLog {
                 loaded_at: now,
+                loaded_at_unix: unix_now(),
                 refreshes: 0,
                 failures: 0,
                 last_error: None,
@@ -74,6 +77,7 @@ impl Current {
                 *lock(&self.context) = Arc::clone(&context);
                 let mut log = lock(&self.log);
                 log.loaded_at = now;
+                log.loaded_at_unix = unix_now();
                 log.refreshes += 1;
                 Ok(context)
             }
@@ -92,11 +96,25 @@ impl Current {
         lock(&self.log).clone()
     }
 
+    /// The files that the options name, by absolute path: what a refresh reads.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.material.files()
+    }
+
     /// Where sessions of this and later contexts are counted.
     #[must_use]
     pub fn counters(&self) -> &'static TlsCounters {
         self.counters
     }
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,7 +12,9 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_ulong, c_void};
 use std::io;
+use std::ptr;
 
+use openssl::x509::X509;
 use openssl_sys::{SSL, SSL_CTX};
 
 /// `SSL_R_UNEXPECTED_EOF_WHILE_READING`: how OpenSSL 3.0 and later name an end of file without close_notify.
@@ -26,6 +28,8 @@ pub(super) const SSL_OP_ENABLE_KTLS: u64 = 1 << 3;
 pub(super) const SSL_CTRL_GET_TLSEXT_TICKET_KEYS: c_int = 58;
 /// `SSL_CTX_set_tlsext_ticket_keys`, a macro over SSL_CTX_ctrl(3), always.
 pub(super) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
+/// `SSL_CTX_get0_chain_certs`, a macro over SSL_CTX_ctrl(3), always.
+const SSL_CTRL_GET_CHAIN_CERTS: c_int = 115;
 /// Index of the pointer that OpenSSL keeps for the application: `SSL_CTX_set_app_data` is a macro that uses it.
 pub(super) const APP_DATA: c_int = 0;
 /// `SSL_CB_HANDSHAKE_START`, SSL_CTX_set_info_callback(3), always.
@@ -50,6 +54,9 @@ pub(super) type InfoCallback = unsafe extern "C" fn(ssl: *const SSL, location: c
 unsafe extern "C" {
     /// SSL_has_pending(3), since 1.1.0.
     pub(super) fn SSL_has_pending(ssl: *const SSL) -> c_int;
+
+    /// SSL_get_version(3), always.
+    pub(super) fn SSL_version(ssl: *const SSL) -> c_int;
 
     /// SSL_set_session_id_context(3), always.
     pub(super) fn SSL_set_session_id_context(
@@ -76,6 +83,43 @@ unsafe extern "C" {
 
     /// ERR_error_string_n(3), always.
     fn ERR_error_string_n(code: c_ulong, text: *mut c_char, size: usize);
+}
+
+/// A certificate of our own, equal to one that OpenSSL holds; `None` when memory is short.
+///
+/// The crate openssl takes no pointers, so what it is to read crosses over as DER.
+///
+/// # Safety
+/// `certificate` must be alive.
+pub(super) unsafe fn copied(certificate: *mut openssl_sys::X509) -> Option<X509> {
+    // SAFETY: the certificate is alive (caller); without a buffer the call only tells the length.
+    let len = unsafe { openssl_sys::i2d_X509(certificate, ptr::null_mut()) };
+    let mut der = vec![0; usize::try_from(len).ok()?];
+    let mut end = der.as_mut_ptr();
+    // SAFETY: `end` points to as many bytes as the certificate has said it needs.
+    unsafe { openssl_sys::i2d_X509(certificate, &raw mut end) };
+    X509::from_der(&der).ok()
+}
+
+/// The certificates behind the server's own in its chain.
+///
+/// # Safety
+/// `ctx` must be alive, and no other thread may change its certificates meanwhile.
+pub(super) unsafe fn chain(ctx: *mut SSL_CTX) -> Vec<X509> {
+    let mut chain: *mut openssl_sys::OPENSSL_STACK = ptr::null_mut();
+    let slot = (&raw mut chain).cast::<c_void>();
+    // SAFETY: the context is alive (caller); this command stores a pointer to a part of it into the slot.
+    unsafe { openssl_sys::SSL_CTX_ctrl(ctx, SSL_CTRL_GET_CHAIN_CERTS, 0, slot) };
+    // SAFETY: the stack is null, which has no entries, or alive with the context.
+    let count = unsafe { openssl_sys::OPENSSL_sk_num(chain) };
+    (0..count)
+        .filter_map(|index| {
+            // SAFETY: `index` is below the number of entries.
+            let entry = unsafe { openssl_sys::OPENSSL_sk_value(chain, index) };
+            // SAFETY: the entries of this stack are certificates and as alive as the stack.
+            unsafe { copied(entry.cast()) }
+        })
+        .collect()
 }
 
 /// Makes the calling thread's error queue empty before a call whose outcome `SSL_get_error` has to judge.

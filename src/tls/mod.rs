@@ -98,15 +98,84 @@ pub struct TlsFault {
     pub text: String,
 }
 
-/// The three kinds of a [`TlsFault`].
+/// The kinds of a [`TlsFault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The handshake did not succeed, for whatever reason (counted in `ssl_handshake_errors`).
+    /// The handshake did not succeed (counted in `ssl_handshake_errors`).
     Handshake,
+    /// The client's certificate is good and bears no name that may come in (counted as a failed handshake, and in
+    /// `ssl_authz_denied`).
+    Denied,
+    /// The handshake was not finished in time (counted as a failed handshake, and in `ssl_handshake_timeouts`).
+    TimedOut,
     /// A finished handshake was followed by bytes that are not TLS (counted in `ssl_proto_errors`).
     Protocol,
     /// The descriptor failed after the handshake, e.g. by a reset; not counted.
     System,
+}
+
+/// What a finished handshake came to, for `stats ssl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandshakeFacts {
+    /// The protocol version in use.
+    pub version: Version,
+    /// OpenSSL's name of the cipher in use.
+    pub cipher: &'static str,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+    /// The first common name in the subject of the client's certificate, if it presented one.
+    pub peer_common_name: Option<String>,
+}
+
+/// A protocol version that a handshake may end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// TLS 1.0.
+    Tls10,
+    /// TLS 1.1.
+    Tls11,
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+impl Version {
+    /// Every version, oldest first; `version as usize` is its place here.
+    pub const ALL: [Version; 4] = [
+        Version::Tls10,
+        Version::Tls11,
+        Version::Tls12,
+        Version::Tls13,
+    ];
+
+    /// As `stats` spells it: `tlsv1.3`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::Tls10 => "tlsv1.0",
+            Version::Tls11 => "tlsv1.1",
+            Version::Tls12 => "tlsv1.2",
+            Version::Tls13 => "tlsv1.3",
+        }
+    }
+}
+
+/// What operators watch in the certificates of a context, for `stats ssl`. Dates are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Begin of the server certificate's validity.
+    pub not_before: i64,
+    /// Its end.
+    pub not_after: i64,
+    /// Its serial number, in upper-case hexadecimal digits.
+    pub serial: String,
+    /// The SHA-256 digest of it, likewise.
+    pub sha256: String,
+    /// Earliest end among the certificates of the chain file.
+    pub chain_not_after: i64,
+    /// Earliest end among the authorities; none without `ssl_ca_cert`.
+    pub ca_not_after: Option<i64>,
 }
 
 /// Why no context or session could be made. `Display` is the line for stderr and for `refresh_certs`.
@@ -126,8 +195,22 @@ pub enum TlsError {
     Pair(String),
     /// The authorities' file is absent, unreadable or holds no certificate.
     Authorities(File),
+    /// The file of revocation lists is absent, unreadable or holds none.
+    RevocationLists(File),
+    /// `ssl_client_allow` or `ssl_client_allow_file` without `ssl_ca_cert`.
+    AllowWithoutAuthorities,
+    /// The file of allowed names is absent, unreadable or malformed.
+    AllowList(File),
     /// No cipher is left; the list as given.
     Ciphers(String),
+    /// A TLS 1.3 cipher suite is unknown, or none is named; the list as given.
+    CipherSuites(String),
+    /// Both `ssl_ticket_key_file` and `ssl_ticket_rotation`.
+    TicketKeysTwice,
+    /// The file of ticket keys is absent, unreadable or of a wrong size.
+    TicketKeys(File),
+    /// The file for secrets of sessions cannot be opened.
+    KeyLog(File),
     /// `ssl_kernel_tls` with an OpenSSL that cannot do it.
     KernelTls,
     /// OpenSSL could not make an object (out of memory, broken system configuration).
@@ -139,7 +222,7 @@ pub enum TlsError {
 pub struct File {
     /// The path as given; `None` when the option is missing.
     pub path: Option<String>,
-    /// OpenSSL's error string.
+    /// OpenSSL's error string, or a plain word where it is not OpenSSL that judges.
     pub reason: String,
 }
 
@@ -148,6 +231,8 @@ pub struct File {
 pub struct RefreshLog {
     /// Moment of the last success, the first load included (`time_since_server_cert_refresh` counts from it).
     pub loaded_at: RelTime,
+    /// The same moment in Unix seconds (`ssl_last_refresh`).
+    pub loaded_at_unix: i64,
     /// Refreshes that succeeded; the first load is not one.
     pub refreshes: u64,
     /// Refreshes that failed.
@@ -160,6 +245,8 @@ pub struct RefreshLog {
 #[derive(Debug, Default)]
 pub struct TlsCounters {
     handshake_errors: AtomicU64,
+    handshake_timeouts: AtomicU64,
+    authz_denied: AtomicU64,
     proto_errors: AtomicU64,
     new_sessions: AtomicU64,
 }
@@ -170,6 +257,8 @@ impl TlsCounters {
     pub const fn new() -> TlsCounters {
         TlsCounters {
             handshake_errors: AtomicU64::new(0),
+            handshake_timeouts: AtomicU64::new(0),
+            authz_denied: AtomicU64::new(0),
             proto_errors: AtomicU64::new(0),
             new_sessions: AtomicU64::new(0),
         }
@@ -179,6 +268,18 @@ impl TlsCounters {
     #[must_use]
     pub fn handshake_errors(&self) -> u64 {
         self.handshake_errors.load(Ordering::Relaxed)
+    }
+
+    /// `ssl_handshake_timeouts`: those of them that were not finished in time.
+    #[must_use]
+    pub fn handshake_timeouts(&self) -> u64 {
+        self.handshake_timeouts.load(Ordering::Relaxed)
+    }
+
+    /// `ssl_authz_denied`: those of them whose client certificate was not allowed.
+    #[must_use]
+    pub fn authz_denied(&self) -> u64 {
+        self.authz_denied.load(Ordering::Relaxed)
     }
 
     /// `ssl_proto_errors`: TLS errors on finished handshakes, each once.
@@ -196,18 +297,29 @@ impl TlsCounters {
     /// `stats reset`.
     pub fn reset(&self) {
         self.handshake_errors.store(0, Ordering::Relaxed);
+        self.handshake_timeouts.store(0, Ordering::Relaxed);
+        self.authz_denied.store(0, Ordering::Relaxed);
         self.proto_errors.store(0, Ordering::Relaxed);
         self.new_sessions.store(0, Ordering::Relaxed);
     }
 
-    /// Counts a handshake that the caller gave up, e.g. at its time limit; failed steps count themselves.
-    pub fn count_handshake_error(&self) {
-        self.handshake_errors.fetch_add(1, Ordering::Relaxed);
-    }
-
+    /// Counts a session's end by its kind; sessions do so themselves.
     #[cfg(feature = "tls")]
-    fn count_proto_error(&self) {
-        self.proto_errors.fetch_add(1, Ordering::Relaxed);
+    fn count_fault(&self, kind: FaultKind) {
+        let add = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match kind {
+            FaultKind::Handshake => add(&self.handshake_errors),
+            FaultKind::Denied => {
+                add(&self.handshake_errors);
+                add(&self.authz_denied)
+            }
+            FaultKind::TimedOut => {
+                add(&self.handshake_errors);
+                add(&self.handshake_timeouts)
+            }
+            FaultKind::Protocol => add(&self.proto_errors),
+            FaultKind::System => return,
+        };
     }
 
     #[cfg(feature = "tls")]
@@ -227,6 +339,22 @@ impl fmt::Display for TlsError {
             TlsError::Key(file) => write!(f, "Error loading the key: {file}"),
             TlsError::Pair(reason) => write!(f, "Error validating the certificate: {reason}"),
             TlsError::Authorities(file) => write!(f, "Error loading the CA certificate: {file}"),
+            TlsError::RevocationLists(file) => write!(f, "Error loading the CRL: {file}"),
+            TlsError::AllowWithoutAuthorities => {
+                f.write_str("ERROR: ssl_client_allow needs ssl_ca_cert.")
+            }
+            TlsError::AllowList(file) => write!(f, "Error loading the client allow list: {file}"),
+            TlsError::TicketKeysTwice => f.write_str(
+                "ERROR: ssl_ticket_key_file and ssl_ticket_rotation exclude each other.",
+            ),
+            TlsError::TicketKeys(file) => write!(f, "Error loading the ticket keys: {file}"),
+            TlsError::KeyLog(file) => write!(f, "Error loading the key log: {file}"),
+            TlsError::CipherSuites(list) => {
+                write!(
+                    f,
+                    "Error setting the provided TLS 1.3 cipher suite(s): {list}"
+                )
+            }
             TlsError::Ciphers(list) => write!(f, "Error setting the provided cipher(s): {list}"),
             TlsError::KernelTls => f.write_str("Kernel TLS offload is not available"),
             TlsError::OpenSsl(reason) => write!(f, "Error setting up TLS: {reason}"),

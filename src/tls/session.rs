@@ -15,8 +15,9 @@ use std::ffi::{CStr, c_char, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::slice;
 
+use openssl::nid::Nid;
+use openssl::x509::{X509, X509Ref};
 use openssl_sys::{
     SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN,
 };
@@ -24,7 +25,10 @@ use openssl_sys::{
 use super::bio::Link;
 use super::context::{TlsContext, class_verify};
 use super::ffi;
-use super::{Class, FaultKind, Handshake, More, Outcome, TlsCounters, TlsError, TlsFault};
+use super::{
+    Class, FaultKind, Handshake, HandshakeFacts, More, Outcome, TlsCounters, TlsError, TlsFault,
+    Version,
+};
 use crate::os::Interest;
 
 /// Most bytes one record carries.
@@ -256,18 +260,39 @@ impl TlsSession {
         self.class
     }
 
-    /// The protocol version in use, e.g. `TLSv1.3`.
+    /// What the handshake came to; `None` unless it is finished and the session still open.
     #[must_use]
-    pub fn version(&self) -> &'static str {
-        // SAFETY: `ssl` is owned and alive.
-        let name = unsafe { openssl_sys::SSL_get_version(self.ssl.as_ptr()) };
-        // SAFETY: OpenSSL answers with a string constant.
-        unsafe { constant(name) }
+    pub fn facts(&self) -> Option<HandshakeFacts> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        Some(HandshakeFacts {
+            version: self.version(),
+            cipher: self.cipher(),
+            resumed: self.resumed(),
+            peer_common_name: self
+                .peer()
+                .and_then(|certificate| common_name(&certificate)),
+        })
     }
 
-    /// OpenSSL's name of the cipher in use; empty before the handshake is finished.
-    #[must_use]
-    pub fn cipher(&self) -> &'static str {
+    /// Gives up a handshake that takes too long. The session is only good for dropping then.
+    pub fn time_out(&mut self) -> TlsFault {
+        self.fault(FaultKind::TimedOut, String::from("handshake timeout"))
+    }
+
+    fn version(&self) -> Version {
+        // SAFETY: `ssl` is owned and alive; the call only looks.
+        match unsafe { ffi::SSL_version(self.ssl.as_ptr()) } {
+            openssl_sys::TLS1_VERSION => Version::Tls10,
+            openssl_sys::TLS1_1_VERSION => Version::Tls11,
+            openssl_sys::TLS1_2_VERSION => Version::Tls12,
+            // Contexts speak no other.
+            _ => Version::Tls13,
+        }
+    }
+
+    fn cipher(&self) -> &'static str {
         // SAFETY: `ssl` is owned and alive.
         let cipher = unsafe { openssl_sys::SSL_get_current_cipher(self.ssl.as_ptr()) };
         if cipher.is_null() {
@@ -279,18 +304,22 @@ impl TlsSession {
         unsafe { constant(name) }
     }
 
-    /// Whether an earlier session was resumed.
-    #[must_use]
-    pub fn resumed(&self) -> bool {
+    fn resumed(&self) -> bool {
         // SAFETY: `ssl` is owned and alive; the call only looks.
         unsafe { openssl_sys::SSL_session_reused(self.ssl.as_ptr()) == 1 }
     }
 
-    /// The first common name in the subject of the client's certificate.
-    #[must_use]
-    pub fn peer_common_name(&self) -> Option<String> {
-        let certificate = Certificate::of_peer(self.ssl)?;
-        certificate.common_name()
+    /// The client's certificate.
+    fn peer(&self) -> Option<X509> {
+        #[cfg(not(ossl300))]
+        use openssl_sys::SSL_get_peer_certificate as peer_certificate;
+        #[cfg(ossl300)]
+        use openssl_sys::SSL_get1_peer_certificate as peer_certificate;
+        // SAFETY: `ssl` is owned and alive; the reference returned is ours to free.
+        let certificate = unsafe { peer_certificate(self.ssl.as_ptr()) };
+        let certificate = Certificate(NonNull::new(certificate)?);
+        // SAFETY: the reference keeps the certificate alive.
+        unsafe { ffi::copied(certificate.0.as_ptr()) }
     }
 
     /// Puts the class's verify flags and session scope in the place of the context's.
@@ -391,31 +420,24 @@ impl TlsSession {
     }
 
     fn handshake_failed(&mut self, text: String) -> Handshake {
-        if self.phase != Phase::Ended {
-            self.counters.count_handshake_error();
-        }
-        self.phase = Phase::Ended;
-        Handshake::Failed(TlsFault {
-            kind: FaultKind::Handshake,
-            text,
-        })
+        Handshake::Failed(self.fault(FaultKind::Handshake, text))
     }
 
     fn protocol_failed(&mut self, text: String) -> Outcome {
-        self.phase = Phase::Ended;
-        self.counters.count_proto_error();
-        Outcome::Failed(TlsFault {
-            kind: FaultKind::Protocol,
-            text,
-        })
+        Outcome::Failed(self.fault(FaultKind::Protocol, text))
     }
 
     fn system_failed(&mut self, text: String) -> Outcome {
+        Outcome::Failed(self.fault(FaultKind::System, text))
+    }
+
+    /// Ends the session and counts that, once.
+    fn fault(&mut self, kind: FaultKind, text: String) -> TlsFault {
+        if self.phase != Phase::Ended {
+            self.counters.count_fault(kind);
+        }
         self.phase = Phase::Ended;
-        Outcome::Failed(TlsFault {
-            kind: FaultKind::System,
-            text,
-        })
+        TlsFault { kind, text }
     }
 
     /// What to wait for when OpenSSL waits for the peer. Bytes of ours that the peer needs first, the rest of a
@@ -527,49 +549,19 @@ impl Drop for TlsSession {
     }
 }
 
-/// A certificate that `SSL_get1_peer_certificate` has lent us a reference to.
+/// A reference to the client's certificate that OpenSSL has given us.
 struct Certificate(NonNull<openssl_sys::X509>);
-
-impl Certificate {
-    fn of_peer(ssl: NonNull<SSL>) -> Option<Certificate> {
-        #[cfg(not(ossl300))]
-        use openssl_sys::SSL_get_peer_certificate as peer_certificate;
-        #[cfg(ossl300)]
-        use openssl_sys::SSL_get1_peer_certificate as peer_certificate;
-        // SAFETY: `ssl` is alive, being borrowed from its session; the reference returned is ours to free.
-        NonNull::new(unsafe { peer_certificate(ssl.as_ptr()) }).map(Certificate)
-    }
-
-    fn common_name(&self) -> Option<String> {
-        // SAFETY: the certificate is alive; its subject is a part of it.
-        let subject = unsafe { openssl_sys::X509_get_subject_name(self.0.as_ptr()) };
-        // SAFETY: `subject` lives as long as the certificate.
-        let index = unsafe {
-            openssl_sys::X509_NAME_get_index_by_NID(subject, openssl_sys::NID_commonName, -1)
-        };
-        if index < 0 {
-            return None;
-        }
-        // SAFETY: `index` is one that the name has just answered.
-        let entry = unsafe { openssl_sys::X509_NAME_get_entry(subject, index) };
-        // SAFETY: `entry` is a part of the name.
-        let value = unsafe { openssl_sys::X509_NAME_ENTRY_get_data(entry) };
-        // SAFETY: `value` is a part of the entry.
-        let len = unsafe { openssl_sys::ASN1_STRING_length(value) };
-        // SAFETY: as above.
-        let data = unsafe { openssl_sys::ASN1_STRING_get0_data(value) };
-        let len = usize::try_from(len).ok().filter(|_| !data.is_null())?;
-        // SAFETY: `data` has `len` bytes and lives as long as the certificate, which outlives this borrow.
-        let bytes = unsafe { slice::from_raw_parts(data, len) };
-        Some(String::from_utf8_lossy(bytes).into_owned())
-    }
-}
 
 impl Drop for Certificate {
     fn drop(&mut self) {
         // SAFETY: the reference is ours and given back here only.
         unsafe { openssl_sys::X509_free(self.0.as_ptr()) };
     }
+}
+
+fn common_name(certificate: &X509Ref) -> Option<String> {
+    let mut names = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
+    names.next()?.data().to_string().ok()
 }
 
 /// Closes second handshakes where OpenSSL has no option against them.

@@ -126,11 +126,11 @@ fn the_peers_common_name_is_known() {
         let (served, _stream) =
             connected(&context, Class::Default, &Client::with(version, &identity));
         assert_eq!(
-            served.session.peer_common_name().as_deref(),
+            served.session.facts().unwrap().peer_common_name.as_deref(),
             Some("client seven")
         );
         let (served, _stream) = connected(&context, Class::Default, &Client::of(version));
-        assert_eq!(served.session.peer_common_name(), None);
+        assert_eq!(served.session.facts().unwrap().peer_common_name, None);
     }
 }
 

@@ -11,7 +11,7 @@ use openssl::x509::X509;
 use super::traffic::tapped;
 use super::{BOTH, Client, Served, Site, authority, connected, issue};
 use crate::os::Interest;
-use crate::tls::{Class, FaultKind, Handshake, More, Outcome, TlsFault, TlsSession};
+use crate::tls::{Class, FaultKind, Handshake, More, Outcome, TlsFault, TlsSession, Version};
 
 /// The fault of a handshake with a client that sends `bytes` and then its FIN.
 fn handshake_fault(site: &Site, bytes: &[u8]) -> TlsFault {
@@ -96,7 +96,7 @@ fn the_lowest_version_serves_with_a_lowered_security_level() {
         builder.set_cipher_list("ALL:@SECLEVEL=0").unwrap();
     });
     let (served, _stream) = connected(&context, Class::Default, &client);
-    assert_eq!(served.session.version(), "TLSv1.1");
+    assert_eq!(served.session.facts().unwrap().version, Version::Tls11);
 }
 
 #[test]

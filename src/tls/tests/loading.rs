@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
 use openssl::ssl::SslVersion;
 
 use super::{
@@ -180,7 +182,10 @@ fn a_cipher_list_must_leave_something() {
     site.settings.ciphers = Some(String::from("ECDHE-ECDSA-AES128-GCM-SHA256"));
     let context = site.load().get();
     let (served, _stream) = connected(&context, Class::Default, &Client::of(SslVersion::TLS1_2));
-    assert_eq!(served.session.cipher(), "ECDHE-ECDSA-AES128-GCM-SHA256");
+    assert_eq!(
+        served.session.facts().unwrap().cipher,
+        "ECDHE-ECDSA-AES128-GCM-SHA256"
+    );
 }
 
 #[test]
@@ -396,4 +401,55 @@ fn an_authority_that_is_there_twice_is_taken_once() {
         visit(&site.load().get(), Class::Default, &client),
         Visit::Served { resumed: false }
     );
+}
+
+#[test]
+fn what_operators_watch_is_learnt_at_each_load() {
+    let mut site = Site::new();
+    let seconds = |identity: &Identity| {
+        let epoch = Asn1Time::from_unix(0).unwrap();
+        let since = epoch.diff(identity.certificate.not_after()).unwrap();
+        i64::from(since.days) * 86_400 + i64::from(since.secs)
+    };
+    let soon = issue_between("soon", &site.authority, -1, 2);
+    let mut chain = site.authority.chain_pem();
+    chain.extend(soon.chain_pem());
+    let server = issue_between("localhost", &site.authority, -3, 9);
+    site.install(&server);
+    let current = site.load();
+    let facts = current.get().certificate().clone();
+    assert_eq!(facts.not_after, seconds(&server));
+    assert_eq!(facts.not_before, facts.not_after - 12 * 86_400);
+    assert_eq!(facts.chain_not_after, facts.not_after);
+    assert_eq!(facts.ca_not_after, None);
+    let digest = server.certificate.digest(MessageDigest::sha256()).unwrap();
+    let digest: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    assert_eq!(facts.sha256, digest);
+    let serial = server.certificate.serial_number().to_bn().unwrap();
+    assert_eq!(facts.serial, serial.to_hex_str().unwrap().to_string());
+
+    let mut whole = server.chain_pem();
+    whole.extend(&chain);
+    site.folder.put("server.crt", whole);
+    let renewed = current.refresh(RelTime(70)).unwrap();
+    assert_eq!(renewed.certificate().chain_not_after, seconds(&soon));
+    assert_eq!(renewed.certificate().not_after, facts.not_after);
+
+    site.settings.ca_cert = Some(site.folder.put("ca.crt", chain));
+    let context = site.load().get();
+    assert_eq!(context.certificate().ca_not_after, Some(seconds(&soon)));
+}
+
+#[test]
+fn the_files_a_refresh_reads_are_known_by_absolute_paths() {
+    let mut site = Site::new().trusting(1);
+    let given = ["server.crt", "server.key", "ca.crt"].map(|name| site.folder.path(name));
+    let named: Vec<_> = given.iter().map(std::path::PathBuf::from).collect();
+    assert_eq!(site.load().files(), named);
+    // A working directory that nobody can move under us: files are named by the way from there.
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    site.settings.chain_cert = Some(format!("{up}{}", &given[0][1..]));
+    let files = site.load().files();
+    assert!(files.iter().all(|file| file.is_absolute()), "{files:?}");
 }

@@ -460,7 +460,7 @@ pub(super) fn visit(context: &TlsContext, class: Class, client: &Client) -> Visi
     }
     assert_eq!(served.read_exact(3), b"ask");
     served.write_all(b"ok");
-    let resumed = served.session.resumed();
+    let resumed = served.session.facts().unwrap().resumed;
     served.session.shutdown();
     drop(served);
     assert_eq!(thread.join().unwrap(), Ok(resumed));
