@@ -79,7 +79,14 @@ impl From<TlsError> for BootError {
             | TlsError::Key(_)
             | TlsError::Pair(_)
             | TlsError::Authorities(_)
+            | TlsError::RevocationLists(_)
+            | TlsError::AllowWithoutAuthorities
+            | TlsError::AllowList(_)
             | TlsError::Ciphers(_)
+            | TlsError::CipherSuites(_)
+            | TlsError::TicketKeysTwice
+            | TlsError::TicketKeys(_)
+            | TlsError::KeyLog(_)
             | TlsError::KernelTls
             | TlsError::OpenSsl(_) => ExitStatus::Usage,
         };
