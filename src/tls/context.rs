@@ -14,26 +14,31 @@
 )]
 
 use std::collections::HashSet;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::ptr;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
+use openssl::rand::rand_bytes;
 use openssl::sha::Sha256;
 use openssl::ssl::{
     SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions,
-    SslSessionCacheMode, SslVerifyMode, SslVersion,
+    SslSessionCacheMode, SslVersion,
 };
 use openssl::stack::Stack;
+use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name};
-use openssl_sys::{SSL, SSL_CTX, SSL_SESSION};
+use openssl_sys::{SSL, SSL_CTX, SSL_SESSION, X509_STORE_CTX};
 
+use super::allow::AllowList;
+use super::certificate::{names, validity_warning};
 use super::ffi;
+use super::tickets::TicketKeys;
 use super::{CertificateFacts, Class, File, TlsCounters, TlsError};
-use crate::settings::TlsSettings;
+use crate::settings::{NamePattern, TlsSettings};
 
 /// Size of OpenSSL's ticket keys: name, authentication key, encryption key.
 const TICKET_KEYS_SIZE: usize = 80;
@@ -41,8 +46,18 @@ const TICKET_KEYS_SIZE: usize = 80;
 const VERIFY_REQUIRED: c_int =
     openssl_sys::SSL_VERIFY_PEER | openssl_sys::SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 
+/// What a ticket callback answers: refuse the handshake, ignore the ticket, take it, take it and issue another.
+const TICKET_FAILED: c_int = -1;
+const TICKET_UNKNOWN: c_int = 0;
+const TICKET_GOOD: c_int = 1;
+const TICKET_TO_RENEW: c_int = 2;
+/// `TLS1_3_VERSION`, which older OpenSSL does not know.
+const TLS1_3_VERSION: c_int = 0x304;
+
+/// What SHA-256 makes.
+type Digest = [u8; 32];
 /// A session id context: sessions and tickets resume only where it is the same.
-pub(super) type Scope = [u8; 32];
+pub(super) type Scope = Digest;
 
 /// The TLS options as given, and the files they name by absolute path, so that a change of the working directory
 /// does not break a refresh.
@@ -52,6 +67,11 @@ pub(super) struct Material {
     chain: Option<PathBuf>,
     key: Option<PathBuf>,
     authorities: Option<PathBuf>,
+    revocation_lists: Option<PathBuf>,
+    allow_list: Option<PathBuf>,
+    ticket_keys: Option<PathBuf>,
+    #[cfg(feature = "debug-server")]
+    key_log: Option<PathBuf>,
 }
 
 impl Material {
@@ -61,17 +81,29 @@ impl Material {
             chain: settings.chain_cert.as_deref().map(fixed),
             key: settings.key.as_deref().map(fixed),
             authorities: settings.ca_cert.as_deref().map(fixed),
+            revocation_lists: settings.crl.as_deref().map(fixed),
+            allow_list: settings.client_allow_file.as_deref().map(fixed),
+            ticket_keys: settings.ticket_key_file.as_deref().map(fixed),
+            #[cfg(feature = "debug-server")]
+            key_log: settings.keylog_file.as_deref().map(fixed),
             settings: settings.clone(),
         }
     }
 
     /// What a load reads.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        [&self.chain, &self.key, &self.authorities]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        [
+            &self.chain,
+            &self.key,
+            &self.authorities,
+            &self.revocation_lists,
+            &self.allow_list,
+            &self.ticket_keys,
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
     }
 }
 
@@ -89,6 +121,16 @@ pub(super) enum Prompt {
     Never,
 }
 
+/// What OpenSSL's callbacks decide by. Every session holds it, since a callback may run as long as a session lives.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) counters: &'static TlsCounters,
+    /// The clients that may come in, if not all with a good certificate.
+    pub(super) allow: Option<AllowList>,
+    /// Keys of tickets, if they are not OpenSSL's own.
+    tickets: Option<Arc<TicketKeys>>,
+}
+
 /// Certificates, key and options of new conns; never modified once built.
 #[derive(Debug)]
 pub struct TlsContext {
@@ -96,11 +138,11 @@ pub struct TlsContext {
     /// The same object as `_ssl_ctx`, which keeps it alive.
     raw: *mut SSL_CTX,
     kernel_tls: bool,
-    generation: [u8; 32],
+    generation: Digest,
     scopes: [Scope; 3],
-    counters: &'static TlsCounters,
-    warning: Option<String>,
+    rules: Arc<Rules>,
     certificate: CertificateFacts,
+    warning: Option<String>,
 }
 
 // SAFETY: `raw` points to the object that `_ssl_ctx` owns, which is reference-counted by atomic operations and may
@@ -111,8 +153,9 @@ unsafe impl Send for TlsContext {}
 unsafe impl Sync for TlsContext {}
 
 impl TlsContext {
-    /// Loads everything the options name, in the order in which operators expect errors: chain, key, pair,
-    /// authorities, ciphers. `predecessor` hands its ticket keys on if the authorities are unchanged.
+    /// Loads everything the options name, in the order in which operators expect errors: options that do not go
+    /// together, chain, key, pair, authorities, revocation lists, allowed names, ciphers, ticket keys.
+    /// `predecessor` hands its ticket keys on if what decides about clients is unchanged.
     ///
     /// # Errors
     /// The first thing that is wrong; nothing outlives the failure.
@@ -124,43 +167,49 @@ impl TlsContext {
     ) -> Result<TlsContext, TlsError> {
         let settings = &material.settings;
         ffi::expect_no_errors();
-        let mut builder = SslContextBuilder::new(SslMethod::tls_server())
-            .map_err(|stack| TlsError::OpenSsl(reason(&stack)))?;
+        refuse_contradictions(settings)?;
+        let mut builder = SslContextBuilder::new(SslMethod::tls_server()).map_err(broken)?;
         set_min_version(&mut builder, settings.min_version)?;
         if prompt == Prompt::Never || !terminal_present() {
             refuse_prompts(&builder);
         }
         load_chain(&mut builder, material)?;
         load_key(&mut builder, material)?;
-        let (generation, ca_not_after) = load_authorities(&mut builder, material)?;
-        let verify = verify_mode(settings.verify_mode);
-        builder.set_verify(verify);
-        if let Some(list) = &settings.ciphers {
-            builder
-                .set_cipher_list(list)
-                .map_err(|_| TlsError::Ciphers(list.clone()))?;
-        }
-        let scopes = scopes(verify.bits() as c_int, &generation);
-        set_session_cache(&mut builder, settings.session_cache, &scopes, counters)?;
+        let trust = Trust::load(&mut builder, material)?;
+        let verify = verify_flags(settings.verify_mode, trust.allow.is_some());
+        set_verify(&builder, verify);
+        set_ciphers(&mut builder, settings)?;
+        let scopes = scopes(verify, &trust.generation);
+        set_session_cache(&mut builder, settings.session_cache, &scopes)?;
+        let predecessor = predecessor.filter(|old| old.generation == trust.generation);
+        let tickets = set_tickets(&mut builder, material, predecessor)?;
         set_behaviour(&mut builder, settings.kernel_tls)?;
-        if let Some(old) = predecessor.filter(|old| old.generation == generation) {
-            hand_ticket_keys_on(old.raw, builder.as_ptr());
-        }
+        #[cfg(feature = "debug-server")]
+        log_keys(&mut builder, material)?;
         let raw = builder.as_ptr();
         let ssl_ctx = builder.build();
-        let certificate = certificate_facts(&ssl_ctx, raw, ca_not_after)
-            .map_err(|stack| TlsError::OpenSsl(reason(&stack)))?;
-        let warning = validity_warning(&ssl_ctx, settings);
+        // SAFETY: `raw` is the object that `ssl_ctx` keeps alive, and nobody else has it yet.
+        let chain = unsafe { ffi::chain(raw) };
+        let leaf = ssl_ctx
+            .certificate()
+            .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))?;
+        let certificate = CertificateFacts::of(leaf, &chain, &trust.authorities).map_err(broken)?;
+        let path = settings.chain_cert.as_deref().unwrap_or("(null)");
+        let warning = validity_warning(leaf, path);
         ffi::clear_errors();
         Ok(TlsContext {
             _ssl_ctx: ssl_ctx,
             raw,
             kernel_tls: settings.kernel_tls,
-            generation,
+            generation: trust.generation,
             scopes,
-            counters,
-            warning,
+            rules: Arc::new(Rules {
+                counters,
+                allow: trust.allow,
+                tickets,
+            }),
             certificate,
+            warning,
         })
     }
 
@@ -191,8 +240,52 @@ impl TlsContext {
         &self.scopes[class as usize]
     }
 
-    pub(super) fn counters(&self) -> &'static TlsCounters {
-        self.counters
+    /// What callbacks need; they find it through [`Rules::attach`].
+    pub(super) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+}
+
+#[cfg(test)]
+impl TlsContext {
+    /// Lets nobody in, though sessions of before are in its scope.
+    pub(super) fn allowing_nobody(mut self: Arc<TlsContext>) -> Arc<TlsContext> {
+        let context = Arc::get_mut(&mut self).expect("nobody else has the context");
+        let rules = Arc::get_mut(&mut context.rules).expect("no session is left");
+        rules.allow = Some(AllowList::default());
+        self
+    }
+
+    /// Makes ticket keys older than they are.
+    pub(super) fn age_ticket_keys(&self, by: Duration) {
+        self.rules
+            .tickets
+            .as_ref()
+            .expect("keys of our own")
+            .age(by);
+    }
+}
+
+impl Rules {
+    /// Lets the callbacks of a session find these rules.
+    ///
+    /// # Safety
+    /// `ssl` must be alive, and the caller must keep these rules until it has freed it.
+    pub(super) unsafe fn attach(self: &Arc<Rules>, ssl: *mut SSL) -> bool {
+        let rules = Arc::as_ptr(self).cast_mut().cast::<c_void>();
+        // SAFETY: `ssl` is alive (caller); the callbacks only read through the pointer.
+        unsafe { openssl_sys::SSL_set_ex_data(ssl, ffi::APP_DATA, rules) == 1 }
+    }
+
+    /// The rules of a session that calls back.
+    ///
+    /// # Safety
+    /// `ssl` must be alive and stay so as long as the answer is used.
+    unsafe fn of<'a>(ssl: *const SSL) -> Option<&'a Rules> {
+        // SAFETY: `ssl` is alive (caller).
+        let rules = unsafe { openssl_sys::SSL_get_ex_data(ssl, ffi::APP_DATA) };
+        // SAFETY: the pointer is null or from `attach`, whose caller keeps the rules as long as `ssl`.
+        unsafe { rules.cast::<Rules>().as_ref() }
     }
 }
 
@@ -219,14 +312,58 @@ fn set_min_version(builder: &mut SslContextBuilder, version: i32) -> Result<(), 
         .map_err(|_| TlsError::MinVersion)
 }
 
-fn verify_mode(option: i32) -> SslVerifyMode {
-    let required = SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT;
-    match option {
-        0 => SslVerifyMode::NONE,
-        1 => SslVerifyMode::PEER,
-        2 => required,
-        _ => SslVerifyMode::from_bits_retain(required.bits() | openssl_sys::SSL_VERIFY_CLIENT_ONCE),
+/// OpenSSL's flags for `ssl_verify_mode`. Where only some clients are allowed, one without a certificate is none of
+/// them.
+fn verify_flags(mode: i32, restricted: bool) -> c_int {
+    match mode {
+        0 => openssl_sys::SSL_VERIFY_NONE,
+        1 if !restricted => openssl_sys::SSL_VERIFY_PEER,
+        1 | 2 => VERIFY_REQUIRED,
+        _ => VERIFY_REQUIRED | openssl_sys::SSL_VERIFY_CLIENT_ONCE,
     }
+}
+
+fn set_verify(builder: &SslContextBuilder, flags: c_int) {
+    // SAFETY: the builder owns the context; the callback finds the rules of every session that `accept` makes.
+    unsafe { openssl_sys::SSL_CTX_set_verify(builder.as_ptr(), flags, Some(on_verify)) };
+}
+
+/// OpenSSL has judged one certificate of a client's chain: `good` is 1 or 0. The client's own comes last, at depth 0;
+/// what is said of that is final.
+extern "C" fn on_verify(good: c_int, store: *mut X509_STORE_CTX) -> c_int {
+    // SAFETY: `store` is alive while it calls back.
+    let depth = unsafe { openssl_sys::X509_STORE_CTX_get_error_depth(store) };
+    if good != 1 || depth != 0 {
+        return good;
+    }
+    // SAFETY: asks for a number and has no precondition.
+    let place = unsafe { openssl_sys::SSL_get_ex_data_X509_STORE_CTX_idx() };
+    // SAFETY: `store` is alive; libssl keeps the session there that it verifies for.
+    let ssl = unsafe { openssl_sys::X509_STORE_CTX_get_ex_data(store, place) };
+    let Some(ssl) = NonNull::new(ssl.cast::<SSL>()) else {
+        // The chain of the server's own certificate, which OpenSSL builds by the same road.
+        return good;
+    };
+    // SAFETY: a session is alive while it verifies.
+    let Some(Rules {
+        allow: Some(allow), ..
+    }) = (unsafe { Rules::of(ssl.as_ptr()) })
+    else {
+        return good;
+    };
+    // SAFETY: `store` is alive; the certificate is the one it is busy with.
+    let certificate = unsafe { openssl_sys::X509_STORE_CTX_get_current_cert(store) };
+    let copy = NonNull::new(certificate).and_then(|certificate| {
+        // SAFETY: the certificate is alive with `store`.
+        unsafe { ffi::copied(certificate.as_ptr()) }
+    });
+    if copy.is_some_and(|client| allow.admits(&names(&client))) {
+        return good;
+    }
+    let error = openssl_sys::X509_V_ERR_APPLICATION_VERIFICATION;
+    // SAFETY: `store` is alive.
+    unsafe { openssl_sys::X509_STORE_CTX_set_error(store, error) };
+    0
 }
 
 fn terminal_present() -> bool {
@@ -250,13 +387,8 @@ unsafe extern "C" fn no_pass_phrase(
 }
 
 fn load_chain(builder: &mut SslContextBuilder, material: &Material) -> Result<(), TlsError> {
-    let path = material.settings.chain_cert.as_ref();
-    let failed = |reason| {
-        TlsError::Chain(File {
-            path: path.cloned(),
-            reason,
-        })
-    };
+    let path = &material.settings.chain_cert;
+    let failed = |reason| TlsError::Chain(File::named(path, reason));
     let Some(file) = &material.chain else {
         return Err(failed(no_file()));
     };
@@ -266,13 +398,8 @@ fn load_chain(builder: &mut SslContextBuilder, material: &Material) -> Result<()
 }
 
 fn load_key(builder: &mut SslContextBuilder, material: &Material) -> Result<(), TlsError> {
-    let path = material.settings.key.as_ref();
-    let failed = |reason| {
-        TlsError::Key(File {
-            path: path.cloned(),
-            reason,
-        })
-    };
+    let path = &material.settings.key;
+    let failed = |reason| TlsError::Key(File::named(path, reason));
     let Some(file) = &material.key else {
         return Err(failed(no_file()));
     };
@@ -285,21 +412,52 @@ fn load_key(builder: &mut SslContextBuilder, material: &Material) -> Result<(), 
         .map_err(|stack| TlsError::Pair(reason(&stack)))
 }
 
-/// Fills the trust store and the list of names announced to clients; answers the generation.
+/// What decides which clients are let in.
+struct Trust {
+    authorities: Vec<X509>,
+    allow: Option<AllowList>,
+    /// Digest of all the bytes that this came from.
+    generation: Digest,
+}
+
+impl Trust {
+    /// Loads authorities, revocation lists and allowed names; fills the trust store, and the list of names announced
+    /// to clients.
+    fn load(builder: &mut SslContextBuilder, material: &Material) -> Result<Trust, TlsError> {
+        let settings = &material.settings;
+        let (authorities_pem, authorities) = load_authorities(builder, material)?;
+        let lists_pem = load_revocation_lists(builder, material)?;
+        let mut allow = None::<AllowList>;
+        if let Some(list) = &settings.client_allow {
+            // The command line's reader has refused malformed lists.
+            let patterns = NamePattern::parse_list(list).unwrap_or_default();
+            allow.get_or_insert_default().add(&patterns);
+        }
+        let allow_file = load_allow_list(material, &mut allow)?;
+        let generation = generation(&[
+            authorities_pem.as_deref(),
+            lists_pem.as_deref(),
+            settings.client_allow.as_deref().map(str::as_bytes),
+            allow_file.as_deref(),
+        ]);
+        Ok(Trust {
+            authorities,
+            allow,
+            generation,
+        })
+    }
+}
+
+/// Answers the bytes of the file and the certificates in them.
 fn load_authorities(
     builder: &mut SslContextBuilder,
     material: &Material,
-) -> Result<([u8; 32], Option<i64>), TlsError> {
+) -> Result<(Option<Vec<u8>>, Vec<X509>), TlsError> {
     let Some(file) = &material.authorities else {
-        return Ok((generation(None), None));
+        return Ok((None, Vec::new()));
     };
-    let failed = |reason| {
-        TlsError::Authorities(File {
-            path: material.settings.ca_cert.clone(),
-            reason,
-        })
-    };
-    let pem = read(file).map_err(failed)?;
+    let failed = |reason| TlsError::Authorities(File::named(&material.settings.ca_cert, reason));
+    let pem = read_pem(file).map_err(failed)?;
     let certificates = X509::stack_from_pem(&pem).map_err(|stack| failed(reason(&stack)))?;
     if certificates.is_empty() {
         // Asking for one certificate yields OpenSSL's own words for "there is none".
@@ -308,9 +466,47 @@ fn load_authorities(
             stack.map_or_else(ffi::take_error_text, |stack| reason(&stack)),
         ));
     }
-    let not_after = earliest_end(&certificates).map_err(|stack| failed(reason(&stack)))?;
-    trust(builder, certificates).map_err(|stack| failed(reason(&stack)))?;
-    Ok((generation(Some(&pem)), not_after))
+    trust(builder, certificates.clone()).map_err(|stack| failed(reason(&stack)))?;
+    Ok((Some(pem), certificates))
+}
+
+/// Answers the bytes of the file. From then on a client is good only if its issuer has a list, and is not on it.
+fn load_revocation_lists(
+    builder: &mut SslContextBuilder,
+    material: &Material,
+) -> Result<Option<Vec<u8>>, TlsError> {
+    let Some(file) = &material.revocation_lists else {
+        return Ok(None);
+    };
+    let failed = |reason| TlsError::RevocationLists(File::named(&material.settings.crl, reason));
+    let pem = read_pem(file).map_err(failed)?;
+    // SAFETY: the builder owns the context, and so its store.
+    let store = unsafe { openssl_sys::SSL_CTX_get_cert_store(builder.as_ptr()) };
+    // SAFETY: the store is alive and nobody else has it yet.
+    unsafe { ffi::add_revocation_lists(store, &pem) }.map_err(|stack| failed(reason(&stack)))?;
+    builder
+        .cert_store_mut()
+        .set_flags(X509VerifyFlags::CRL_CHECK)
+        .map_err(broken)?;
+    Ok(Some(pem))
+}
+
+/// Adds the names of the file to those of the option; answers its bytes.
+fn load_allow_list(
+    material: &Material,
+    allow: &mut Option<AllowList>,
+) -> Result<Option<Vec<u8>>, TlsError> {
+    let Some(file) = &material.allow_list else {
+        return Ok(None);
+    };
+    let path = &material.settings.client_allow_file;
+    let failed = |reason| TlsError::AllowList(File::named(path, reason));
+    let content = read(file).map_err(failed)?;
+    allow
+        .get_or_insert_default()
+        .add_file(&content)
+        .map_err(|line| failed(format!("malformed pattern in line {line}")))?;
+    Ok(Some(content))
 }
 
 fn trust(builder: &mut SslContextBuilder, certificates: Vec<X509>) -> Result<(), ErrorStack> {
@@ -335,11 +531,21 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|error| ffi::system_error_text(&error))
 }
 
+/// Reads a file whose parser would ask for a pass phrase on the terminal, if a part of it were encrypted.
+fn read_pem(file: &Path) -> Result<Vec<u8>, String> {
+    let pem = read(file)?;
+    let mark = b"Proc-Type:";
+    if pem.windows(mark.len()).any(|window| window == mark) {
+        return Err(String::from("encrypted"));
+    }
+    Ok(pem)
+}
+
 /// Digest of everything that decides which client certificates are good. Each part is told apart by its length, so
 /// that bytes cannot move from one to the next unnoticed.
-fn generation(authorities: Option<&[u8]>) -> [u8; 32] {
+fn generation(parts: &[Option<&[u8]>]) -> Digest {
     let mut digest = Sha256::new();
-    for part in [authorities] {
+    for part in parts {
         match part {
             None => digest.update(&[0]),
             Some(bytes) => {
@@ -352,8 +558,8 @@ fn generation(authorities: Option<&[u8]>) -> [u8; 32] {
     digest.finish()
 }
 
-/// One scope a class: no session crosses a class, a change of the verify flags or a change of the authorities.
-fn scopes(default_verify: c_int, generation: &[u8; 32]) -> [Scope; 3] {
+/// One scope a class: no session crosses a class, a change of the verify flags or a change of the generation.
+fn scopes(default_verify: c_int, generation: &Digest) -> [Scope; 3] {
     [Class::Default, Class::Basic, Class::Mutual].map(|class| {
         let verify = class_verify(class).unwrap_or(default_verify);
         let mut digest = Sha256::new();
@@ -364,28 +570,47 @@ fn scopes(default_verify: c_int, generation: &[u8; 32]) -> [Scope; 3] {
     })
 }
 
+fn set_ciphers(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<(), TlsError> {
+    if let Some(list) = &settings.ciphers {
+        builder
+            .set_cipher_list(list)
+            .map_err(|_| TlsError::Ciphers(list.clone()))?;
+    }
+    if let Some(list) = &settings.ciphersuites {
+        if !set_ciphersuites(builder, list) {
+            return Err(TlsError::CipherSuites(list.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Answers whether all the suites are known. OpenSSL leaves unknown ones out of a list, so each is tried alone.
+#[cfg(ossl111)]
+fn set_ciphersuites(builder: &mut SslContextBuilder, list: &str) -> bool {
+    let mut stands = |suites: &str| !suites.is_empty() && builder.set_ciphersuites(suites).is_ok();
+    list.split(':').all(&mut stands) && stands(list)
+}
+
+/// No suite of TLS 1.3 is known.
+#[cfg(not(ossl111))]
+fn set_ciphersuites(_builder: &mut SslContextBuilder, _list: &str) -> bool {
+    false
+}
+
 fn set_session_cache(
     builder: &mut SslContextBuilder,
     wanted: bool,
     scopes: &[Scope; 3],
-    counters: &'static TlsCounters,
 ) -> Result<(), TlsError> {
     builder
         .set_session_id_context(&scopes[Class::Default as usize])
-        .map_err(|stack| TlsError::OpenSsl(reason(&stack)))?;
+        .map_err(broken)?;
     if !wanted {
         builder.set_session_cache_mode(SslSessionCacheMode::OFF);
         return Ok(());
     }
     builder.set_session_cache_mode(SslSessionCacheMode::SERVER);
-    let pointer = ptr::from_ref(counters).cast_mut().cast::<c_void>();
-    // SAFETY: the builder owns the context; the counters live as long as the process and are only read through
-    // this pointer, being atomics.
-    let set = unsafe { openssl_sys::SSL_CTX_set_ex_data(builder.as_ptr(), ffi::APP_DATA, pointer) };
-    if set != 1 {
-        return Err(TlsError::OpenSsl(ffi::take_error_text()));
-    }
-    // SAFETY: the callback finds the counters that were attached above.
+    // SAFETY: the builder owns the context; the callback finds the rules of every session that `accept` makes.
     unsafe { openssl_sys::SSL_CTX_sess_set_new_cb(builder.as_ptr(), Some(on_new_session)) };
     Ok(())
 }
@@ -393,18 +618,116 @@ fn set_session_cache(
 /// OpenSSL has made a session that a client may resume.
 ///
 /// # Safety
-/// Called by OpenSSL with a live session object of a context that `set_session_cache` prepared.
+/// Called by OpenSSL with a live object that `TlsSession::accept` made.
 unsafe extern "C" fn on_new_session(ssl: *mut SSL, _session: *mut SSL_SESSION) -> c_int {
-    // SAFETY: `ssl` is live while it calls back.
-    let context = unsafe { openssl_sys::SSL_get_SSL_CTX(ssl) };
-    // SAFETY: a live SSL object keeps its context alive.
-    let data = unsafe { openssl_sys::SSL_CTX_get_ex_data(context, ffi::APP_DATA) };
-    // SAFETY: the data is null or the `&'static TlsCounters` that `set_session_cache` attached.
-    if let Some(counters) = unsafe { data.cast::<TlsCounters>().as_ref() } {
-        counters.count_new_session();
+    // SAFETY: `ssl` is alive while it calls back.
+    if let Some(rules) = unsafe { Rules::of(ssl) } {
+        rules.counters.count_new_session();
     }
     // The reference to the session stays OpenSSL's.
     0
+}
+
+/// How many tickets are issued, and with whose keys.
+fn set_tickets(
+    builder: &mut SslContextBuilder,
+    material: &Material,
+    predecessor: Option<&TlsContext>,
+) -> Result<Option<Arc<TicketKeys>>, TlsError> {
+    let settings = &material.settings;
+    if let Some(count) = settings.session_tickets {
+        #[cfg(ossl111)]
+        builder.set_num_tickets(count as usize).map_err(broken)?;
+        if count == 0 {
+            builder.set_options(SslOptions::NO_TICKET);
+        }
+    }
+    let keys = match (&material.ticket_keys, settings.ticket_rotation_secs) {
+        (Some(file), _) => Arc::new(load_ticket_keys(file, &settings.ticket_key_file)?),
+        (None, Some(period)) if period > 0 => {
+            let handed_on = predecessor.and_then(|old| old.rules.tickets.as_ref());
+            match handed_on {
+                Some(keys) => Arc::clone(keys),
+                None => {
+                    let period = Duration::from_secs(period.into());
+                    Arc::new(TicketKeys::rotating(period, Instant::now()).map_err(broken)?)
+                }
+            }
+        }
+        _ => {
+            if let Some(old) = predecessor {
+                hand_ticket_keys_on(old.raw, builder.as_ptr());
+            }
+            return Ok(None);
+        }
+    };
+    // SAFETY: the builder owns the context; the callback finds the rules of every session that `accept` makes.
+    unsafe { ffi::set_ticket_callback(builder.as_ptr(), on_ticket) };
+    Ok(Some(keys))
+}
+
+fn load_ticket_keys(file: &Path, given: &Option<String>) -> Result<TicketKeys, TlsError> {
+    let failed = |reason| TlsError::TicketKeys(File::named(given, reason));
+    let mut content = read(file).map_err(failed)?;
+    let keys = TicketKeys::from_file(&content);
+    ffi::wipe(&mut content);
+    keys.ok_or_else(|| failed(String::from("bad size")))
+}
+
+/// OpenSSL makes a ticket (`encrypt` is 1) or has been given one.
+///
+/// # Safety
+/// Called by OpenSSL with a live object that `TlsSession::accept` made, 16 bytes for the key's name, 16 for the
+/// initialization vector, and two contexts to be set up.
+unsafe extern "C" fn on_ticket(
+    ssl: *mut SSL,
+    name: *mut c_uchar,
+    iv: *mut c_uchar,
+    cipher: *mut openssl_sys::EVP_CIPHER_CTX,
+    mac: *mut ffi::TicketMac,
+    encrypt: c_int,
+) -> c_int {
+    // SAFETY: `ssl` is alive while it calls back.
+    let rules = unsafe { Rules::of(ssl) };
+    let Some(keys) = rules.and_then(|rules| rules.tickets.as_ref()) else {
+        return TICKET_FAILED;
+    };
+    // SAFETY: OpenSSL vouches for these bytes while the callback runs.
+    let name = unsafe { &mut *name.cast::<[u8; 16]>() };
+    let now = Instant::now();
+    if encrypt == 1 {
+        // SAFETY: as above.
+        let iv = unsafe { &mut *iv.cast::<[u8; 16]>() };
+        let Ok(key) = keys.current(now) else {
+            return TICKET_FAILED;
+        };
+        if rand_bytes(iv).is_err() {
+            return TICKET_FAILED;
+        }
+        *name = *key.name();
+        // SAFETY: OpenSSL vouches for both contexts.
+        let set = unsafe { ffi::seal_ticket(&key, iv, cipher, mac) };
+        return if set { TICKET_GOOD } else { TICKET_FAILED };
+    }
+    // SAFETY: as above.
+    let iv = unsafe { &*iv.cast::<[u8; 16]>() };
+    let found = match keys.find(name, now) {
+        Ok(Some(found)) => found,
+        Ok(None) => return TICKET_UNKNOWN,
+        Err(_) => return TICKET_FAILED,
+    };
+    // SAFETY: OpenSSL vouches for both contexts.
+    if !unsafe { ffi::open_ticket(&found.key, iv, cipher, mac) } {
+        return TICKET_FAILED;
+    }
+    // SAFETY: `ssl` is alive.
+    let version = unsafe { ffi::SSL_version(ssl) };
+    // A client of TLS 1.3 uses a ticket once and is always given another, as with OpenSSL's own keys.
+    if found.outdated || version >= TLS1_3_VERSION {
+        TICKET_TO_RENEW
+    } else {
+        TICKET_GOOD
+    }
 }
 
 fn set_behaviour(builder: &mut SslContextBuilder, kernel_tls: bool) -> Result<(), TlsError> {
@@ -454,61 +777,66 @@ fn hand_ticket_keys_on(old: *mut SSL_CTX, new: *mut SSL_CTX) {
             openssl_sys::SSL_CTX_ctrl(new, ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS, size, buffer)
         };
     }
-    // SAFETY: `buffer` points to `keys`, which is that long.
-    unsafe { ffi::OPENSSL_cleanse(buffer, TICKET_KEYS_SIZE) };
+
+    ffi::wipe(&mut keys);
 }
 
-fn validity_warning(ssl_ctx: &SslContext, settings: &TlsSettings) -> Option<String> {
-    let leaf = ssl_ctx.certificate()?;
-    let now = Asn1Time::days_from_now(0).ok()?;
-    let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
-    if not_before <= now && not_after >= now {
-        return None;
+/// Refuses options that do not go together.
+fn refuse_contradictions(settings: &TlsSettings) -> Result<(), TlsError> {
+    let restricted = settings.client_allow.is_some() || settings.client_allow_file.is_some();
+    if restricted && settings.ca_cert.is_none() {
+        return Err(TlsError::AllowWithoutAuthorities);
     }
-    Some(format!(
-        "WARNING: server certificate {} is not valid now (notBefore={not_before} notAfter={not_after})",
-        settings.chain_cert.as_deref().unwrap_or("(null)"),
-    ))
-}
-
-fn certificate_facts(
-    ssl_ctx: &SslContext,
-    raw: *mut SSL_CTX,
-    ca_not_after: Option<i64>,
-) -> Result<CertificateFacts, ErrorStack> {
-    let leaf = ssl_ctx.certificate().ok_or_else(ErrorStack::get)?;
-    let not_after = unix_seconds(leaf.not_after())?;
-    let mut chain_not_after = not_after;
-    // SAFETY: `raw` is the object that `ssl_ctx` keeps alive, and it is not shared before `build` is over.
-    for intermediate in unsafe { ffi::chain(raw) } {
-        chain_not_after = chain_not_after.min(unix_seconds(intermediate.not_after())?);
+    let rotating = settings.ticket_rotation_secs.is_some_and(|secs| secs > 0);
+    if rotating && settings.ticket_key_file.is_some() {
+        return Err(TlsError::TicketKeysTwice);
     }
-    Ok(CertificateFacts {
-        not_before: unix_seconds(leaf.not_before())?,
-        not_after,
-        serial: leaf.serial_number().to_bn()?.to_hex_str()?.to_string(),
-        sha256: upper_hex(&leaf.digest(MessageDigest::sha256())?),
-        chain_not_after,
-        ca_not_after,
-    })
+    Ok(())
 }
 
-fn earliest_end(certificates: &[X509]) -> Result<Option<i64>, ErrorStack> {
-    let mut earliest = None;
-    for certificate in certificates {
-        let end = unix_seconds(certificate.not_after())?;
-        earliest = Some(earliest.map_or(end, |other: i64| other.min(end)));
+/// Appends the secrets of sessions to the file that was asked for.
+#[cfg(all(feature = "debug-server", ossl111))]
+fn log_keys(builder: &mut SslContextBuilder, material: &Material) -> Result<(), TlsError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let Some(path) = &material.key_log else {
+        return Ok(());
+    };
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| {
+            let reason = ffi::system_error_text(&error);
+            TlsError::KeyLog(File::named(&material.settings.keylog_file, reason))
+        })?;
+    builder.set_keylog_callback(move |_, line| {
+        // One write a line: those of other threads come before or behind it. A full disk costs only the log.
+        let _ = (&file).write_all(format!("{line}\n").as_bytes());
+    });
+    Ok(())
+}
+
+/// This OpenSSL tells no secrets.
+#[cfg(all(feature = "debug-server", not(ossl111)))]
+fn log_keys(_builder: &mut SslContextBuilder, material: &Material) -> Result<(), TlsError> {
+    match &material.key_log {
+        None => Ok(()),
+        Some(_) => {
+            let reason = String::from("needs OpenSSL 1.1.1");
+            Err(TlsError::KeyLog(File::named(
+                &material.settings.keylog_file,
+                reason,
+            )))
+        }
     }
-    Ok(earliest)
 }
 
-fn unix_seconds(time: &Asn1TimeRef) -> Result<i64, ErrorStack> {
-    let since = Asn1Time::from_unix(0)?.diff(time)?;
-    Ok(i64::from(since.days) * 86_400 + i64::from(since.secs))
-}
-
-fn upper_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+/// OpenSSL has failed where no file is to blame.
+fn broken(stack: ErrorStack) -> TlsError {
+    TlsError::OpenSsl(reason(&stack))
 }
 
 /// The oldest error of a drained queue: the cause, where later entries are consequences.

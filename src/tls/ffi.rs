@@ -14,8 +14,11 @@ use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_ulong, c_void};
 use std::io;
 use std::ptr;
 
+use openssl::error::{Error, ErrorStack};
 use openssl::x509::X509;
 use openssl_sys::{SSL, SSL_CTX};
+
+use super::tickets::TicketKey;
 
 /// `SSL_R_UNEXPECTED_EOF_WHILE_READING`: how OpenSSL 3.0 and later name an end of file without close_notify.
 pub(super) const SSL_R_UNEXPECTED_EOF_WHILE_READING: c_int = 294;
@@ -30,7 +33,12 @@ pub(super) const SSL_CTRL_GET_TLSEXT_TICKET_KEYS: c_int = 58;
 pub(super) const SSL_CTRL_SET_TLSEXT_TICKET_KEYS: c_int = 59;
 /// `SSL_CTX_get0_chain_certs`, a macro over SSL_CTX_ctrl(3), always.
 const SSL_CTRL_GET_CHAIN_CERTS: c_int = 115;
-/// Index of the pointer that OpenSSL keeps for the application: `SSL_CTX_set_app_data` is a macro that uses it.
+/// `X509_R_CERT_ALREADY_IN_HASH_TABLE`, X509_STORE_add_crl(3), always.
+const X509_R_CERT_ALREADY_IN_HASH_TABLE: c_int = 101;
+/// `SSL_CTX_set_tlsext_ticket_key_cb`, a macro over SSL_CTX_callback_ctrl(3), always; deprecated in 3.0.
+#[cfg(not(ossl300))]
+const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
+/// Index of the pointer that OpenSSL keeps for the application: `SSL_set_app_data` is a macro that uses it.
 pub(super) const APP_DATA: c_int = 0;
 /// `SSL_CB_HANDSHAKE_START`, SSL_CTX_set_info_callback(3), always.
 #[cfg(not(ossl111))]
@@ -47,6 +55,23 @@ const ERROR_TEXT_SIZE: usize = 256;
 /// `pem_password_cb`: fills `buf` with a pass phrase, answers its length, 0 or less for none.
 pub(super) type PasswordCallback =
     unsafe extern "C" fn(buf: *mut c_char, size: c_int, rwflag: c_int, data: *mut c_void) -> c_int;
+
+/// The context of a ticket's HMAC.
+#[cfg(ossl300)]
+pub(super) type TicketMac = openssl_sys::EVP_MAC_CTX;
+/// The context of a ticket's HMAC.
+#[cfg(not(ossl300))]
+pub(super) type TicketMac = openssl_sys::HMAC_CTX;
+
+/// Sets up the contexts that a ticket is made or read with.
+pub(super) type TicketCallback = unsafe extern "C" fn(
+    ssl: *mut SSL,
+    name: *mut c_uchar,
+    iv: *mut c_uchar,
+    cipher: *mut openssl_sys::EVP_CIPHER_CTX,
+    mac: *mut TicketMac,
+    encrypt: c_int,
+) -> c_int;
 
 #[cfg(not(ossl111))]
 pub(super) type InfoCallback = unsafe extern "C" fn(ssl: *const SSL, location: c_int, value: c_int);
@@ -75,8 +100,26 @@ unsafe extern "C" {
     #[cfg(not(ossl111))]
     pub(super) fn SSL_CTX_set_info_callback(ctx: *mut SSL_CTX, callback: Option<InfoCallback>);
 
+    /// X509_STORE_add_crl(3), always.
+    fn X509_STORE_add_crl(
+        store: *mut openssl_sys::X509_STORE,
+        list: *mut openssl_sys::X509_CRL,
+    ) -> c_int;
+
+    /// SSL_CTX_set_tlsext_ticket_key_evp_cb(3), since 3.0.
+    #[cfg(ossl300)]
+    fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut SSL_CTX, callback: Option<TicketCallback>);
+
+    /// OSSL_PARAM_construct_utf8_string(3), since 3.0.
+    #[cfg(ossl300)]
+    fn OSSL_PARAM_construct_utf8_string(
+        key: *const c_char,
+        text: *mut c_char,
+        size: usize,
+    ) -> openssl_sys::OSSL_PARAM;
+
     /// OPENSSL_cleanse(3), always.
-    pub(super) fn OPENSSL_cleanse(memory: *mut c_void, length: usize);
+    fn OPENSSL_cleanse(memory: *mut c_void, length: usize);
 
     /// ERR_peek_error(3), always. Reads the calling thread's queue and nothing else.
     safe fn ERR_peek_error() -> c_ulong;
@@ -120,6 +163,165 @@ pub(super) unsafe fn chain(ctx: *mut SSL_CTX) -> Vec<X509> {
             unsafe { copied(entry.cast()) }
         })
         .collect()
+}
+
+/// Puts the revocation lists of a PEM file into a store.
+///
+/// # Safety
+/// `store` must be alive, and no other thread may use it.
+pub(super) unsafe fn add_revocation_lists(
+    store: *mut openssl_sys::X509_STORE,
+    pem: &[u8],
+) -> Result<(), ErrorStack> {
+    let len = c_int::try_from(pem.len()).unwrap_or(c_int::MAX);
+    // SAFETY: `pem` is readable for `len` bytes, which is no more than its length, and outlives the BIO.
+    let source = unsafe { openssl_sys::BIO_new_mem_buf(pem.as_ptr().cast(), len) };
+    if source.is_null() {
+        return Err(ErrorStack::get());
+    }
+    // SAFETY: `source` is alive, and the store is as the caller vouches.
+    let outcome = unsafe { add_lists_from(store, source) };
+    // SAFETY: the BIO was made above and is freed here only.
+    unsafe { openssl_sys::BIO_free_all(source) };
+    outcome
+}
+
+/// # Safety
+/// Both must be alive, and no other thread may use them.
+unsafe fn add_lists_from(
+    store: *mut openssl_sys::X509_STORE,
+    source: *mut openssl_sys::BIO,
+) -> Result<(), ErrorStack> {
+    let mut found = false;
+    loop {
+        // SAFETY: the source is alive (caller); nothing is asked of the missing callback, since callers refuse
+        // encrypted files.
+        let list = unsafe {
+            openssl_sys::PEM_read_bio_X509_CRL(source, ptr::null_mut(), None, ptr::null_mut())
+        };
+        if list.is_null() {
+            let stack = ErrorStack::get();
+            let over = stack.errors().last().is_some_and(|error| {
+                error.library_code() == openssl_sys::ERR_LIB_PEM
+                    && error.reason_code() == openssl_sys::PEM_R_NO_START_LINE
+            });
+            return if over && found { Ok(()) } else { Err(stack) };
+        }
+        found = true;
+        // SAFETY: the store is alive (caller), and so is the list; the store takes a reference of its own.
+        let added = unsafe { X509_STORE_add_crl(store, list) };
+        // SAFETY: the reference was ours and is given back here only.
+        unsafe { openssl_sys::X509_CRL_free(list) };
+        if added != 1 {
+            let stack = ErrorStack::get();
+            // OpenSSL before 1.1.1 takes a list that is there already for an error.
+            let known = |error: &Error| error.reason_code() == X509_R_CERT_ALREADY_IN_HASH_TABLE;
+            if !stack.errors().iter().all(known) {
+                return Err(stack);
+            }
+        }
+    }
+}
+
+/// Has tickets made and read by the callback's keys.
+///
+/// # Safety
+/// The context must be alive and not shared yet; the callback must be right for all its sessions.
+pub(super) unsafe fn set_ticket_callback(ctx: *mut SSL_CTX, callback: TicketCallback) {
+    #[cfg(ossl300)]
+    // SAFETY: the context is alive and not shared (caller); the callback is of the type that the manual page names.
+    unsafe {
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, Some(callback));
+    }
+    #[cfg(not(ossl300))]
+    {
+        // SAFETY: OpenSSL calls it by the signature that the manual page names for this command, which is its own.
+        let callback =
+            unsafe { std::mem::transmute::<TicketCallback, unsafe extern "C" fn()>(callback) };
+        // SAFETY: the context is alive and not shared (caller).
+        unsafe {
+            openssl_sys::SSL_CTX_callback_ctrl__fixed_rust(
+                ctx,
+                SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB,
+                Some(callback),
+            );
+        }
+    }
+}
+
+/// Sets up the contexts for making a ticket with this key.
+///
+/// # Safety
+/// Both contexts must be alive, as OpenSSL hands them to a ticket callback.
+pub(super) unsafe fn seal_ticket(
+    key: &TicketKey,
+    iv: &[u8; 16],
+    cipher: *mut openssl_sys::EVP_CIPHER_CTX,
+    mac: *mut TicketMac,
+) -> bool {
+    let (secret, iv) = (key.cipher().as_ptr(), iv.as_ptr());
+    // SAFETY: makes no object; the table it answers is static.
+    let aes = unsafe { openssl_sys::EVP_aes_256_cbc() };
+    // SAFETY: the context is alive (caller); key and vector are as long as this cipher wants them.
+    let set = unsafe { openssl_sys::EVP_EncryptInit_ex(cipher, aes, ptr::null_mut(), secret, iv) };
+    // SAFETY: the context is alive (caller).
+    set == 1 && unsafe { set_mac(key, mac) }
+}
+
+/// Sets up the contexts for reading a ticket that was made with this key.
+///
+/// # Safety
+/// Both contexts must be alive, as OpenSSL hands them to a ticket callback.
+pub(super) unsafe fn open_ticket(
+    key: &TicketKey,
+    iv: &[u8; 16],
+    cipher: *mut openssl_sys::EVP_CIPHER_CTX,
+    mac: *mut TicketMac,
+) -> bool {
+    let (secret, iv) = (key.cipher().as_ptr(), iv.as_ptr());
+    // SAFETY: makes no object; the table it answers is static.
+    let aes = unsafe { openssl_sys::EVP_aes_256_cbc() };
+    // SAFETY: the context is alive (caller); key and vector are as long as this cipher wants them.
+    let set = unsafe { openssl_sys::EVP_DecryptInit_ex(cipher, aes, ptr::null_mut(), secret, iv) };
+    // SAFETY: the context is alive (caller).
+    set == 1 && unsafe { set_mac(key, mac) }
+}
+
+/// # Safety
+/// `mac` must be alive.
+#[cfg(ossl300)]
+unsafe fn set_mac(key: &TicketKey, mac: *mut TicketMac) -> bool {
+    let (name, digest) = (c"digest".as_ptr(), c"sha256".as_ptr().cast_mut());
+    // SAFETY: both are static C strings; with size 0 the length is that of the string, which is only read.
+    let digest = unsafe { OSSL_PARAM_construct_utf8_string(name, digest, 0) };
+    // SAFETY: makes a plain value.
+    let end = unsafe { openssl_sys::OSSL_PARAM_construct_end() };
+    let parameters = [digest, end];
+    let secret = key.mac();
+    // SAFETY: the context is alive (caller); key and parameters are readable and need not outlive the call.
+    unsafe {
+        openssl_sys::EVP_MAC_init(mac, secret.as_ptr(), secret.len(), parameters.as_ptr()) == 1
+    }
+}
+
+/// # Safety
+/// `mac` must be alive.
+#[cfg(not(ossl300))]
+unsafe fn set_mac(key: &TicketKey, mac: *mut TicketMac) -> bool {
+    let secret = key.mac();
+    let len = secret.len() as c_int;
+    // SAFETY: makes no object; the table it answers is static.
+    let sha256 = unsafe { openssl_sys::EVP_sha256() };
+    // SAFETY: the context is alive (caller); the key is readable for its length.
+    unsafe {
+        openssl_sys::HMAC_Init_ex(mac, secret.as_ptr().cast(), len, sha256, ptr::null_mut()) == 1
+    }
+}
+
+/// Overwrites a secret in a way that the compiler does not leave out.
+pub(super) fn wipe(secret: &mut [u8]) {
+    // SAFETY: the bytes are writable for the length given.
+    unsafe { OPENSSL_cleanse(secret.as_mut_ptr().cast(), secret.len()) };
 }
 
 /// Makes the calling thread's error queue empty before a call whose outcome `SSL_get_error` has to judge.

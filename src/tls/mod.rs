@@ -21,7 +21,11 @@ use crate::clock::RelTime;
 use crate::os::Interest;
 
 #[cfg(feature = "tls")]
+mod allow;
+#[cfg(feature = "tls")]
 mod bio;
+#[cfg(feature = "tls")]
+mod certificate;
 #[cfg(feature = "tls")]
 mod context;
 #[cfg(not(feature = "tls"))]
@@ -34,6 +38,8 @@ mod ffi;
 mod session;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
+#[cfg(feature = "tls")]
+mod tickets;
 
 #[cfg(not(feature = "tls"))]
 pub use disabled::{Current, TlsContext, TlsSession};
@@ -224,6 +230,16 @@ pub struct File {
     pub path: Option<String>,
     /// OpenSSL's error string, or a plain word where it is not OpenSSL that judges.
     pub reason: String,
+}
+
+#[cfg(feature = "tls")]
+impl File {
+    fn named(path: &Option<String>, reason: String) -> File {
+        File {
+            path: path.clone(),
+            reason,
+        }
+    }
 }
 
 /// What became of loads and refreshes, for `stats` and `stats ssl`.

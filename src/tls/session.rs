@@ -15,19 +15,19 @@ use std::ffi::{CStr, c_char, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use openssl::nid::Nid;
-use openssl::x509::{X509, X509Ref};
+use openssl::x509::X509;
 use openssl_sys::{
     SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN,
 };
 
 use super::bio::Link;
-use super::context::{TlsContext, class_verify};
+use super::certificate::{common_name, names};
+use super::context::{Rules, TlsContext, class_verify};
 use super::ffi;
 use super::{
-    Class, FaultKind, Handshake, HandshakeFacts, More, Outcome, TlsCounters, TlsError, TlsFault,
-    Version,
+    Class, FaultKind, Handshake, HandshakeFacts, More, Outcome, TlsError, TlsFault, Version,
 };
 use crate::os::Interest;
 
@@ -42,7 +42,8 @@ pub struct TlsSession {
     ssl: NonNull<SSL>,
     /// `None` with kernel TLS: the socket is OpenSSL's own business then.
     link: Option<Link>,
-    counters: &'static TlsCounters,
+    /// What callbacks on `ssl` look at.
+    rules: Arc<Rules>,
     class: Class,
     phase: Phase,
     /// The last read found no complete record, so what OpenSSL still holds is a part of one.
@@ -97,7 +98,7 @@ impl TlsSession {
         let mut session = TlsSession {
             ssl,
             link: None,
-            counters: context.counters(),
+            rules: Arc::clone(context.rules()),
             class,
             phase: Phase::Handshake,
             ran_dry: false,
@@ -105,6 +106,10 @@ impl TlsSession {
             #[cfg(debug_assertions)]
             offered_sum: 0,
         };
+        // SAFETY: `ssl` is alive, and the session drops its rules after it has freed it.
+        if !unsafe { context.rules().attach(session.raw()) } {
+            return Err(TlsError::OpenSsl(ffi::take_error_text()));
+        }
         session.set_class(context)?;
         session.attach(fd, context.kernel_tls())?;
         // SAFETY: `ssl` is owned by the session and has its BIO.
@@ -123,6 +128,9 @@ impl TlsSession {
         // SAFETY: `ssl` is owned, alive, and used by this thread alone.
         let returned = unsafe { openssl_sys::SSL_do_handshake(self.raw()) };
         if returned == 1 {
+            if !self.client_is_allowed() {
+                return self.denied();
+            }
             self.phase = Phase::Open;
             #[cfg(not(ossl111))]
             self.mark_established();
@@ -135,6 +143,7 @@ impl TlsSession {
             },
             Trouble::WantWrite => Handshake::Blocked(Interest::Write),
             Trouble::CloseNotify => self.handshake_failed(String::from("closed by the peer")),
+            Trouble::Protocol(_) if self.client_was_refused_by_name() => self.denied(),
             Trouble::Eof(text) | Trouble::System(text) | Trouble::Protocol(text) => {
                 self.handshake_failed(text)
             }
@@ -281,6 +290,34 @@ impl TlsSession {
         self.fault(FaultKind::TimedOut, String::from("handshake timeout"))
     }
 
+    /// Whether the client may come in by the names in its certificate. OpenSSL asked that in the handshake, but for a
+    /// session that was resumed.
+    fn client_is_allowed(&self) -> bool {
+        let Some(allow) = &self.rules.allow else {
+            return true;
+        };
+        // SAFETY: `ssl` is owned and alive; the call only looks.
+        let flags = unsafe { openssl_sys::SSL_get_verify_mode(self.ssl.as_ptr()) };
+        if flags == openssl_sys::SSL_VERIFY_NONE {
+            return true;
+        }
+        self.peer()
+            .is_some_and(|certificate| allow.admits(&names(&certificate)))
+    }
+
+    /// Whether the verify callback has said no to a good certificate.
+    fn client_was_refused_by_name(&self) -> bool {
+        // SAFETY: `ssl` is owned and alive; the call only looks.
+        let verdict = unsafe { openssl_sys::SSL_get_verify_result(self.ssl.as_ptr()) };
+        self.rules.allow.is_some()
+            && verdict == openssl_sys::X509_V_ERR_APPLICATION_VERIFICATION.into()
+    }
+
+    fn denied(&mut self) -> Handshake {
+        let text = String::from("client certificate not allowed");
+        Handshake::Failed(self.fault(FaultKind::Denied, text))
+    }
+
     fn version(&self) -> Version {
         // SAFETY: `ssl` is owned and alive; the call only looks.
         match unsafe { ffi::SSL_version(self.ssl.as_ptr()) } {
@@ -325,7 +362,7 @@ impl TlsSession {
     /// Puts the class's verify flags and session scope in the place of the context's.
     fn set_class(&mut self, context: &TlsContext) -> Result<(), TlsError> {
         if let Some(flags) = class_verify(self.class) {
-            // SAFETY: `ssl` is owned and alive; without a callback the context's (none) stays.
+            // SAFETY: `ssl` is owned and alive; without a callback the context's stays.
             unsafe { openssl_sys::SSL_set_verify(self.raw(), flags, None) };
         }
         let scope = context.scope(self.class);
@@ -434,7 +471,7 @@ impl TlsSession {
     /// Ends the session and counts that, once.
     fn fault(&mut self, kind: FaultKind, text: String) -> TlsFault {
         if self.phase != Phase::Ended {
-            self.counters.count_fault(kind);
+            self.rules.counters.count_fault(kind);
         }
         self.phase = Phase::Ended;
         TlsFault { kind, text }
@@ -557,11 +594,6 @@ impl Drop for Certificate {
         // SAFETY: the reference is ours and given back here only.
         unsafe { openssl_sys::X509_free(self.0.as_ptr()) };
     }
-}
-
-fn common_name(certificate: &X509Ref) -> Option<String> {
-    let mut names = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
-    names.next()?.data().to_string().ok()
 }
 
 /// Closes second handshakes where OpenSSL has no option against them.

@@ -453,3 +453,123 @@ fn the_files_a_refresh_reads_are_known_by_absolute_paths() {
     let files = site.load().files();
     assert!(files.iter().all(|file| file.is_absolute()), "{files:?}");
 }
+
+#[cfg(ossl111)]
+#[test]
+fn suites_of_tls_1_3_are_chosen_beside_the_cipher_list() {
+    let mut site = Site::new();
+    site.settings.ciphers = Some(String::from("ECDHE-ECDSA-AES128-GCM-SHA256"));
+    site.settings.ciphersuites = Some(String::from(
+        "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+    ));
+    let context = site.load().get();
+    let cipher = |client: &Client| {
+        let (served, _stream) = connected(&context, Class::Default, client);
+        served.session.facts().unwrap().cipher
+    };
+    let of_1_3 = |suites: &'static str| {
+        Client::build(SslVersion::TLS1_3, move |builder| {
+            builder.set_ciphersuites(suites).unwrap();
+        })
+    };
+    let small = of_1_3("TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256");
+    assert_eq!(cipher(&small), "TLS_AES_128_GCM_SHA256");
+    let of_1_2 = Client::of(SslVersion::TLS1_2);
+    assert_eq!(cipher(&of_1_2), "ECDHE-ECDSA-AES128-GCM-SHA256");
+    let large = of_1_3("TLS_AES_256_GCM_SHA384");
+    let outcome = visit(&context, Class::Default, &large);
+    assert!(matches!(outcome, Visit::Refused(_)), "{outcome:?}");
+}
+
+#[test]
+fn suites_of_tls_1_3_must_be_known() {
+    let mut site = Site::new();
+    for list in [
+        "",
+        ":",
+        "NOSUCH",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "TLS_AES_128_GCM_SHA256:NOSUCH",
+        "NOSUCH:TLS_AES_128_GCM_SHA256",
+        "TLS_AES_128_GCM_SHA256:",
+    ] {
+        site.settings.ciphersuites = Some(list.to_owned());
+        assert_eq!(
+            site.refusal(),
+            format!("Error setting the provided TLS 1.3 cipher suite(s): {list}")
+        );
+    }
+}
+
+#[test]
+fn no_file_makes_a_server_at_work_ask_for_a_pass_phrase() {
+    let mut site = Site::new().trusting(1);
+    site.settings.crl = Some(site.folder.path("crl.pem"));
+    let block = |name: &str| {
+        format!(
+            "-----BEGIN {name}-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,\
+             00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n-----END {name}-----\n"
+        )
+    };
+    site.folder.put("ca.crt", block("CERTIFICATE"));
+    let line = site.refusal();
+    assert!(
+        line.starts_with("Error loading the CA certificate: "),
+        "{line}"
+    );
+    assert!(line.ends_with(" : encrypted"), "{line}");
+    site.folder.put("ca.crt", site.authority.chain_pem());
+    site.folder.put("crl.pem", block("X509 CRL"));
+    let line = site.refusal();
+    assert!(line.starts_with("Error loading the CRL: "), "{line}");
+    site.settings.crl = None;
+    // Chain and key are read with a callback that knows no pass phrase, once the server is at work.
+    let current = site.load();
+    let chain = fs::read(site.folder.path("server.crt")).unwrap();
+    site.folder.put("server.crt", block("CERTIFICATE"));
+    let line = current.refresh(RelTime(70)).unwrap_err().to_string();
+    assert!(
+        line.starts_with("Error loading the certificate chain: "),
+        "{line}"
+    );
+    site.folder.put("server.crt", chain);
+    let renewed = issue("renewed", &site.authority, KeyType::Ec);
+    site.folder.put("server.key", renewed.encrypted_key_pem());
+    let line = current.refresh(RelTime(71)).unwrap_err().to_string();
+    assert!(line.starts_with("Error loading the key: "), "{line}");
+}
+
+#[cfg(all(feature = "debug-server", ossl111))]
+#[test]
+fn the_key_log_is_appended_to_and_private() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut site = Site::new();
+    let path = site.folder.path("secrets");
+    site.settings.keylog_file = Some(path.clone());
+    let current = site.load();
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let full = Visit::Served { resumed: false };
+    for version in super::BOTH {
+        let before = fs::read_to_string(&path).unwrap();
+        let client = Client::of(version);
+        assert_eq!(visit(&current.get(), Class::Default, &client), full);
+        let after = fs::read_to_string(&path).unwrap();
+        let added = after.strip_prefix(&before).unwrap();
+        let label = if version == SslVersion::TLS1_2 {
+            "CLIENT_RANDOM "
+        } else {
+            "CLIENT_TRAFFIC_SECRET_0 "
+        };
+        assert!(added.lines().any(|line| line.starts_with(label)), "{added}");
+        assert!(added.ends_with('\n'));
+        current.refresh(RelTime(70)).unwrap();
+    }
+    assert!(!current.files().contains(&path.into()), "it is not read");
+    site.settings.keylog_file = Some(site.folder.path("absent/secrets"));
+    let line = site.refusal();
+    assert!(line.starts_with("Error loading the key log: "), "{line}");
+}

@@ -1,11 +1,15 @@
 //! What the room's tests share: certificates made on the spot, a client by the crate openssl, a driven session.
 //!
 //! `loading` is about contexts and refreshes, `traffic` about bytes, `faults` about conns that end badly, `clients`
-//! about certificates and resumption. Nothing leaves the machine; files live in a folder that goes with the test.
+//! about certificates and resumption, `names` about clients that are allowed by name, `revoked` about revocation
+//! lists, `keys` about ticket keys. Nothing leaves the machine; files live in a folder that goes with the test.
 
 mod clients;
 mod faults;
+mod keys;
 mod loading;
+mod names;
+mod revoked;
 mod traffic;
 
 use std::fs;
@@ -30,7 +34,7 @@ use openssl::ssl::{
     SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::symm::Cipher;
-use openssl::x509::extension::BasicConstraints;
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 
 use super::bio::shrink_buffers;
@@ -120,32 +124,59 @@ pub(super) fn new_key(key_type: KeyType) -> PKey<Private> {
 
 /// An authority that signs itself.
 pub(super) fn authority(name: &str) -> Identity {
-    issue_as(name, None, KeyType::Ec, -1, 365)
+    issue_as(&[&format!("CN:{name}")], None, KeyType::Ec, -1, 365)
+}
+
+/// A certificate that is valid now and bears these names, written as patterns are.
+pub(super) fn issue_named(names: &[&str], issuer: &Identity) -> Identity {
+    issue_as(names, Some(issuer), KeyType::Ec, -1, 30)
 }
 
 /// A certificate valid from `from` to `to`, in days from now.
 pub(super) fn issue_between(name: &str, issuer: &Identity, from: i64, to: i64) -> Identity {
-    issue_as(name, Some(issuer), KeyType::Ec, from, to)
+    issue_as(
+        &[&format!("CN:{name}")],
+        Some(issuer),
+        KeyType::Ec,
+        from,
+        to,
+    )
 }
 
 /// A certificate that is valid now.
 pub(super) fn issue(name: &str, issuer: &Identity, key_type: KeyType) -> Identity {
-    issue_as(name, Some(issuer), key_type, -1, 30)
+    issue_as(&[&format!("CN:{name}")], Some(issuer), key_type, -1, 30)
+}
+
+fn unix_now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
 }
 
 fn issue_as(
-    name: &str,
+    names: &[&str],
     issuer: Option<&Identity>,
     key_type: KeyType,
     from: i64,
     to: i64,
 ) -> Identity {
     static SERIAL: AtomicU32 = AtomicU32::new(1);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = i64::try_from(now.as_secs()).unwrap();
+    let now = unix_now();
     let key = new_key(key_type);
     let mut subject = X509NameBuilder::new().unwrap();
-    subject.append_entry_by_nid(Nid::COMMONNAME, name).unwrap();
+    let mut alternatives = SubjectAlternativeName::new();
+    let mut has_alternatives = false;
+    for name in names {
+        let (kind, text) = name.split_once(':').unwrap();
+        has_alternatives |= kind != "CN";
+        match kind {
+            "CN" => subject.append_entry_by_nid(Nid::COMMONNAME, text).unwrap(),
+            "DNS" => drop(alternatives.dns(text)),
+            "URI" => drop(alternatives.uri(text)),
+            "EMAIL" => drop(alternatives.email(text)),
+            _ => panic!("{name}"),
+        }
+    }
     let subject = subject.build();
     let serial = BigNum::from_u32(SERIAL.fetch_add(1, Ordering::Relaxed)).unwrap();
     let mut builder = X509::builder().unwrap();
@@ -161,6 +192,12 @@ fn issue_as(
     builder
         .set_not_after(&Asn1Time::from_unix(now + to * DAY).unwrap())
         .unwrap();
+    if has_alternatives {
+        let extension = alternatives
+            .build(&builder.x509v3_context(None, None))
+            .unwrap();
+        builder.append_extension(extension).unwrap();
+    }
     let signer = match issuer {
         Some(issuer) => {
             builder
@@ -448,6 +485,11 @@ pub(super) fn visit(context: &TlsContext, class: Class, client: &Client) -> Visi
             0
         );
         let resumed = stream.ssl().session_reused();
+        if resumed && stream.ssl().version2() == Some(SslVersion::TLS1_2) {
+            // OpenSSL does not call back for a ticket that renews another.
+            let renewed = stream.ssl().session().map(ToOwned::to_owned);
+            client.issued.lock().unwrap().extend(renewed);
+        }
         let _ = stream.shutdown();
         Ok(resumed)
     });

@@ -1,0 +1,101 @@
+//! What the server reads in certificates: dates and names.
+//!
+//! `context` learns from the server's own what operators watch; the handshake takes the names of a client's to the
+//! allow list, and its common name to whoever shows it. Pure, on any thread.
+
+#![forbid(unsafe_code)]
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::x509::{X509, X509Ref};
+
+use super::CertificateFacts;
+use super::allow::Name;
+use crate::settings::NameKind;
+
+const DAY_SECS: i64 = 86_400;
+
+impl CertificateFacts {
+    /// Reads the server's certificate, those behind it in its chain, and the authorities.
+    pub(super) fn of(
+        leaf: &X509Ref,
+        chain: &[X509],
+        authorities: &[X509],
+    ) -> Result<CertificateFacts, ErrorStack> {
+        let not_after = unix_seconds(leaf.not_after())?;
+        Ok(CertificateFacts {
+            not_before: unix_seconds(leaf.not_before())?,
+            not_after,
+            serial: leaf.serial_number().to_bn()?.to_hex_str()?.to_string(),
+            sha256: upper_hex(&leaf.digest(MessageDigest::sha256())?),
+            chain_not_after: earliest_end(chain)?.map_or(not_after, |end| end.min(not_after)),
+            ca_not_after: earliest_end(authorities)?,
+        })
+    }
+}
+
+/// The line for stderr when a certificate is not valid now; `path` is its file as given.
+pub(super) fn validity_warning(leaf: &X509Ref, path: &str) -> Option<String> {
+    let now = Asn1Time::days_from_now(0).ok()?;
+    let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
+    if not_before <= now && not_after >= now {
+        return None;
+    }
+    Some(format!(
+        "WARNING: server certificate {path} is not valid now (notBefore={not_before} notAfter={not_after})"
+    ))
+}
+
+/// The first common name of the subject.
+pub(super) fn common_name(certificate: &X509Ref) -> Option<String> {
+    common_names(certificate).next()
+}
+
+/// The names that an allow list looks at. One that is no text in its own encoding is left out.
+pub(super) fn names(certificate: &X509Ref) -> Vec<Name> {
+    let mut names: Vec<Name> = common_names(certificate)
+        .map(|text| Name {
+            kind: NameKind::CommonName,
+            text,
+        })
+        .collect();
+    for alternative in certificate.subject_alt_names().into_iter().flatten() {
+        let found = [
+            (NameKind::Dns, alternative.dnsname()),
+            (NameKind::Uri, alternative.uri()),
+            (NameKind::Email, alternative.email()),
+        ];
+        names.extend(found.into_iter().filter_map(|(kind, text)| {
+            let text = text?.to_owned();
+            Some(Name { kind, text })
+        }));
+    }
+    names
+}
+
+/// Every common name of the subject, whole: bytes behind a NUL are a part of it.
+fn common_names(certificate: &X509Ref) -> impl Iterator<Item = String> {
+    certificate
+        .subject_name()
+        .entries_by_nid(Nid::COMMONNAME)
+        .filter_map(|entry| entry.data().to_string().ok())
+}
+
+fn earliest_end(certificates: &[X509]) -> Result<Option<i64>, ErrorStack> {
+    let ends: Result<Vec<i64>, ErrorStack> = certificates
+        .iter()
+        .map(|certificate| unix_seconds(certificate.not_after()))
+        .collect();
+    Ok(ends?.into_iter().min())
+}
+
+fn unix_seconds(time: &Asn1TimeRef) -> Result<i64, ErrorStack> {
+    let since = Asn1Time::from_unix(0)?.diff(time)?;
+    Ok(i64::from(since.days) * DAY_SECS + i64::from(since.secs))
+}
+
+fn upper_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
