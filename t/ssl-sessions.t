@@ -26,7 +26,10 @@ sub session_of {
     my $wire = TestWire->connect($port, @options) or return undef;
     $wire->say("mn\r\n");
     $wire->take(4) eq "MN\r\n" or return undef;
-    return $wire->session;
+    my $session = $wire->session;
+    # The client's library would not offer a session again whose connection just broke off.
+    $wire->notify;
+    return $session;
 }
 
 # 'resumed', 'full' (handshake) or 'refused'.
@@ -35,6 +38,7 @@ sub offered {
     my $wire = TestWire->connect($port, session => $session, @options) or return 'refused';
     $wire->say("mn\r\n");
     return 'refused' if $wire->take(4, 5) ne "MN\r\n";
+    $wire->notify;
     return $wire->resumed ? 'resumed' : 'full';
 }
 
@@ -50,7 +54,7 @@ for my $cache ([], [ '-o', 'ssl_session_cache' ]) {
 
             my $session = session_of($default, @as);
             ok($session, "$name: a session");
-            like(offered($default, $session, @as), qr/^(resumed|full)$/, 'offered to the same port: served');
+            is(offered($default, $session, @as), 'resumed', 'offered to the same port');
             is(offered($stranger->port, $session, version => $version), 'full', 'to another server: a full handshake');
 
             # Without a certificate, where none is wanted; it must not lead in where one is.
@@ -61,8 +65,7 @@ for my $cache ([], [ '-o', 'ssl_session_cache' ]) {
 
             my $known = session_of($mutual, version => $version, @pair);
             ok($known, 'a session with a certificate');
-            like(offered($mutual, $known, version => $version, @pair), qr/^(resumed|full)$/, 'is served again, at every connection')
-                for 1 .. 3;
+            is(offered($mutual, $known, version => $version, @pair), 'resumed', 'is taken again, at every connection') for 1 .. 3;
         }
         is($server->client(port => $basic)->ask('mn'), 'MN', 'the server goes on');
     }

@@ -15,6 +15,10 @@ package TestCerts;
 #   expired.crt .key    a server's pair that ran out
 #   future.crt .key     a server's pair that is not valid yet
 #   client.crt .key     a client's; also client-expired, client-future, client-foreign
+#   named.crt .key      a client's with names of each type: CN workload, DNS:web-7.cache.example,
+#                       URI:spiffe://corp/ns/prod/sa/web, EMAIL:joe@corp.example
+#   revoked.crt .key    a client's that the authority has revoked, says crl.pem
+#   crl.pem             the authority's revocation list; crl-before.pem one in which nobody is
 #
 # `t/server_crt.pem` and `t/server_key.pem` beside the directory are copies of the first pair.
 
@@ -26,7 +30,7 @@ use File::Copy qw(copy);
 use File::Path qw(make_path remove_tree);
 use POSIX qw(strftime);
 
-my $FORMAT = 2;    # to be raised when what is made here changes
+my $FORMAT = 3;    # to be raised when what is made here changes
 my $known;
 
 sub directory {
@@ -100,12 +104,14 @@ sub make {
         write_file("$home/index.txt", '') unless -e "$home/index.txt";
         write_file("$home/index.txt.attr", "unique_subject = no\n");
         write_file("$home/serial", "1000\n") unless -e "$home/serial";
+        write_file("$home/crlnumber", "01\n") unless -e "$home/crlnumber";
         write_file("$home/$name.cnf", <<"END");
 [ca]
 default_ca = authority
 [authority]
 database = $home/index.txt
 serial = $home/serial
+crlnumber = $home/crlnumber
 new_certs_dir = $home
 default_md = sha256
 policy = policy
@@ -123,7 +129,7 @@ CN = $want{cn}
 [extensions]
 subjectKeyIdentifier = hash
 @{[ $want{authority} ? "basicConstraints = critical,CA:true\nkeyUsage = critical,keyCertSign,cRLSign"
-    : "basicConstraints = CA:false\nsubjectAltName = DNS:localhost,DNS:$want{cn},IP:127.0.0.1,IP:::1" ]}
+    : "basicConstraints = CA:false\nsubjectAltName = " . ($want{names} // "DNS:localhost,DNS:$want{cn},IP:127.0.0.1,IP:::1") ]}
 END
         $key->($name, $want{kind} // 'ec');
         openssl('req', '-new', '-config', "$home/$name.cnf", '-key', "$dir/$name.key", '-out', "$home/$name.csr");
@@ -146,6 +152,13 @@ END
     $issue->('client-expired', cn => 'client expired', issuer => 'ca', from => -20, to => -2);
     $issue->('client-future', cn => 'client future', issuer => 'ca', from => 10, to => 20);
     $issue->('client-foreign', cn => 'client foreign', issuer => 'foreign-ca');
+    $issue->('named', cn => 'workload', issuer => 'ca',
+        names => 'DNS:web-7.cache.example,URI:spiffe://corp/ns/prod/sa/web,email:joe@corp.example');
+    $issue->('revoked', cn => 'client revoked', issuer => 'ca');
+    my @authority = ('ca', '-config', "$work/ca/ca.cnf", '-cert', "$dir/ca.crt", '-keyfile', "$dir/ca.key");
+    openssl(@authority, '-gencrl', '-crldays', 30, '-out', "$dir/crl-before.pem");
+    openssl(@authority, '-revoke', "$dir/revoked.crt");
+    openssl(@authority, '-gencrl', '-crldays', 30, '-out', "$dir/crl.pem");
     write_file("$dir/chain.crt", read_file("$dir/chain.crt") . read_file("$dir/middle-ca.crt"));
     openssl('pkey', '-in', "$dir/server.key", '-outform', 'DER', '-out', "$dir/server.der");
     openssl('pkey', '-in', "$dir/rsa.key", '-aes128', '-passout', 'pass:secret', '-out', "$dir/rsa-locked.key");
