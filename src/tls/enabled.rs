@@ -96,10 +96,10 @@ impl Current {
         lock(&self.log).clone()
     }
 
-    /// The files that the options name, by absolute path: what a refresh reads.
+    /// The files that the options name, what a load reads, by paths that are absolute from this moment on.
     #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        self.material.files()
+    pub fn files(settings: &TlsSettings) -> Vec<PathBuf> {
+        Material::new(settings).files()
     }
 
     /// Where sessions of this and later contexts are counted.

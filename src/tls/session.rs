@@ -290,6 +290,13 @@ impl TlsSession {
         self.fault(FaultKind::TimedOut, String::from("handshake timeout"))
     }
 
+    /// Gives up a handshake whose conn is closed; counted as a failure. Does nothing after the handshake.
+    pub fn give_up(&mut self) {
+        if self.phase == Phase::Handshake {
+            self.fault(FaultKind::Handshake, String::from("given up"));
+        }
+    }
+
     /// Whether the client may come in by the names in its certificate. OpenSSL asked that in the handshake, but for a
     /// session that was resumed.
     fn client_is_allowed(&self) -> bool {

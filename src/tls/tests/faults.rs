@@ -401,6 +401,60 @@ fn sessions_may_be_dropped_at_any_moment() {
 }
 
 #[test]
+fn a_session_that_no_worker_serves_is_freed() {
+    let site = Site::new();
+    let context = site.load().get();
+    let idle = std::sync::Arc::strong_count(context.rules());
+    let (sender, inbox) = std::sync::mpsc::channel();
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let (served, theirs) = Served::new(&context, Class::Default);
+        sender.send(served).unwrap();
+        clients.push(theirs);
+    }
+    let held = std::sync::Arc::strong_count(context.rules());
+    assert_eq!(held, idle + 10);
+    // The worker ends with messages in its inbox; later ones cannot even be sent.
+    drop(inbox);
+    let (served, _theirs) = Served::new(&context, Class::Default);
+    assert!(sender.send(served).is_err());
+    assert_eq!(std::sync::Arc::strong_count(context.rules()), idle);
+    for client in &mut clients {
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "the socket is closed");
+    }
+    assert_eq!(site.counters.handshake_errors(), 0);
+}
+
+#[test]
+fn a_handshake_that_is_given_up_counts_once() {
+    let site = Site::new();
+    let context = site.load().get();
+    let (mut served, _theirs) = Served::new(&context, Class::Default);
+    assert!(matches!(served.session.handshake(), Handshake::Blocked(_)));
+    let fault = served.session.time_out();
+    assert_eq!(fault.kind, FaultKind::TimedOut);
+    assert_eq!(fault.text, "handshake timeout");
+    served.session.give_up();
+    assert_eq!(served.session.read(&mut [0]), Outcome::Closed);
+    assert_eq!(site.counters.handshake_errors(), 1);
+    assert_eq!(site.counters.handshake_timeouts(), 1);
+    let (mut served, _theirs) = Served::new(&context, Class::Default);
+    served.session.give_up();
+    served.session.give_up();
+    assert_eq!(site.counters.handshake_errors(), 2);
+    assert_eq!(site.counters.handshake_timeouts(), 1);
+    let (mut served, _stream) = connected(&context, Class::Default, &Client::of(BOTH[1]));
+    served.session.give_up();
+    assert!(
+        served.session.is_open(),
+        "a finished handshake is not given up"
+    );
+    assert_eq!(site.counters.handshake_errors(), 2);
+    site.counters.reset();
+    assert_eq!(site.counters.handshake_timeouts(), 0);
+}
+
+#[test]
 fn sessions_outlive_their_context_and_change_threads() {
     let site = Site::new();
     let current = site.load();

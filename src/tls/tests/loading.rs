@@ -445,12 +445,12 @@ fn the_files_a_refresh_reads_are_known_by_absolute_paths() {
     let mut site = Site::new().trusting(1);
     let given = ["server.crt", "server.key", "ca.crt"].map(|name| site.folder.path(name));
     let named: Vec<_> = given.iter().map(std::path::PathBuf::from).collect();
-    assert_eq!(site.load().files(), named);
+    assert_eq!(Current::files(&site.settings), named);
     // A working directory that nobody can move under us: files are named by the way from there.
     let here = std::env::current_dir().unwrap();
     let up = "../".repeat(here.components().count() - 1);
     site.settings.chain_cert = Some(format!("{up}{}", &given[0][1..]));
-    let files = site.load().files();
+    let files = Current::files(&site.settings);
     assert!(files.iter().all(|file| file.is_absolute()), "{files:?}");
 }
 
@@ -568,7 +568,8 @@ fn the_key_log_is_appended_to_and_private() {
         assert!(added.ends_with('\n'));
         current.refresh(RelTime(70)).unwrap();
     }
-    assert!(!current.files().contains(&path.into()), "it is not read");
+    let files = Current::files(&site.settings);
+    assert!(!files.contains(&path.into()), "it is not read");
     site.settings.keylog_file = Some(site.folder.path("absent/secrets"));
     let line = site.refusal();
     assert!(line.starts_with("Error loading the key log: "), "{line}");
