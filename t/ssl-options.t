@@ -108,6 +108,74 @@ for my $row (
     $server->kill_now;
 }
 
+# options beyond those of C memcached; their effects have files of their own
+unless (TestServer::is_old()) {
+    for my $with ([], ['-Z']) {
+        refuses([ @$with, '-o', $_ ], 1, qr/^Missing $_ argument$/m)
+            for qw(ssl_handshake_timeout ssl_refresh_interval ssl_client_allow ssl_client_allow_file ssl_ciphersuites ssl_crl
+            ssl_ticket_key_file ssl_ticket_rotation ssl_session_tickets);
+        for my $row ([ ssl_handshake_timeout => 3600 ], [ ssl_refresh_interval => 86_400 ], [ ssl_ticket_rotation => 86_400 ], [ ssl_session_tickets => 8 ]) {
+            my ($option, $most) = @$row;
+            refuses([ @$with, '-o', "$option=$_" ], 1, qr/^could not parse argument to $option$/m) for '', 'x', '1x', '-1';
+            refuses([ @$with, '-o', "$option=" . ($most + 1) ], 1, qr/^Invalid $option\. Use help to see valid options\.$/m);
+        }
+    }
+    # suites of TLS 1.3
+    for my $list ('', 'NOSUCH', 'ECDHE-RSA-AES128-GCM-SHA256', 'TLS_AES_128_GCM_SHA256:NOSUCH', 'NOSUCH:TLS_AES_128_GCM_SHA256') {
+        refuses(with($chain, $key, "ssl_ciphersuites=$list"), 64, qr/^Error setting the provided TLS 1\.3 cipher suite\(s\): \Q$list\E$/m,
+            "suites '$list'");
+    }
+    refuses(with($chain, $key, 'ssl_ciphers=NOSUCH', 'ssl_ciphersuites=NOSUCH'), 64, qr/^Error setting the provided cipher\(s\)/m, 'ciphers come before suites');
+    my $suites = 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
+    my $chosen = TestServer->start({ tls => 1 }, '-t', '1', '-Z', map { ('-o', $_) } $chain, $key, "ssl_ciphersuites=$suites");
+    is($chosen->settings->{ssl_ciphersuites}, $suites, 'ssl_ciphersuites shows');
+    my $cipher = sub {
+        my ($offer) = @_;
+        my $text = qx(openssl s_client -tls1_3 -ciphersuites $offer -connect 127.0.0.1:${\ $chosen->port} </dev/null 2>/dev/null);
+        return $text =~ /^New, \S+, Cipher is (\S+)/m ? $1 : '';
+    };
+    is($cipher->('TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256'), 'TLS_AES_128_GCM_SHA256', 'a suite of the list is taken');
+    is($cipher->('TLS_AES_256_GCM_SHA384'), '(NONE)', 'and no other');
+    ok($chosen->try_client(tls => { SSL_version => 'TLSv1_2' }), 'TLS 1.2 has ciphers of its own');
+    $chosen->kill_now;
+
+    # names where numbers are meant
+    for my $row ([ 'ssl_min_version=tlsv1.3', 'ssl_min_version', 'tlsv1.3' ], [ 'ssl_min_version=TLSv1.0', 'ssl_min_version', 'tlsv1.0' ],
+        [ 'ssl_keyformat=PEM', 'ssl_keyformat', 1 ], [ "ssl_keyformat=der,ssl_key=$certs/server.der", 'ssl_keyformat', 2 ]) {
+        my ($options, $name, $shown) = @$row;
+        my $named = TestServer->start({ tls => 1 }, '-t', '1', '-Z', map { ('-o', $_) } $chain, $key, $options);
+        is($named->settings->{$name}, $shown, "$name shows $shown" . ($options =~ /(=[^,]*)/ ? " for $1" : ''));
+        $named->kill_now;
+    }
+    refuses([ '-o', "ssl_min_version=$_" ], 1, qr/^could not parse argument to ssl_min_version$/m) for qw(tlsv1.4 tls1.2 1.2);
+    refuses([ '-o', 'ssl_keyformat=PKCS12' ], 1, qr/^could not parse argument to ssl_keyformat$/m);
+
+    # shown only when they are given, in one order, behind the known ones
+    my @given = (ssl_handshake_timeout => 5, ssl_refresh_interval => 0, ssl_client_allow => 'CN:a|DNS:*.b', ssl_client_allow_file => '/allow',
+        ssl_ciphersuites => 'X', ssl_crl => '/crl', ssl_ticket_key_file => '/tickets', ssl_ticket_rotation => 0, ssl_session_tickets => 2);
+    my @options = map { $given[ 2 * $_ ] . '=' . $given[ 2 * $_ + 1 ] } 0 .. $#given / 2;
+    my $plain = TestServer->start({ tls => 0 }, '-t', '1', '-o', join ',', reverse @options);
+    my @lines = map { @$_ } grep { $_->[0] =~ /^ssl_/ } $plain->client->stats_list('settings');
+    is_deeply([ @lines[ 22 .. $#lines ] ], \@given, 'stats settings shows what is given, behind the known lines');
+    is($lines[20], 'ssl_min_version', 'of which there are eleven');
+    $plain->kill_now;
+    my $help = TestServer->run({ bare => 1 }, '-h')->{stdout};
+    like($help, qr/^   - $_:/m, "-h lists $_") for grep { /^ssl/ } @given;
+
+    # the secrets of sessions are for the debug server
+    if (TestServer::has_feature('debug')) {
+        my $log = TestServer->start({ tls => 1 }, '-t', '1', '-Z', map { ('-o', $_) } $chain, $key, "ssl_keylog_file=$dir/secrets");
+        is($log->client->ask('mn'), 'MN', 'a server with a key log');
+        like(TestServer::slurp("$dir/secrets"), qr/^CLIENT_TRAFFIC_SECRET_0 [0-9a-f]{64} [0-9a-f]+$/m, 'has written secrets');
+        is((stat "$dir/secrets")[2] & 0777, 0600, 'for its owner alone');
+        $log->kill_now;
+    }
+    if (my $production = TestServer::production_path()) {
+        my $run = TestServer->run({ binary => $production }, '-o', 'ssl_keylog_file=x');
+        is_deeply([ @$run{qw(running status)} ], [ 0, 1 ], 'the installed server has none') unless $ENV{MEMCACHED_SERVER};
+    }
+}
+
 # kept without -Z, unchecked, and shown
 my $server = TestServer->start({ tls => 0 }, '-t', '1', '-o',
     'ssl_chain_cert=/no/such,ssl_key=/none,ssl_verify_mode=2,ssl_keyformat=7,ssl_ciphers=X:Y,ssl_ca_cert=/ca,ssl_wbuf_size=32,ssl_session_cache,ssl_min_version=3');
