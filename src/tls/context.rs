@@ -5,47 +5,38 @@
 //! count, is why any number of threads may make sessions of it at the same time. A replaced one lives until its
 //! last session ends.
 //!
-//! What is digested into the session scope is what was put into the trust store: the authorities' file is read
-//! once, and both come from those bytes.
+//! Which clients are let in is loaded by `trust`; OpenSSL's callbacks, which ask these rules, stand here.
 
 #![allow(
     unsafe_code,
     reason = "sets options of SSL_CTX that the crate openssl has no safe call for"
 )]
 
-use std::collections::HashSet;
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
-use openssl::sha::Sha256;
 use openssl::ssl::{
     SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions,
     SslSessionCacheMode, SslVersion,
 };
-use openssl::stack::Stack;
-use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509, X509Name};
 use openssl_sys::{SSL, SSL_CTX, SSL_SESSION, X509_STORE_CTX};
 
 use super::allow::AllowList;
 use super::certificate::{names, validity_warning};
-use super::ffi;
+use super::ffi::{self, broken, reason};
+use super::material::{Material, read};
 use super::tickets::TicketKeys;
+use super::trust::{Digest, Scope, Trust, scopes, verify_flags};
 use super::{CertificateFacts, Class, File, TlsCounters, TlsError};
-use crate::settings::{NamePattern, TlsSettings};
+use crate::settings::TlsSettings;
 
 /// Size of OpenSSL's ticket keys: name, authentication key, encryption key.
 const TICKET_KEYS_SIZE: usize = 80;
-/// `SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT`.
-const VERIFY_REQUIRED: c_int =
-    openssl_sys::SSL_VERIFY_PEER | openssl_sys::SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-
 /// What a ticket callback answers: refuse the handshake, ignore the ticket, take it, take it and issue another.
 const TICKET_FAILED: c_int = -1;
 const TICKET_UNKNOWN: c_int = 0;
@@ -53,64 +44,6 @@ const TICKET_GOOD: c_int = 1;
 const TICKET_TO_RENEW: c_int = 2;
 /// `TLS1_3_VERSION`, which older OpenSSL does not know.
 const TLS1_3_VERSION: c_int = 0x304;
-
-/// What SHA-256 makes.
-type Digest = [u8; 32];
-/// A session id context: sessions and tickets resume only where it is the same.
-pub(super) type Scope = Digest;
-
-/// The TLS options as given, and the files they name by absolute path, so that a change of the working directory
-/// does not break a refresh.
-#[derive(Debug)]
-pub(super) struct Material {
-    settings: TlsSettings,
-    chain: Option<PathBuf>,
-    key: Option<PathBuf>,
-    authorities: Option<PathBuf>,
-    revocation_lists: Option<PathBuf>,
-    allow_list: Option<PathBuf>,
-    ticket_keys: Option<PathBuf>,
-    #[cfg(feature = "debug-server")]
-    key_log: Option<PathBuf>,
-}
-
-impl Material {
-    /// Takes the options over; relative paths are fixed to the current working directory.
-    pub(super) fn new(settings: &TlsSettings) -> Material {
-        Material {
-            chain: settings.chain_cert.as_deref().map(fixed),
-            key: settings.key.as_deref().map(fixed),
-            authorities: settings.ca_cert.as_deref().map(fixed),
-            revocation_lists: settings.crl.as_deref().map(fixed),
-            allow_list: settings.client_allow_file.as_deref().map(fixed),
-            ticket_keys: settings.ticket_key_file.as_deref().map(fixed),
-            #[cfg(feature = "debug-server")]
-            key_log: settings.keylog_file.as_deref().map(fixed),
-            settings: settings.clone(),
-        }
-    }
-
-    /// What a load reads.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        [
-            &self.chain,
-            &self.key,
-            &self.authorities,
-            &self.revocation_lists,
-            &self.allow_list,
-            &self.ticket_keys,
-        ]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
-    }
-}
-
-fn fixed(path: &str) -> PathBuf {
-    // An empty path stays as it is; loading it says what is wrong.
-    std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
-}
 
 /// Whether OpenSSL may ask for a pass phrase on the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +117,9 @@ impl TlsContext {
         let predecessor = predecessor.filter(|old| old.generation == trust.generation);
         let tickets = set_tickets(&mut builder, material, predecessor)?;
         set_behaviour(&mut builder, settings.kernel_tls)?;
-        #[cfg(feature = "debug-server")]
-        log_keys(&mut builder, material)?;
+        // An older OpenSSL tells no secrets.
+        #[cfg(all(feature = "debug-server", ossl111))]
+        log_keys(&mut builder, material);
         let raw = builder.as_ptr();
         let ssl_ctx = builder.build();
         // SAFETY: `raw` is the object that `ssl_ctx` keeps alive, and nobody else has it yet.
@@ -289,15 +223,6 @@ impl Rules {
     }
 }
 
-/// The verify flags that a class puts in the place of the context's.
-pub(super) fn class_verify(class: Class) -> Option<c_int> {
-    match class {
-        Class::Default => None,
-        Class::Basic => Some(openssl_sys::SSL_VERIFY_NONE),
-        Class::Mutual => Some(VERIFY_REQUIRED),
-    }
-}
-
 fn set_min_version(builder: &mut SslContextBuilder, version: i32) -> Result<(), TlsError> {
     let version = match version {
         0 => SslVersion::TLS1,
@@ -310,17 +235,6 @@ fn set_min_version(builder: &mut SslContextBuilder, version: i32) -> Result<(), 
     builder
         .set_min_proto_version(Some(version))
         .map_err(|_| TlsError::MinVersion)
-}
-
-/// OpenSSL's flags for `ssl_verify_mode`. Where only some clients are allowed, one without a certificate is none of
-/// them.
-fn verify_flags(mode: i32, restricted: bool) -> c_int {
-    match mode {
-        0 => openssl_sys::SSL_VERIFY_NONE,
-        1 if !restricted => openssl_sys::SSL_VERIFY_PEER,
-        1 | 2 => VERIFY_REQUIRED,
-        _ => VERIFY_REQUIRED | openssl_sys::SSL_VERIFY_CLIENT_ONCE,
-    }
 }
 
 fn set_verify(builder: &SslContextBuilder, flags: c_int) {
@@ -410,164 +324,6 @@ fn load_key(builder: &mut SslContextBuilder, material: &Material) -> Result<(), 
     builder
         .check_private_key()
         .map_err(|stack| TlsError::Pair(reason(&stack)))
-}
-
-/// What decides which clients are let in.
-struct Trust {
-    authorities: Vec<X509>,
-    allow: Option<AllowList>,
-    /// Digest of all the bytes that this came from.
-    generation: Digest,
-}
-
-impl Trust {
-    /// Loads authorities, revocation lists and allowed names; fills the trust store, and the list of names announced
-    /// to clients.
-    fn load(builder: &mut SslContextBuilder, material: &Material) -> Result<Trust, TlsError> {
-        let settings = &material.settings;
-        let (authorities_pem, authorities) = load_authorities(builder, material)?;
-        let lists_pem = load_revocation_lists(builder, material)?;
-        let mut allow = None::<AllowList>;
-        if let Some(list) = &settings.client_allow {
-            // The command line's reader has refused malformed lists.
-            let patterns = NamePattern::parse_list(list).unwrap_or_default();
-            allow.get_or_insert_default().add(&patterns);
-        }
-        let allow_file = load_allow_list(material, &mut allow)?;
-        let generation = generation(&[
-            authorities_pem.as_deref(),
-            lists_pem.as_deref(),
-            settings.client_allow.as_deref().map(str::as_bytes),
-            allow_file.as_deref(),
-        ]);
-        Ok(Trust {
-            authorities,
-            allow,
-            generation,
-        })
-    }
-}
-
-/// Answers the bytes of the file and the certificates in them.
-fn load_authorities(
-    builder: &mut SslContextBuilder,
-    material: &Material,
-) -> Result<(Option<Vec<u8>>, Vec<X509>), TlsError> {
-    let Some(file) = &material.authorities else {
-        return Ok((None, Vec::new()));
-    };
-    let failed = |reason| TlsError::Authorities(File::named(&material.settings.ca_cert, reason));
-    let pem = read_pem(file).map_err(failed)?;
-    let certificates = X509::stack_from_pem(&pem).map_err(|stack| failed(reason(&stack)))?;
-    if certificates.is_empty() {
-        // Asking for one certificate yields OpenSSL's own words for "there is none".
-        let stack = X509::from_pem(&pem).err();
-        return Err(failed(
-            stack.map_or_else(ffi::take_error_text, |stack| reason(&stack)),
-        ));
-    }
-    trust(builder, certificates.clone()).map_err(|stack| failed(reason(&stack)))?;
-    Ok((Some(pem), certificates))
-}
-
-/// Answers the bytes of the file. From then on a client is good only if its issuer has a list, and is not on it.
-fn load_revocation_lists(
-    builder: &mut SslContextBuilder,
-    material: &Material,
-) -> Result<Option<Vec<u8>>, TlsError> {
-    let Some(file) = &material.revocation_lists else {
-        return Ok(None);
-    };
-    let failed = |reason| TlsError::RevocationLists(File::named(&material.settings.crl, reason));
-    let pem = read_pem(file).map_err(failed)?;
-    // SAFETY: the builder owns the context, and so its store.
-    let store = unsafe { openssl_sys::SSL_CTX_get_cert_store(builder.as_ptr()) };
-    // SAFETY: the store is alive and nobody else has it yet.
-    unsafe { ffi::add_revocation_lists(store, &pem) }.map_err(|stack| failed(reason(&stack)))?;
-    builder
-        .cert_store_mut()
-        .set_flags(X509VerifyFlags::CRL_CHECK)
-        .map_err(broken)?;
-    Ok(Some(pem))
-}
-
-/// Adds the names of the file to those of the option; answers its bytes.
-fn load_allow_list(
-    material: &Material,
-    allow: &mut Option<AllowList>,
-) -> Result<Option<Vec<u8>>, TlsError> {
-    let Some(file) = &material.allow_list else {
-        return Ok(None);
-    };
-    let path = &material.settings.client_allow_file;
-    let failed = |reason| TlsError::AllowList(File::named(path, reason));
-    let content = read(file).map_err(failed)?;
-    allow
-        .get_or_insert_default()
-        .add_file(&content)
-        .map_err(|line| failed(format!("malformed pattern in line {line}")))?;
-    Ok(Some(content))
-}
-
-fn trust(builder: &mut SslContextBuilder, certificates: Vec<X509>) -> Result<(), ErrorStack> {
-    let mut names: Stack<X509Name> = Stack::new()?;
-    let mut announced = HashSet::new();
-    let mut stored = HashSet::new();
-    for certificate in certificates {
-        let subject = certificate.subject_name();
-        if announced.insert(subject.to_der()?) {
-            names.push(subject.to_owned()?)?;
-        }
-        // OpenSSL before 1.1.1 takes a certificate that is there already for an error.
-        if stored.insert(certificate.to_der()?) {
-            builder.cert_store_mut().add_cert(certificate)?;
-        }
-    }
-    builder.set_client_ca_list(names);
-    Ok(())
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    fs::read(file).map_err(|error| ffi::system_error_text(&error))
-}
-
-/// Reads a file whose parser would ask for a pass phrase on the terminal, if a part of it were encrypted.
-fn read_pem(file: &Path) -> Result<Vec<u8>, String> {
-    let pem = read(file)?;
-    let mark = b"Proc-Type:";
-    if pem.windows(mark.len()).any(|window| window == mark) {
-        return Err(String::from("encrypted"));
-    }
-    Ok(pem)
-}
-
-/// Digest of everything that decides which client certificates are good. Each part is told apart by its length, so
-/// that bytes cannot move from one to the next unnoticed.
-fn generation(parts: &[Option<&[u8]>]) -> Digest {
-    let mut digest = Sha256::new();
-    for part in parts {
-        match part {
-            None => digest.update(&[0]),
-            Some(bytes) => {
-                digest.update(&[1]);
-                digest.update(&(bytes.len() as u64).to_be_bytes());
-                digest.update(bytes);
-            }
-        }
-    }
-    digest.finish()
-}
-
-/// One scope a class: no session crosses a class, a change of the verify flags or a change of the generation.
-fn scopes(default_verify: c_int, generation: &Digest) -> [Scope; 3] {
-    [Class::Default, Class::Basic, Class::Mutual].map(|class| {
-        let verify = class_verify(class).unwrap_or(default_verify);
-        let mut digest = Sha256::new();
-        digest.update(&[class as u8]);
-        digest.update(&verify.to_be_bytes());
-        digest.update(generation);
-        digest.finish()
-    })
 }
 
 fn set_ciphers(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<(), TlsError> {
@@ -796,55 +552,15 @@ fn refuse_contradictions(settings: &TlsSettings) -> Result<(), TlsError> {
 
 /// Appends the secrets of sessions to the file that was asked for.
 #[cfg(all(feature = "debug-server", ossl111))]
-fn log_keys(builder: &mut SslContextBuilder, material: &Material) -> Result<(), TlsError> {
+fn log_keys(builder: &mut SslContextBuilder, material: &Material) {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
 
-    let Some(path) = &material.key_log else {
-        return Ok(());
-    };
-    let file = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| {
-            let reason = ffi::system_error_text(&error);
-            TlsError::KeyLog(File::named(&material.settings.keylog_file, reason))
-        })?;
-    builder.set_keylog_callback(move |_, line| {
-        // One write a line: those of other threads come before or behind it. A full disk costs only the log.
-        let _ = (&file).write_all(format!("{line}\n").as_bytes());
-    });
-    Ok(())
-}
-
-/// This OpenSSL tells no secrets.
-#[cfg(all(feature = "debug-server", not(ossl111)))]
-fn log_keys(_builder: &mut SslContextBuilder, material: &Material) -> Result<(), TlsError> {
-    match &material.key_log {
-        None => Ok(()),
-        Some(_) => {
-            let reason = String::from("needs OpenSSL 1.1.1");
-            Err(TlsError::KeyLog(File::named(
-                &material.settings.keylog_file,
-                reason,
-            )))
-        }
+    if let Some(file) = material.key_log.clone() {
+        builder.set_keylog_callback(move |_, line| {
+            // One write a line: those of other threads come before or behind it. A full disk costs only the log.
+            let _ = (&*file).write_all(format!("{line}\n").as_bytes());
+        });
     }
-}
-
-/// OpenSSL has failed where no file is to blame.
-fn broken(stack: ErrorStack) -> TlsError {
-    TlsError::OpenSsl(reason(&stack))
-}
-
-/// The oldest error of a drained queue: the cause, where later entries are consequences.
-fn reason(stack: &ErrorStack) -> String {
-    stack.errors().first().map_or_else(
-        || String::from("unknown error"),
-        |error| ffi::error_text(error.code()),
-    )
 }
 
 /// What OpenSSL says when it is given no file name.

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::context::{Material, Prompt, TlsContext};
+use super::context::{Prompt, TlsContext};
+use super::material::Material;
 use super::{RefreshLog, TlsCounters, TlsError};
 use crate::clock::RelTime;
 use crate::settings::TlsSettings;
@@ -38,6 +39,8 @@ impl Current {
         now: RelTime,
     ) -> Result<Current, TlsError> {
         let material = Material::new(settings);
+        #[cfg(feature = "debug-server")]
+        let material = material.with_key_log()?;
         let context = TlsContext::build(&material, Prompt::Allowed, counters, None)?;
         Ok(Current {
             material,

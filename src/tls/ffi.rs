@@ -15,9 +15,11 @@ use std::io;
 use std::ptr;
 
 use openssl::error::{Error, ErrorStack};
+use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
 use openssl_sys::{SSL, SSL_CTX};
 
+use super::TlsError;
 use super::tickets::TicketKey;
 
 /// `SSL_R_UNEXPECTED_EOF_WHILE_READING`: how OpenSSL 3.0 and later name an end of file without close_notify.
@@ -165,21 +167,20 @@ pub(super) unsafe fn chain(ctx: *mut SSL_CTX) -> Vec<X509> {
         .collect()
 }
 
-/// Puts the revocation lists of a PEM file into a store.
-///
-/// # Safety
-/// `store` must be alive, and no other thread may use it.
-pub(super) unsafe fn add_revocation_lists(
-    store: *mut openssl_sys::X509_STORE,
+/// Puts the revocation lists of a PEM file into the trust store of a context.
+pub(super) fn add_revocation_lists(
+    builder: &mut SslContextBuilder,
     pem: &[u8],
 ) -> Result<(), ErrorStack> {
+    // SAFETY: the builder owns the context, and so its store, and nobody else has either.
+    let store = unsafe { openssl_sys::SSL_CTX_get_cert_store(builder.as_ptr()) };
     let len = c_int::try_from(pem.len()).unwrap_or(c_int::MAX);
     // SAFETY: `pem` is readable for `len` bytes, which is no more than its length, and outlives the BIO.
     let source = unsafe { openssl_sys::BIO_new_mem_buf(pem.as_ptr().cast(), len) };
     if source.is_null() {
         return Err(ErrorStack::get());
     }
-    // SAFETY: `source` is alive, and the store is as the caller vouches.
+    // SAFETY: both are alive and used by nobody else.
     let outcome = unsafe { add_lists_from(store, source) };
     // SAFETY: the BIO was made above and is freed here only.
     unsafe { openssl_sys::BIO_free_all(source) };
@@ -355,6 +356,19 @@ pub(super) fn error_text(code: c_ulong) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+/// OpenSSL has failed where no file is to blame.
+pub(super) fn broken(stack: ErrorStack) -> TlsError {
+    TlsError::OpenSsl(reason(&stack))
+}
+
+/// The oldest error of a drained queue: the cause, where later entries are consequences.
+pub(super) fn reason(stack: &ErrorStack) -> String {
+    stack.errors().first().map_or_else(
+        || String::from("unknown error"),
+        |error| error_text(error.code()),
+    )
 }
 
 /// What `error_text` says of an errno, for files that are read without OpenSSL's help.

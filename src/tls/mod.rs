@@ -35,11 +35,15 @@ mod enabled;
 #[cfg(feature = "tls")]
 mod ffi;
 #[cfg(feature = "tls")]
+mod material;
+#[cfg(feature = "tls")]
 mod session;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
 #[cfg(feature = "tls")]
 mod tickets;
+#[cfg(feature = "tls")]
+mod trust;
 
 #[cfg(not(feature = "tls"))]
 pub use disabled::{Current, TlsContext, TlsSession};

@@ -24,8 +24,9 @@ use openssl_sys::{
 
 use super::bio::Link;
 use super::certificate::{common_name, names};
-use super::context::{Rules, TlsContext, class_verify};
+use super::context::{Rules, TlsContext};
 use super::ffi;
+use super::trust::class_verify;
 use super::{
     Class, FaultKind, Handshake, HandshakeFacts, More, Outcome, TlsError, TlsFault, Version,
 };

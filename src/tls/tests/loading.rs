@@ -518,12 +518,14 @@ fn no_file_makes_a_server_at_work_ask_for_a_pass_phrase() {
         "{line}"
     );
     assert!(line.ends_with(" : encrypted"), "{line}");
-    site.folder.put("ca.crt", site.authority.chain_pem());
+    let mut with_key = block("EC PRIVATE KEY").into_bytes();
+    with_key.extend(site.authority.chain_pem());
+    site.folder.put("ca.crt", with_key);
     site.folder.put("crl.pem", block("X509 CRL"));
     let line = site.refusal();
     assert!(line.starts_with("Error loading the CRL: "), "{line}");
     site.settings.crl = None;
-    // Chain and key are read with a callback that knows no pass phrase, once the server is at work.
+    // A key beside the authorities is nobody's business. Chain and key are read with a callback that knows no pass phrase, once the server is at work.
     let current = site.load();
     let chain = fs::read(site.folder.path("server.crt")).unwrap();
     site.folder.put("server.crt", block("CERTIFICATE"));
