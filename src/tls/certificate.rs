@@ -13,6 +13,7 @@ use openssl::x509::{X509, X509Ref};
 
 use super::CertificateFacts;
 use super::allow::Name;
+use super::ffi;
 use crate::settings::NameKind;
 
 const DAY_SECS: i64 = 86_400;
@@ -72,6 +73,8 @@ pub(super) fn names(certificate: &X509Ref) -> Vec<Name> {
             Some(Name { kind, text })
         }));
     }
+    // What OpenSSL minds about a malformed name must not pass for an error of the handshake that asks.
+    ffi::clear_errors();
     names
 }
 

@@ -254,15 +254,15 @@ extern "C" fn on_verify(good: c_int, store: *mut X509_STORE_CTX) -> c_int {
     let place = unsafe { openssl_sys::SSL_get_ex_data_X509_STORE_CTX_idx() };
     // SAFETY: `store` is alive; libssl keeps the session there that it verifies for.
     let ssl = unsafe { openssl_sys::X509_STORE_CTX_get_ex_data(store, place) };
-    let Some(ssl) = NonNull::new(ssl.cast::<SSL>()) else {
-        // The chain of the server's own certificate, which OpenSSL builds by the same road.
-        return good;
+    let rules = NonNull::new(ssl.cast::<SSL>()).and_then(|ssl| {
+        // SAFETY: a session is alive while it verifies.
+        unsafe { Rules::of(ssl.as_ptr()) }
+    });
+    // There are always rules; if not, nobody comes in.
+    let Some(rules) = rules else {
+        return 0;
     };
-    // SAFETY: a session is alive while it verifies.
-    let Some(Rules {
-        allow: Some(allow), ..
-    }) = (unsafe { Rules::of(ssl.as_ptr()) })
-    else {
+    let Some(allow) = &rules.allow else {
         return good;
     };
     // SAFETY: `store` is alive; the certificate is the one it is busy with.

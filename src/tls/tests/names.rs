@@ -274,3 +274,40 @@ fn a_bad_file_is_refused_at_start_and_at_refresh() {
     let client = Client::with(SslVersion::TLS1_3, good);
     assert_eq!(visit(&current.get(), Class::Default, &client), FULL);
 }
+
+#[test]
+fn a_malformed_name_is_no_error_of_the_handshake() {
+    use openssl::asn1::{Asn1Object, Asn1OctetString};
+    use openssl::hash::MessageDigest;
+    use openssl::x509::{X509, X509Extension};
+
+    let site = allowing(2, "CN:good");
+    let context = site.load().get();
+    let mut identity = issue_named(&["CN:good"], &site.authority);
+    // The same certificate with alternative names that are no DER.
+    let mut builder = X509::builder().unwrap();
+    let model = &identity.certificate;
+    builder.set_version(2).unwrap();
+    builder.set_serial_number(model.serial_number()).unwrap();
+    builder.set_subject_name(model.subject_name()).unwrap();
+    builder.set_issuer_name(model.issuer_name()).unwrap();
+    builder.set_pubkey(&identity.key).unwrap();
+    builder.set_not_before(model.not_before()).unwrap();
+    builder.set_not_after(model.not_after()).unwrap();
+    let names = Asn1Object::from_str("subjectAltName").unwrap();
+    let rubbish = Asn1OctetString::new_from_bytes(b"\x30\x84rubbish").unwrap();
+    let extension = X509Extension::new_from_der(&names, false, &rubbish).unwrap();
+    builder.append_extension(extension).unwrap();
+    builder
+        .sign(&site.authority.key, MessageDigest::sha256())
+        .unwrap();
+    identity.certificate = builder.build();
+    for version in BOTH {
+        let client = Client::with(version, &identity);
+        match visit(&context, Class::Default, &client) {
+            Visit::Served { .. } => {}
+            // OpenSSL may refuse it by itself, and then says so.
+            Visit::Refused(fault) => assert!(fault.text.contains("certificate"), "{}", fault.text),
+        }
+    }
+}
