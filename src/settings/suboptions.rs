@@ -373,11 +373,10 @@ const DEBUG_SERVER: &[Suboption] = if cfg!(feature = "debug-server") {
     &[]
 };
 
-/// Suboptions of `memcached-debug` with TLS.
-pub(super) const DEBUG_TLS: &[Suboption] = if cfg!(all(feature = "debug-server", feature = "tls")) {
-    &[listed(
+/// Suboptions of `memcached-debug` with TLS. Its help is that of the installed server.
+const DEBUG_TLS: &[Suboption] = if cfg!(all(feature = "debug-server", feature = "tls")) {
+    &[unlisted(
         "ssl_keylog_file",
-        "file that the secrets of sessions are appended to, for tools that decrypt a capture",
         Effect::Text(Missing::Argument, |draft, path| {
             draft.settings.tls.keylog_file = Some(path.to_string());
             Ok(())

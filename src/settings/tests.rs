@@ -964,12 +964,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
                ssl_client_allow ssl_client_allow_file ssl_ciphersuites ssl_crl ssl_ticket_key_file \
                ssl_ticket_rotation ssl_session_tickets";
     let ssl = if cfg!(feature = "tls") { ssl } else { "" };
-    let keylog = if cfg!(all(feature = "tls", feature = "debug-server")) {
-        " ssl_keylog_file"
-    } else {
-        ""
-    };
-    assert_eq!(names.join(" "), format!("{core}{ssl}{keylog}"));
+    assert_eq!(names.join(" "), format!("{core}{ssl}"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::atomic::Ordering;
 
 use crate::settings::flags::{Argument, Flag, OPTIONS};
-use crate::settings::suboptions::{CORE, DEBUG_TLS, Suboption, TLS};
+use crate::settings::suboptions::{CORE, Suboption, TLS};
 use crate::settings::{HashAlgorithm, Protocol, Settings, Tunables};
 
 /// The version of this build, as in `-V`, `version` and `stats`.
@@ -40,7 +40,6 @@ pub(super) fn help() -> String {
             if !TLS.is_empty() {
                 text.push('\n');
                 suboption_block(&mut text, TLS, &defaults);
-                suboption_block(&mut text, DEBUG_TLS, &defaults);
             }
         }
     }
