@@ -37,6 +37,8 @@ pub const REPLIES_PER_BLOCK: usize = 13;
 pub const COPY_MAX: usize = 1_024;
 /// Unsent bytes beyond which a conn that gives way flushes first (design-notes.md §4).
 pub const YIELD_FLUSH: usize = 16_384;
+/// Bytes of a TLS client's name that are kept for `stats ssl conns`: certificates may hold any length, conns may not.
+pub const PEER_NAME_MAX: usize = 126;
 /// Slices of one gathered send (IOV_MAX less one).
 pub const SLICES_MAX: usize = 1_023;
 

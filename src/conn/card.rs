@@ -1,19 +1,22 @@
 //! What other threads may see of a conn: one card a descriptor, written by the conn's owner, never freed.
 //!
 //! `stats conns` and the idle sweep read cards of conns that belong to other workers. State, worker and the second of
-//! the last command are atomics, each true by itself; the addresses lie behind the card's mutex, which also keeps the
-//! descriptor from closing while somebody looks at it: [`OpenCard`] takes it on its way out, and the conn drops its
-//! card before its transport. (design-notes.md §2)
+//! the last command are atomics, each true by itself; the address, and what is told of TLS, lie behind the card's
+//! mutex, which also keeps the descriptor from closing while somebody looks at it: [`OpenCard`] takes it on its way
+//! out, and the conn drops its card before its transport. (design-notes.md §2)
 
 #![forbid(unsafe_code)]
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::clock::RelTime;
 use crate::conn::state::State;
+use crate::limits::PEER_NAME_MAX;
 use crate::os::socket::{self, Address};
+use crate::tls::{Class, HandshakeFacts, Version};
 
 /// What kind of socket a card stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +38,46 @@ pub struct Card {
     kind: AtomicU8,
     worker: AtomicU32,
     last_cmd: AtomicU32,
+    held: Mutex<Held>,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Card>() == 64, "a card is one cache line");
+
+/// What a card shows that is more than a number.
+#[derive(Debug, Default)]
+struct Held {
     /// The peer, or a listener's own address; `None` while the card is free.
-    address: Mutex<Option<Address>>,
+    address: Option<Address>,
+    /// Boxed, so that the cards of plain conns, and of none, do not pay for it.
+    tls: Option<Box<TlsLook>>,
+}
+
+/// What `stats ssl conns` prints of one conn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsLook {
+    /// What its listener asked of the client.
+    pub class: Class,
+    /// How far it has come.
+    pub phase: TlsPhase,
+}
+
+/// The two parts of a TLS conn's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsPhase {
+    /// In its handshake, since the client was accepted.
+    Handshake(Instant),
+    /// The handshake is finished.
+    Established {
+        /// The protocol version in use.
+        version: Version,
+        /// OpenSSL's name of the cipher in use.
+        cipher: &'static str,
+        /// Whether an earlier session was resumed.
+        resumed: bool,
+        /// The first common name of the client's certificate, made printable.
+        peer_cn: Option<Box<str>>,
+    },
 }
 
 /// All cards, by descriptor. Leaked at boot; one a unit test.
@@ -112,12 +153,12 @@ impl Cards {
     ) -> Option<OpenCard> {
         let card = self.cards.get(usize::try_from(fd).ok()?)?;
         let mut held = card.lock();
-        debug_assert!(held.is_none(), "descriptor {fd} has two conns");
+        debug_assert!(held.address.is_none(), "descriptor {fd} has two conns");
         card.kind.store(kind as u8, Ordering::Relaxed);
         card.worker.store(worker, Ordering::Relaxed);
         card.last_cmd.store(now.0, Ordering::Relaxed);
         card.state.store(state as u8, Ordering::Relaxed);
-        *held = Some(address);
+        held.address = Some(address);
         Some(OpenCard { card })
     }
 
@@ -142,12 +183,24 @@ impl Cards {
         (0..self.cards.len()).filter_map(|at| self.look(at))
     }
 
+    /// Looks at the TLS of every open conn that has it, by descriptor.
+    ///
+    /// # Locks
+    /// Each card's own, one at a time.
+    pub fn tls_looks(&self) -> impl Iterator<Item = (RawFd, TlsLook)> + '_ {
+        (0..self.cards.len()).filter_map(|at| {
+            self.pulse(at)?;
+            let tls = self.cards[at].lock().tls.as_deref()?.clone();
+            Some((RawFd::try_from(at).ok()?, tls))
+        })
+    }
+
     fn look(&self, at: usize) -> Option<Look> {
         let card = &self.cards[at];
         // The state comes first: a lock for every free card of a large table would be a waste.
         self.pulse(at)?;
         let held = card.lock();
-        let address = held.as_ref()?.clone();
+        let address = held.address.clone()?;
         let fd = RawFd::try_from(at).ok()?;
         let listen_address = match card.kind() {
             Kind::Listener => None,
@@ -171,7 +224,7 @@ impl Card {
             kind: AtomicU8::new(Kind::Tcp as u8),
             worker: AtomicU32::new(0),
             last_cmd: AtomicU32::new(0),
-            address: Mutex::new(None),
+            held: Mutex::default(),
         }
     }
 
@@ -183,9 +236,9 @@ impl Card {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Address>> {
-        // An address is put and taken whole, so it is sound even after a panic.
-        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // What is held is put and taken whole, so it is sound even after a panic.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,6 +253,27 @@ impl OpenCard {
     #[inline]
     pub fn touch(&self, now: RelTime) {
         self.card.last_cmd.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Shows that a TLS client was accepted at that moment, and is in its handshake.
+    pub fn show_handshake(&self, class: Class, accepted: Instant) {
+        self.card.lock().tls = Some(Box::new(TlsLook {
+            class,
+            phase: TlsPhase::Handshake(accepted),
+        }));
+    }
+
+    /// Shows what the handshake came to.
+    pub fn show_established(&self, facts: HandshakeFacts) {
+        let peer_cn = facts.peer_common_name.as_deref().map(printable);
+        if let Some(tls) = &mut self.card.lock().tls {
+            tls.phase = TlsPhase::Established {
+                version: facts.version,
+                cipher: facts.cipher,
+                resumed: facts.resumed,
+                peer_cn,
+            };
+        }
     }
 
     /// When the last command began.
@@ -219,8 +293,17 @@ impl Drop for OpenCard {
     fn drop(&mut self) {
         let mut held = self.card.lock();
         self.show(State::Closed);
-        *held = None;
+        *held = Held::default();
     }
+}
+
+/// A name out of a client's certificate as it may stand in a line for operators.
+fn printable(name: &str) -> Box<str> {
+    let shown = name.bytes().take(PEER_NAME_MAX).map(|byte| match byte {
+        b' '..=b'~' => char::from(byte),
+        _ => '?',
+    });
+    shown.collect::<String>().into_boxed_str()
 }
 
 #[cfg(test)]
@@ -252,6 +335,54 @@ mod tests {
         assert_eq!(look, [expected]);
         drop(open);
         assert_eq!(cards.looks().count(), 0);
+    }
+
+    #[test]
+    fn tls_is_shown_from_accept_to_close() {
+        let cards = Cards::leak(8);
+        let open = |fd| {
+            let card = cards.open(
+                fd,
+                Kind::Tcp,
+                0,
+                State::NewCmd,
+                Address::Unnamed,
+                RelTime(62),
+            );
+            card.expect("inside the table")
+        };
+        let (plain, secured) = (open(3), open(5));
+        let accepted = Instant::now();
+        secured.show_handshake(Class::Mutual, accepted);
+        let look = |phase| {
+            let class = Class::Mutual;
+            (5, TlsLook { class, phase })
+        };
+        let looks = || cards.tls_looks().collect::<Vec<_>>();
+        assert_eq!(looks(), [look(TlsPhase::Handshake(accepted))]);
+        let facts = HandshakeFacts {
+            version: Version::Tls12,
+            cipher: "ECDHE-RSA-AES256-GCM-SHA384",
+            resumed: true,
+            peer_common_name: Some("w\u{e4}ch\r\nter".to_owned()),
+        };
+        secured.show_established(facts);
+        let established = TlsPhase::Established {
+            version: Version::Tls12,
+            cipher: "ECDHE-RSA-AES256-GCM-SHA384",
+            resumed: true,
+            peer_cn: Some("w??ch??ter".into()),
+        };
+        assert_eq!(looks(), [look(established)]);
+        drop(secured);
+        assert_eq!(looks(), []);
+        drop(plain);
+    }
+
+    #[test]
+    fn a_name_out_of_a_certificate_is_bounded() {
+        assert_eq!(printable(&"x".repeat(100_000)).len(), PEER_NAME_MAX);
+        assert_eq!(&*printable(""), "");
     }
 
     #[test]

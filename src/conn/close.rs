@@ -20,6 +20,7 @@ impl Conn {
             "{fd}: closing, reason {}",
             reason_text(reason)
         );
+        self.give_handshake_up(env);
         self.transport.shutdown();
         if let Some(input) = self.input.take() {
             env.buffers.return_input(input);

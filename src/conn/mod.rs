@@ -20,6 +20,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Instant;
 
 use crate::event::{Event, Registrar};
 use crate::os::Interest;
@@ -34,10 +35,14 @@ pub mod buffers;
 pub mod card;
 mod close;
 pub mod counts;
+mod handshake;
+pub mod handshakes;
 mod machine;
 mod read;
+pub mod ssl;
 pub mod state;
 pub mod stats;
+pub mod tls_counts;
 mod value;
 mod write;
 
@@ -47,6 +52,7 @@ mod tests;
 use buffers::{Buffers, Input};
 use card::{Cards, Kind, OpenCard};
 use counts::Counted;
+use handshakes::{Handshakes, Place};
 use state::State;
 
 /// What a worker lends its conns for a turn.
@@ -57,6 +63,8 @@ pub struct Env {
     pub buffers: Buffers,
     /// Room for one TLS record.
     pub gather: Gather,
+    /// TLS handshakes under way.
+    pub handshakes: Handshakes,
     /// Commands a conn may run in one turn (`-R`).
     pub turn_requests: u32,
     /// Every conn's card.
@@ -76,6 +84,8 @@ pub struct NewConn {
     pub kind: Kind,
     /// Where it comes from.
     pub peer: Address,
+    /// When it was accepted.
+    pub accepted: Instant,
     /// Its place in the count of open conns.
     pub counted: Counted,
 }
@@ -107,6 +117,8 @@ pub struct Conn {
     event: Event,
     card: OpenCard,
     transport: Transport,
+    /// Held while the TLS handshake is not finished.
+    handshake: Option<Place>,
     session: Session,
     input: Option<Box<Input>>,
     out: Option<Box<Out>>,
@@ -124,7 +136,7 @@ impl Conn {
     ///
     /// # Errors
     /// The event could not be made, or the descriptor has no card; the client is gone then.
-    pub fn open(new: NewConn, registrar: &Registrar, env: &Env) -> io::Result<Conn> {
+    pub fn open(new: NewConn, registrar: &Registrar, env: &mut Env) -> io::Result<Conn> {
         let fd = new.transport.fd();
         let event = registrar.watch(fd, Interest::Read)?;
         let now = env.verbs.engine.clock().now();
@@ -133,10 +145,15 @@ impl Conn {
             .open(fd, new.kind, env.worker, State::NewCmd, new.peer, now)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
         greet(env, fd, new.protocol);
+        let handshake = new.transport.tls_class().map(|class| {
+            card.show_handshake(class, new.accepted);
+            env.handshakes.enter(fd, new.accepted)
+        });
         Ok(Conn {
             event,
             card,
             transport: new.transport,
+            handshake,
             session: Session::new(new.protocol),
             input: None,
             out: None,

@@ -18,6 +18,11 @@ use crate::transport::{Failure, Progress};
 impl Conn {
     /// One read of what the client has sent.
     pub(super) fn read(&mut self, env: &mut Env, turn: &mut Turn) -> Step {
+        if self.handshake.is_some() {
+            if let Some(step) = self.shake_hands(env) {
+                return step;
+            }
+        }
         let Some(input) = env.buffers.lend_input(&mut self.input) else {
             env.verbs.me.counters.scalars.read_buf_oom.inc();
             return Step::Close(CloseReason::Error);

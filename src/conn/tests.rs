@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use super::buffers::BufferGauges;
 use super::counts::ConnStats;
+use super::tls_counts::HandshakeStats;
 use super::*;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
@@ -117,6 +118,7 @@ impl Lab {
             },
             buffers: Buffers::new(gauges),
             gather: Gather::new(),
+            handshakes: Handshakes::new(HandshakeStats::leak(1).worker(0), None),
             turn_requests: settings.reqs_per_event,
             cards: Cards::leak(1024),
             worker: 0,
@@ -142,11 +144,12 @@ impl Lab {
             protocol: Protocol::Negotiate,
             kind: Kind::Tcp,
             peer: Address::Unnamed,
+            accepted: Instant::now(),
             counted: self.stats.conn_opened(),
         };
         let fd = new.transport.fd();
         let registrar = self.base.registrar();
-        let conn = Conn::open(new, &registrar, &self.bench.env).expect("a conn");
+        let conn = Conn::open(new, &registrar, &mut self.bench.env).expect("a conn");
         self.bench.conns[usize::try_from(fd).expect("a descriptor")] = Some(Box::new(conn));
         Client { socket: near, fd }
     }

@@ -10,6 +10,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::clock::RelTime;
 use crate::conn::NewConn;
@@ -185,6 +186,7 @@ impl Hand {
             protocol: socket.protocol,
             kind,
             peer,
+            accepted: Instant::now(),
             counted: self.stats.conn_opened(),
         };
         self.inboxes[self.next].post(Message::Conn(Box::new(new)));

@@ -9,14 +9,14 @@
 use std::io;
 use std::path::Path;
 
-use crate::clock::{Clock, RelTime};
+use crate::clock::Clock;
 use crate::conn::card::Cards;
 use crate::listener::ListenError;
 use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
-use crate::server::control::tell_warning;
 use crate::server::leak;
+use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
 use crate::settings::{ExitStatus, Refusal, Settings, TlsSettings};
 use crate::storage::{Engine, EngineError};
@@ -138,14 +138,15 @@ pub(super) fn heed_signals() -> Result<&'static Notifier, BootError> {
 pub(super) fn load_certificates(
     settings: &TlsSettings,
     counters: &'static TlsCounters,
-    now: RelTime,
-) -> Result<Option<&'static Current>, BootError> {
+    clock: &'static Clock,
+) -> Result<Option<&'static Refresher>, BootError> {
     if !settings.enabled {
         return Ok(None);
     }
-    let current = Current::load(settings, counters, now)?;
+    let watched = Watched::look(Current::files(settings));
+    let current = Current::load(settings, counters, clock.now())?;
     tell_warning(&current.get());
-    Ok(Some(leak(current)))
+    Ok(Some(leak(Refresher::new(leak(current), clock, watched))))
 }
 
 /// Core files, open files, and whose rights the server runs with. Gives the limit of descriptors.
@@ -324,10 +325,11 @@ mod tests {
             chain_cert: Some("/nonexistent/chain.pem".to_owned()),
             ..TlsSettings::default()
         };
-        let loaded = load_certificates(&settings, &COUNTERS, RelTime(62)).expect("nothing to load");
+        let clock = leak(Clock::new());
+        let loaded = load_certificates(&settings, &COUNTERS, clock).expect("nothing to load");
         assert!(loaded.is_none());
         settings.enabled = true;
-        let error = load_certificates(&settings, &COUNTERS, RelTime(62)).expect_err("no such file");
+        let error = load_certificates(&settings, &COUNTERS, clock).expect_err("no such file");
         assert_eq!(error.status, ExitStatus::Usage);
         let start = if tls::BUILT {
             "Error loading the certificate chain: /nonexistent/chain.pem : "

@@ -6,21 +6,22 @@
 
 #![forbid(unsafe_code)]
 
-use crate::clock::Clock;
 use crate::os::signal::{self, Signal};
 use crate::protocol::{Control, Shutdown};
-use crate::settings::voice::say;
-use crate::tls::{self, Current, TlsContext, TlsError};
+use crate::server::refresh::Refresher;
+use crate::tls::{self, TlsError};
+
+/// Longest reply to `refresh_certs`: a path, OpenSSL's reason, and the words around them.
+const REPLY_MAX: usize = 4_096 + 256 + 64;
 
 /// What `shutdown` and `refresh_certs` reach.
 pub(super) struct ServerControl {
-    tls: Option<&'static Current>,
-    clock: &'static Clock,
+    refresher: Option<&'static Refresher>,
 }
 
 impl ServerControl {
-    pub(super) fn new(tls: Option<&'static Current>, clock: &'static Clock) -> ServerControl {
-        ServerControl { tls, clock }
+    pub(super) fn new(refresher: Option<&'static Refresher>) -> ServerControl {
+        ServerControl { refresher }
     }
 }
 
@@ -36,26 +37,19 @@ impl Control for ServerControl {
         if !tls::BUILT {
             return None;
         }
-        let Some(current) = self.tls else {
+        let Some(refresher) = self.refresher else {
             return Some(Err("Error TLS not enabled".to_owned()));
         };
-        Some(refresh(current, self.clock).map_err(|error| error.to_string()))
+        Some(refresher.refresh().map_err(|error| one_line(&error)))
     }
 }
 
-/// Loads certificates again, whoever asks for it.
-///
-/// # Errors
-/// What is wrong; the certificates in use stay.
-pub(super) fn refresh(current: &Current, clock: &Clock) -> Result<(), TlsError> {
-    let context = current.refresh(clock.now())?;
-    tell_warning(&context);
-    Ok(())
-}
-
-/// Tells the operator what is odd about certificates that were loaded.
-pub(super) fn tell_warning(context: &TlsContext) {
-    if let Some(warning) = context.warning() {
-        say!("{warning}");
-    }
+/// The text as a line of its own: it names a path, which may hold any byte, and must stay within bounds.
+fn one_line(error: &TlsError) -> String {
+    let mut text = error.to_string().replace(['\r', '\n'], "?");
+    let end = (0..=REPLY_MAX.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or_default());
+    text
 }

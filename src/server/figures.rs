@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::conn::buffers::BufferGauges;
 use crate::conn::counts::ConnStats;
 use crate::conn::stats::BufferValues;
+use crate::conn::tls_counts::HandshakeStats;
 use crate::settings::Settings;
 use crate::stats::{ConnFigures, Figures, TlsFigures};
 use crate::tls::Current;
@@ -25,6 +26,7 @@ pub(super) struct ServerFigures {
     clock: &'static Clock,
     counts: &'static ConnStats,
     tls: Option<&'static Current>,
+    handshakes: &'static HandshakeStats,
     buffers: OnceLock<&'static [BufferGauges]>,
 }
 
@@ -34,12 +36,14 @@ impl ServerFigures {
         clock: &'static Clock,
         counts: &'static ConnStats,
         tls: Option<&'static Current>,
+        handshakes: &'static HandshakeStats,
     ) -> ServerFigures {
         ServerFigures {
             settings,
             clock,
             counts,
             tls,
+            handshakes,
             buffers: OnceLock::new(),
         }
     }
@@ -87,6 +91,7 @@ impl Figures for &'static ServerFigures {
 
     fn reset(&self) {
         self.counts.reset();
+        self.handshakes.reset();
         if let Some(current) = self.tls {
             current.counters().reset();
         }

@@ -2,7 +2,8 @@
 //! every other.
 //!
 //! `mod` holds the order of the boot and the main loop, `boot` the steps that can fail, `stop` the orderly end,
-//! `control` and `figures` what verbs and `stats` reach of the server as a whole. Runs on the main thread alone. What
+//! `control` and `figures` what verbs and `stats` reach of the server as a whole, `refresh` the ways to new
+//! certificates. Runs on the main thread alone. What
 //! a boot allocates and threads share is leaked: it lives as long as the process.
 //! (options-and-process.md §4)
 
@@ -11,6 +12,7 @@
 mod boot;
 mod control;
 mod figures;
+mod refresh;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,9 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::conn::card::Cards;
 use crate::conn::counts::ConnStats;
+use crate::conn::ssl::{SslConnsSection, SslSection};
 use crate::conn::stats::ConnsSection;
+use crate::conn::tls_counts::HandshakeStats;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
 use crate::listener::accept::check_room;
 use crate::listener::{Dispatcher, Parts, open};
@@ -35,14 +39,15 @@ use crate::os::process;
 use crate::os::signal::{self, Signal};
 use crate::os::{Interest, reason};
 use crate::server::boot::BootError;
-use crate::server::control::{ServerControl, refresh};
+use crate::server::control::ServerControl;
 use crate::server::figures::ServerFigures;
+use crate::server::refresh::{RefreshThread, Refresher};
 use crate::server::stop::Threads;
 use crate::settings::voice::{say, tell};
 use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
-use crate::stats::{self, Registry};
+use crate::stats::{self, Registry, SslSections};
 use crate::storage::Engine;
-use crate::tls::{Current, TlsCounters};
+use crate::tls::TlsCounters;
 use crate::worker::{Shared, Workers};
 
 const TICK: TimerId = TimerId(0);
@@ -63,7 +68,7 @@ struct House {
     engine: &'static Engine,
     cards: &'static Cards,
     counts: &'static ConnStats,
-    tls: Option<&'static Current>,
+    refresher: Option<&'static Refresher>,
     woken: &'static Notifier,
 }
 
@@ -111,7 +116,8 @@ fn leak<T: Sync>(value: T) -> &'static T {
 /// The boot, in the order in which failures may interleave with side effects, and the whole life of the server.
 fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), BootError> {
     let clock = leak(Clock::new());
-    let tls = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock.now())?;
+    let refresher = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock)?;
+    let tls = refresher.map(Refresher::current);
     let descriptors = boot::take_limits_and_identity(settings)?;
     boot::go_to_background(settings)?;
     boot::lock_memory(settings);
@@ -125,28 +131,40 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     boot::tell_classes(settings, engine);
     signal::ignore_pipe().map_err(|error| BootError::kernel("Can't ignore SIGPIPE", &error))?;
 
-    let figures = leak(ServerFigures::new(settings, clock, counts, tls));
-    let registry = leak(Registry::new(stats::Parts {
+    let handshakes = HandshakeStats::leak(settings.threads);
+    let figures = leak(ServerFigures::new(settings, clock, counts, tls, handshakes));
+    let registry = Registry::new(stats::Parts {
         engine,
         settings,
         tunables,
         clock,
         figures: Box::new(figures),
         conns: Box::new(ConnsSection { cards, clock }),
-    }));
+    });
+    let registry = leak(registry.with_ssl(tls.map(|current| SslSections {
+        server: Box::new(SslSection {
+            current,
+            handshakes,
+            clock,
+        }),
+        conns: Box::new(SslConnsSection { cards }),
+    })));
     let workers = Workers::start(Shared {
         engine,
         settings,
         tunables,
         stats: registry,
-        control: leak(ServerControl::new(tls, clock)),
+        control: leak(ServerControl::new(refresher)),
         cards,
+        handshakes,
     })?;
     figures.watch_buffers(workers.gauges());
     let background = engine
         .start()
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
     let idle = boot::start_idle_sweep(settings, cards, &workers, clock)?;
+    let refreshing = RefreshThread::start(refresher, settings.tls.refresh_interval_secs)
+        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
 
     let house = House {
         settings,
@@ -155,7 +173,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         engine,
         cards,
         counts,
-        tls,
+        refresher,
         woken,
     };
     let mut main = open_doors(house, &base, &workers)?;
@@ -173,6 +191,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
             workers,
             background,
             idle,
+            refreshing,
         };
         threads.stop(tunables);
     } else if end.is_ok() {
@@ -214,7 +233,7 @@ fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main
         stats: house.counts,
         cards: house.cards,
         now: house.clock.now(),
-        tls: house.tls,
+        tls: house.refresher.map(Refresher::current),
         inboxes: workers.inboxes(),
         registrar: &registrar,
         timer: RESUME,
@@ -256,10 +275,10 @@ impl Main {
 
     /// SIGHUP: certificates are loaded again. Success is silent.
     fn reload(&self) {
-        let Some(current) = self.house.tls else {
+        let Some(refresher) = self.house.refresher else {
             return;
         };
-        if let Err(error) = refresh(current, self.house.clock) {
+        if let Err(error) = refresher.refresh() {
             say!("Could not reload TLS certificates on SIGHUP: {error}");
         }
     }

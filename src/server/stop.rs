@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::server::refresh::RefreshThread;
 use crate::settings::Tunables;
 use crate::settings::voice::tell;
 use crate::storage::Background;
@@ -19,6 +20,8 @@ pub(super) struct Threads {
     pub(super) background: Background,
     /// With `-o idle_timeout`.
     pub(super) idle: Option<IdleSweep>,
+    /// With `-o ssl_refresh_interval`.
+    pub(super) refreshing: Option<RefreshThread>,
 }
 
 impl Threads {
@@ -38,6 +41,10 @@ impl Threads {
         }
         // Compat: told whether it ran or not.
         told("stopped idle timeout thread");
+        if let Some(refreshing) = self.refreshing {
+            refreshing.stop();
+            told("stopped refresh thread");
+        }
         told("closing connections");
         let closing = halted.close_conns();
         told("reaping worker threads");

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::conn::NewConn;
@@ -36,7 +37,9 @@ impl Lab {
         let cards = Cards::leak(1024);
         let counts = leak(ConnStats::new());
         let engine = Engine::new(settings, tunables, clock).expect("an engine");
-        let figures = leak(ServerFigures::new(settings, clock, counts, None));
+        let handshakes = HandshakeStats::leak(settings.threads);
+        let figures = ServerFigures::new(settings, clock, counts, None, handshakes);
+        let figures = leak(figures);
         let registry = leak(Registry::new(stats::Parts {
             engine,
             settings,
@@ -50,8 +53,9 @@ impl Lab {
             settings,
             tunables,
             stats: registry,
-            control: leak(ServerControl::new(None, clock)),
+            control: leak(ServerControl::new(None)),
             cards,
+            handshakes,
         })
         .expect("workers");
         let idle = boot::start_idle_sweep(settings, cards, &workers, clock).expect("a thread");
@@ -63,13 +67,14 @@ impl Lab {
                 engine,
                 cards,
                 counts,
-                tls: None,
+                refresher: None,
                 woken: leak(Notifier::new().expect("a notifier")),
             },
             threads: Threads {
                 background: engine.start().expect("threads"),
                 workers,
                 idle,
+                refreshing: None,
             },
             figures,
         }
@@ -85,6 +90,7 @@ impl Lab {
             protocol: Protocol::Negotiate,
             kind: Kind::Unix,
             peer: Address::Unnamed,
+            accepted: Instant::now(),
             counted: self.house.counts.conn_opened(),
         };
         self.threads.workers.inboxes()[worker].post(Message::Conn(Box::new(new)));
@@ -190,7 +196,7 @@ fn figures_are_those_of_the_conns_and_of_the_workers_buffers() {
 #[test]
 fn shutdown_is_a_signal_to_the_main_loop() {
     let _turn = signal::TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-    let control = ServerControl::new(None, leak(Clock::new()));
+    let control = ServerControl::new(None);
     control.shutdown(Shutdown::Now);
     assert_eq!(signal::take(), Some(Signal::Interrupt));
     control.shutdown(Shutdown::Graceful);
@@ -199,7 +205,7 @@ fn shutdown_is_a_signal_to_the_main_loop() {
 
 #[test]
 fn refresh_without_tls_says_what_is_missing() {
-    let control = ServerControl::new(None, leak(Clock::new()));
+    let control = ServerControl::new(None);
     let expected = tls::BUILT.then(|| Err("Error TLS not enabled".to_owned()));
     assert_eq!(control.refresh_certs(), expected);
 }
@@ -269,16 +275,20 @@ mod with_certificates {
         });
         let clock = leak(Clock::new());
         clock.hold();
-        let tls = boot::load_certificates(&settings.tls, &COUNTERS, clock.now());
-        let tls = tls.expect("the files are good").expect("-Z was given");
+        let refresher = boot::load_certificates(&settings.tls, &COUNTERS, clock);
+        let refresher = refresher
+            .expect("the files are good")
+            .expect("-Z was given");
+        let tls = refresher.current();
         let figures = leak(ServerFigures::new(
             settings,
             clock,
             leak(ConnStats::new()),
             Some(tls),
+            HandshakeStats::leak(1),
         ));
         let age = || figures.tls().expect("with -Z").since_refresh_secs;
-        let control = ServerControl::new(Some(tls), clock);
+        let control = ServerControl::new(Some(refresher));
         clock.shift(10);
         assert_eq!(age(), 10);
         assert_eq!(control.refresh_certs(), Some(Ok(())));

@@ -41,10 +41,16 @@ impl<'o> Lines<'o> {
 
     /// One line; an empty value leaves no blank behind the name.
     pub fn text(&mut self, name: &str, value: &str) {
-        let mut value = value.as_bytes();
-        if value.len() > VALUE_MAX {
-            value = &value[..VALUE_MAX];
-        }
+        let value = value.as_bytes();
+        self.line(name, &value[..value.len().min(VALUE_MAX)]);
+    }
+
+    /// One line whose value is shown however long it is.
+    pub fn whole(&mut self, name: &str, value: &str) {
+        self.line(name, value.as_bytes());
+    }
+
+    fn line(&mut self, name: &str, value: &[u8]) {
         if !self.has_room() {
             return;
         }

@@ -98,6 +98,20 @@ pub enum Family {
     Sizes,
     /// `stats conns`
     Conns,
+    /// `stats ssl`
+    Ssl,
+    /// `stats ssl conns`
+    SslConns,
+}
+
+/// Whether there is a list such as a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Answer {
+    /// The whole list was written.
+    Written,
+    /// There is none: nothing was written.
+    Unknown,
 }
 
 /// What `stats detail` counts.
@@ -130,6 +144,14 @@ pub struct Parts {
     pub conns: Box<dyn Section>,
 }
 
+/// The lists of a server that speaks TLS.
+pub struct SslSections {
+    /// The lines of `stats ssl`.
+    pub server: Box<dyn Section>,
+    /// The lines of `stats ssl conns`.
+    pub conns: Box<dyn Section>,
+}
+
 /// Everything `stats` can reach. Made at boot and leaked; unit tests make their own.
 pub struct Registry {
     parts: Parts,
@@ -138,10 +160,11 @@ pub struct Registry {
     prefixes: Mutex<Prefixes>,
     /// Lists that found no memory.
     malloc_fails: AtomicU64,
+    ssl: Option<SslSections>,
 }
 
 impl Registry {
-    /// A registry over the parts of one server.
+    /// A registry over the parts of one server; without the lists of TLS.
     #[must_use]
     pub fn new(parts: Parts) -> Registry {
         let separator = parts.settings.prefix_delimiter;
@@ -150,11 +173,21 @@ impl Registry {
             base: Mutex::new(ThreadValues::default()),
             prefixes: Mutex::new(Prefixes::new(separator)),
             malloc_fails: AtomicU64::new(0),
+            ssl: None,
+        }
+    }
+
+    /// The same with the lists of TLS, where `sections` has them.
+    #[must_use]
+    pub fn with_ssl(self, sections: Option<SslSections>) -> Registry {
+        Registry {
+            ssl: sections,
+            ..self
         }
     }
 
     /// Writes the whole answer of `family`, `END` included; a single line when it is too long for the memory there is.
-    pub fn answer(&self, family: Family, out: &mut Out) {
+    pub fn answer(&self, family: Family, out: &mut Out) -> Answer {
         let mut lines = Lines::new(out);
         match family {
             Family::General => general::write(self, &mut lines),
@@ -166,8 +199,19 @@ impl Registry {
                 .parts
                 .conns
                 .lines(&mut |name, value| lines.text(name, value)),
+            Family::Ssl | Family::SslConns => {
+                let Some(ssl) = &self.ssl else {
+                    return Answer::Unknown;
+                };
+                let list = match family {
+                    Family::SslConns => &ssl.conns,
+                    _ => &ssl.server,
+                };
+                list.lines(&mut |name, value| lines.whole(name, value));
+            }
         }
         self.close(lines);
+        Answer::Written
     }
 
     fn close(&self, lines: Lines<'_>) {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use crate::os;
 use crate::os::Interest;
-use crate::tls::TlsFault;
+use crate::tls::{Class, HandshakeFacts, TlsFault};
 
 mod stream;
 mod tls;
@@ -65,8 +65,51 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Reads into `space`, which must not be empty. A TLS handshake advances here by one step a call, and the first
-    /// bytes behind it are returned by the call that finishes it.
+    /// What the listener asked of a TLS client; `None` for a transport without TLS, which has no handshake to finish
+    /// before it is read.
+    #[must_use]
+    pub fn tls_class(&self) -> Option<Class> {
+        match self {
+            Transport::Stream(_) => None,
+            Transport::Tls(tls) => Some(tls.class()),
+        }
+    }
+
+    /// Takes the handshake one step further; `Done` when there is nothing left of it. The first bytes behind it may
+    /// have come already, and no event will announce them: read next.
+    pub fn handshake(&mut self) -> Progress {
+        match self {
+            Transport::Stream(_) => Progress::Done(0),
+            Transport::Tls(tls) => tls.handshake(),
+        }
+    }
+
+    /// What a finished handshake came to.
+    #[must_use]
+    pub fn handshake_facts(&self) -> Option<HandshakeFacts> {
+        match self {
+            Transport::Stream(_) => None,
+            Transport::Tls(tls) => tls.handshake_facts(),
+        }
+    }
+
+    /// Ends a handshake that takes too long; the fault is counted.
+    pub fn time_handshake_out(&mut self) -> Option<TlsFault> {
+        match self {
+            Transport::Stream(_) => None,
+            Transport::Tls(tls) => Some(tls.time_out()),
+        }
+    }
+
+    /// Ends a handshake that the caller will not wait for; counted as a failure, unless it has failed by itself.
+    pub fn give_handshake_up(&mut self) {
+        match self {
+            Transport::Stream(_) => {}
+            Transport::Tls(tls) => tls.give_up(),
+        }
+    }
+
+    /// Reads into `space`, which must not be empty. Of TLS not more than one record.
     #[inline]
     pub fn read(&mut self, space: &mut [u8]) -> Progress {
         debug_assert!(!space.is_empty(), "reading nothing looks like the end");

@@ -1,4 +1,4 @@
-//! A TLS session as a transport: the handshake inside the first reads, records cut from what is written.
+//! A TLS session as a transport: the handshake before the first read, records cut from what is written.
 //!
 //! A record carries at most [`RECORD_MAX`] bytes, and one call of the session makes one record, so this file knows
 //! exactly whether another follows and tells the session, which then sends the records of one answer together.
@@ -10,7 +10,7 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::tls::{Handshake, Outcome, TlsSession};
+use crate::tls::{Class, Handshake, HandshakeFacts, Outcome, TlsFault, TlsSession};
 use crate::transport::{Failure, Gather, More, Progress};
 
 /// Bytes of the largest TLS record.
@@ -38,14 +38,31 @@ impl TlsStream {
         }
     }
 
-    pub(super) fn read(&mut self, space: &mut [u8]) -> Progress {
-        if !self.session.is_open() {
-            match self.session.handshake() {
-                Handshake::Done => {}
-                Handshake::Blocked(want) => return Progress::Blocked(want),
-                Handshake::Failed(fault) => return Progress::Failed(Failure::Tls(fault)),
-            }
+    pub(super) fn class(&self) -> Class {
+        self.session.class()
+    }
+
+    pub(super) fn handshake(&mut self) -> Progress {
+        match self.session.handshake() {
+            Handshake::Done => Progress::Done(0),
+            Handshake::Blocked(want) => Progress::Blocked(want),
+            Handshake::Failed(fault) => Progress::Failed(Failure::Tls(fault)),
         }
+    }
+
+    pub(super) fn handshake_facts(&self) -> Option<HandshakeFacts> {
+        self.session.facts()
+    }
+
+    pub(super) fn time_out(&mut self) -> TlsFault {
+        self.session.time_out()
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.session.give_up();
+    }
+
+    pub(super) fn read(&mut self, space: &mut [u8]) -> Progress {
         self.session.read(space).into()
     }
 

@@ -2,19 +2,19 @@
 //!
 //! It walks the cards of all conns, slowly, and posts a check to the worker of each that seems idle; the worker looks
 //! again and closes. Then it sleeps until the longest silent client can be due. Only TCP conns between two commands
-//! are ended, never one in the middle of an upload. Its own lock guards the word to stop and is a leaf.
-//! (options-and-process.md §3.8)
+//! are ended, never one in the middle of an upload. (options-and-process.md §3.8)
 
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::conn::card::{Cards, Kind};
+use crate::worker::bell::{Bell, Stopped};
 use crate::worker::inbox::{Inbox, Message};
 
 /// Cards looked at between two short sleeps.
@@ -29,13 +29,6 @@ pub struct IdleSweep {
     thread: JoinHandle<()>,
 }
 
-/// The word to stop, and what wakes the sweep to hear it.
-#[derive(Debug, Default)]
-struct Bell {
-    stop: Mutex<bool>,
-    rung: Condvar,
-}
-
 /// What the sweep works on.
 struct Sweeper {
     cards: &'static Cards,
@@ -44,9 +37,6 @@ struct Sweeper {
     clock: &'static Clock,
     bell: Arc<Bell>,
 }
-
-/// The sweep was told to stop.
-struct Stopped;
 
 impl IdleSweep {
     /// Starts the thread. `inboxes` are those of the workers, in the order of their numbers.
@@ -75,8 +65,7 @@ impl IdleSweep {
 
     /// Ends the thread and waits for it.
     pub fn stop(self) {
-        *lock(&self.bell.stop) = true;
-        self.bell.rung.notify_all();
+        self.bell.ring();
         // A thread that panicked has ended as well.
         let _ = self.thread.join();
     }
@@ -136,34 +125,11 @@ fn strides(cards: usize) -> u32 {
     }
 }
 
-impl Bell {
-    fn sleep(&self, length: Duration) -> Result<(), Stopped> {
-        let until = Instant::now() + length;
-        let mut stop = lock(&self.stop);
-        loop {
-            if *stop {
-                return Err(Stopped);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            stop = self
-                .rung
-                .wait_timeout(stop, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-    }
-}
-
-fn lock(stop: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    stop.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+
     use crate::clock::RelTime;
     use crate::conn::state::State;
     use crate::os::socket::Address;

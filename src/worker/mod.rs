@@ -22,11 +22,14 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::conn::buffers::{BufferGauges, Buffers};
 use crate::conn::card::Cards;
+use crate::conn::handshakes::Handshakes;
+use crate::conn::tls_counts::HandshakeStats;
 use crate::conn::{Conn, Env, Flow, NewConn};
-use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Wait};
+use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
 use crate::limits::READ_BUFFER;
 use crate::os;
 use crate::os::Interest;
@@ -37,10 +40,13 @@ use crate::stats::Registry;
 use crate::storage::Engine;
 use crate::transport::Gather;
 
+pub mod bell;
 pub mod idle;
 pub mod inbox;
+mod patience;
 
 use inbox::{Halt, Inbox, Message};
+use patience::Patience;
 
 /// What all workers share. Every handle lives as long as the process.
 #[derive(Clone, Copy)]
@@ -57,6 +63,8 @@ pub struct Shared {
     pub control: &'static dyn protocol::Control,
     /// Every conn's card.
     pub cards: &'static Cards,
+    /// How TLS handshakes went, by worker.
+    pub handshakes: &'static HandshakeStats,
 }
 
 /// Why the workers do not run. `Display` is the line for stderr.
@@ -243,6 +251,8 @@ pub struct Worker {
     gave_way: Vec<RawFd>,
     /// The other list, empty but while it is worked off.
     resuming: Vec<RawFd>,
+    /// Ends handshakes that take too long; none without a limit.
+    patience: Option<Patience>,
     idle_limit_secs: u32,
     /// The end has come.
     halt: Option<Halt>,
@@ -252,6 +262,8 @@ impl Worker {
     fn new(registrar: &Registrar, seat: Seat) -> io::Result<Worker> {
         let shared = seat.shared;
         let settings = shared.settings;
+        let limit = handshake_limit(settings);
+        let counts = shared.handshakes.worker(seat.number);
         let env = Env {
             verbs: protocol::Env {
                 engine: shared.engine,
@@ -264,6 +276,7 @@ impl Worker {
             },
             buffers: Buffers::new(seat.gauges),
             gather: Gather::new(),
+            handshakes: Handshakes::new(counts, limit),
             turn_requests: settings.reqs_per_event.max(1),
             cards: shared.cards,
             worker: seat.number,
@@ -277,6 +290,7 @@ impl Worker {
             mail: Vec::new(),
             gave_way: Vec::new(),
             resuming: Vec::new(),
+            patience: limit.map(|_| Patience::new(registrar)).transpose()?,
             idle_limit_secs: u32::try_from(settings.idle_timeout_secs).unwrap_or(0),
             halt: None,
         })
@@ -296,6 +310,9 @@ impl Worker {
             base.run_once(self, wait)
                 .expect("the event loop of a worker cannot fail while its base lives");
             self.resume_those_who_gave_way();
+            if let Some(patience) = &mut self.patience {
+                patience.last_until(self.env.handshakes.due());
+            }
         };
         halt.wait();
         for conn in self.conns.iter_mut().flatten() {
@@ -336,6 +353,13 @@ impl Worker {
         }
     }
 
+    fn end_overdue_handshakes(&mut self) {
+        let now = Instant::now();
+        while let Some(fd) = self.env.handshakes.overdue(now) {
+            self.turn(fd, Conn::end_overdue_handshake);
+        }
+    }
+
     fn read_mail(&mut self) {
         let mut mail = mem::take(&mut self.mail);
         self.inbox.take(&mut mail);
@@ -357,7 +381,7 @@ impl Worker {
         let Ok(at) = usize::try_from(fd) else {
             return;
         };
-        match Conn::open(new, &self.registrar, &self.env) {
+        match Conn::open(new, &self.registrar, &mut self.env) {
             Ok(conn) => {
                 if self.conns.len() <= at {
                     self.conns.resize_with(at + 1, || None);
@@ -382,6 +406,21 @@ impl Handler for Worker {
         } else {
             self.turn(fd, Conn::ready);
         }
+    }
+
+    fn timer(&mut self, _id: TimerId) {
+        if let Some(patience) = &mut self.patience {
+            patience.ran_out();
+        }
+        self.end_overdue_handshakes();
+    }
+}
+
+/// How long a handshake may take (`-o ssl_handshake_timeout`).
+fn handshake_limit(settings: &Settings) -> Option<Duration> {
+    match settings.tls.handshake_timeout_secs {
+        Some(secs) if settings.tls.enabled && secs > 0 => Some(Duration::from_secs(secs.into())),
+        _ => None,
     }
 }
 

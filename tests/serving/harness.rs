@@ -13,6 +13,7 @@ use memcached::conn::buffers::BufferGauges;
 use memcached::conn::card::Cards;
 use memcached::conn::counts::ConnStats;
 use memcached::conn::stats::ConnsSection;
+use memcached::conn::tls_counts::HandshakeStats;
 use memcached::event::{Base, Handler, Load, Ready, Timer, TimerId, Wait};
 use memcached::listener::{Dispatcher, ListenSocket, Parts, open};
 use memcached::os::Interest;
@@ -141,6 +142,7 @@ impl Server {
             stats: registry,
             control: &NoControl,
             cards,
+            handshakes: HandshakeStats::leak(settings.threads),
         })
         .expect("workers");
         let gauges = workers.gauges();

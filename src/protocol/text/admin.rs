@@ -12,7 +12,7 @@ use crate::protocol::numbers::{strict_i32, strict_u32};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Tokens;
 use crate::settings::voice::tell;
-use crate::stats::Family;
+use crate::stats::{Answer, Family};
 
 /// Highest level that `verbosity` sets; -vvv is for the command line.
 const VERBOSITY_MAX: u32 = 2;
@@ -32,6 +32,11 @@ pub(super) fn stats(command: &mut Command<'_>, line: &[u8]) -> After {
         Some(&b"slabs") => Family::Slabs,
         Some(&b"sizes") => Family::Sizes,
         Some(&b"conns") => Family::Conns,
+        Some(&b"ssl") => match words.get(1) {
+            None => Family::Ssl,
+            Some(&b"conns") => Family::SslConns,
+            Some(_) => return command.reply(replies::ERROR),
+        },
         Some(&b"reset") => {
             command.env.stats.reset();
             return command.reply(replies::RESET);
@@ -39,8 +44,10 @@ pub(super) fn stats(command: &mut Command<'_>, line: &[u8]) -> After {
         Some(&b"detail") => return stats_detail(command, words.get(1).copied()),
         Some(_) => return command.reply(replies::ERROR),
     };
-    command.env.stats.answer(family, command.out);
-    After::LINE
+    match command.env.stats.answer(family, command.out) {
+        Answer::Written => After::LINE,
+        Answer::Unknown => command.reply(replies::ERROR),
+    }
 }
 
 /// `stats detail on|off|dump`

@@ -1,0 +1,245 @@
+//! How TLS handshakes went, for `stats ssl`: one block of counts a worker, and their sum.
+//!
+//! A block has one writer, its worker; anybody reads. As with all counts of threads a reset writes nothing into
+//! them: the reader keeps the sum of that moment and subtracts it. What fails is not counted here but by the
+//! sessions (`tls::TlsCounters`), which know why. (tls.md §16 B8)
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::storage::counters::Counter;
+use crate::tls::{HandshakeFacts, Version};
+
+/// Ciphers that a worker tells apart. A server has one to three certificates, and no library offers so many ciphers
+/// that fit them; handshakes with one more would lack a line of their own.
+const CIPHERS_MAX: usize = 64;
+
+/// One worker's counts, aligned so that no two workers write one cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct HandshakeCounts {
+    started: Counter,
+    pending: Counter,
+    done: Counter,
+    resumed: Counter,
+    versions: [Counter; Version::ALL.len()],
+    ciphers: [CipherCount; CIPHERS_MAX],
+}
+
+/// Finished handshakes of one cipher; the name is set once, when the cipher is first met.
+#[derive(Debug, Default)]
+struct CipherCount {
+    name: OnceLock<&'static str>,
+    count: Counter,
+}
+
+impl Default for HandshakeCounts {
+    fn default() -> HandshakeCounts {
+        HandshakeCounts {
+            started: Counter::default(),
+            pending: Counter::default(),
+            done: Counter::default(),
+            resumed: Counter::default(),
+            versions: std::array::from_fn(|_| Counter::default()),
+            ciphers: std::array::from_fn(|_| CipherCount::default()),
+        }
+    }
+}
+
+impl HandshakeCounts {
+    pub(super) fn started(&self) {
+        self.started.inc();
+        self.pending.inc();
+    }
+
+    pub(super) fn given_up(&self) {
+        self.pending.sub(1);
+    }
+
+    pub(super) fn finished(&self, facts: &HandshakeFacts) {
+        self.pending.sub(1);
+        self.done.inc();
+        if facts.resumed {
+            self.resumed.inc();
+        }
+        self.versions[facts.version as usize].inc();
+        let slot = self
+            .ciphers
+            .iter()
+            .find(|slot| *slot.name.get_or_init(|| facts.cipher) == facts.cipher);
+        if let Some(slot) = slot {
+            slot.count.inc();
+        }
+    }
+
+    /// Handshakes under way now.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending.get()
+    }
+
+    /// What has been counted since the start.
+    #[must_use]
+    pub fn values(&self) -> HandshakeValues {
+        let met = self.ciphers.iter().map_while(|slot| {
+            let name = slot.name.get()?;
+            Some((*name, slot.count.get()))
+        });
+        HandshakeValues {
+            started: self.started.get(),
+            done: self.done.get(),
+            resumed: self.resumed.get(),
+            versions: std::array::from_fn(|at| self.versions[at].get()),
+            ciphers: met.collect(),
+        }
+    }
+}
+
+/// Plain values of one or many [`HandshakeCounts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandshakeValues {
+    /// `ssl_handshakes_started`.
+    pub started: u64,
+    /// `ssl_handshakes_done`, resumed ones too.
+    pub done: u64,
+    /// `ssl_handshakes_resumed`.
+    pub resumed: u64,
+    /// Finished ones by version, in the order of [`Version::ALL`].
+    pub versions: [u64; Version::ALL.len()],
+    /// Finished ones by OpenSSL's name of the cipher.
+    pub ciphers: BTreeMap<&'static str, u64>,
+}
+
+impl HandshakeValues {
+    /// Joins the values of two blocks, or of two moments.
+    fn combine(&mut self, other: &HandshakeValues, with: impl Fn(u64, u64) -> u64) {
+        self.started = with(self.started, other.started);
+        self.done = with(self.done, other.done);
+        self.resumed = with(self.resumed, other.resumed);
+        for (mine, theirs) in self.versions.iter_mut().zip(other.versions) {
+            *mine = with(*mine, theirs);
+        }
+        for (name, theirs) in &other.ciphers {
+            let mine = self.ciphers.entry(name).or_default();
+            *mine = with(*mine, *theirs);
+        }
+    }
+}
+
+/// The counts of all workers. Leaked at boot; one a unit test.
+#[derive(Debug)]
+pub struct HandshakeStats {
+    workers: Box<[HandshakeCounts]>,
+    /// Sums at the last reset; what is shown is the difference.
+    base: Mutex<HandshakeValues>,
+}
+
+impl HandshakeStats {
+    /// Counts at zero for so many workers.
+    #[must_use]
+    pub fn leak(workers: u32) -> &'static HandshakeStats {
+        Box::leak(Box::new(HandshakeStats {
+            workers: (0..workers).map(|_| HandshakeCounts::default()).collect(),
+            base: Mutex::default(),
+        }))
+    }
+
+    /// The block of worker `number`.
+    ///
+    /// # Panics
+    /// When there is no such worker.
+    #[must_use]
+    pub fn worker(&'static self, number: u32) -> &'static HandshakeCounts {
+        &self.workers[usize::try_from(number).unwrap_or(usize::MAX)]
+    }
+
+    /// `ssl_handshakes_pending`: handshakes under way now.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        let each = self.workers.iter().map(HandshakeCounts::pending);
+        each.fold(0, u64::wrapping_add)
+    }
+
+    /// What all workers have counted since the last reset.
+    #[must_use]
+    pub fn values(&self) -> HandshakeValues {
+        let base = self.base();
+        let mut values = self.sum();
+        values.combine(&base, u64::wrapping_sub);
+        values
+    }
+
+    /// `stats reset`: counts begin at zero again; handshakes under way stay.
+    pub fn reset(&self) {
+        *self.base() = self.sum();
+    }
+
+    fn sum(&self) -> HandshakeValues {
+        let mut sum = HandshakeValues::default();
+        for worker in &self.workers {
+            sum.combine(&worker.values(), u64::wrapping_add);
+        }
+        sum
+    }
+
+    fn base(&self) -> MutexGuard<'_, HandshakeValues> {
+        // It is replaced whole, so it is sound even after a panic.
+        self.base.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(version: Version, cipher: &'static str, resumed: bool) -> HandshakeFacts {
+        HandshakeFacts {
+            version,
+            cipher,
+            resumed,
+            peer_common_name: None,
+        }
+    }
+
+    #[test]
+    fn workers_add_up_and_a_reset_hides_what_was() {
+        let stats = HandshakeStats::leak(2);
+        for (worker, resumed) in [(0, false), (0, true), (1, false)] {
+            stats.worker(worker).started();
+            let fact = facts(Version::Tls13, "TLS_AES_128_GCM_SHA256", resumed);
+            stats.worker(worker).finished(&fact);
+        }
+        stats.worker(1).started();
+        let values = stats.values();
+        assert_eq!((values.started, values.done, values.resumed), (4, 3, 1));
+        assert_eq!(values.versions, [0, 0, 0, 3]);
+        assert_eq!(values.ciphers["TLS_AES_128_GCM_SHA256"], 3);
+        stats.reset();
+        let old = facts(Version::Tls12, "ECDHE-RSA-AES256-GCM-SHA384", false);
+        stats.worker(1).finished(&old);
+        let values = stats.values();
+        assert_eq!((values.started, values.done, values.resumed), (0, 1, 0));
+        assert_eq!(values.versions, [0, 0, 1, 0]);
+        assert_eq!(values.ciphers["TLS_AES_128_GCM_SHA256"], 0);
+        assert_eq!(values.ciphers["ECDHE-RSA-AES256-GCM-SHA384"], 1);
+        assert_eq!(stats.pending(), 0, "the gauge knows of no reset");
+    }
+
+    #[test]
+    fn more_ciphers_than_a_worker_tells_apart_do_no_harm() {
+        let counts = HandshakeCounts::default();
+        let names: Vec<&'static str> = (0..CIPHERS_MAX + 3)
+            .map(|n| &*Box::leak(format!("CIPHER-{n:03}").into_boxed_str()))
+            .collect();
+        for name in names.iter().chain(&names[..2]) {
+            counts.started();
+            counts.finished(&facts(Version::Tls12, name, false));
+        }
+        let values = counts.values();
+        assert_eq!(values.ciphers.len(), CIPHERS_MAX);
+        assert_eq!(values.ciphers["CIPHER-001"], 2);
+        assert_eq!(values.done, CIPHERS_MAX as u64 + 5);
+    }
+}

@@ -1,0 +1,59 @@
+//! A worker's timer for TLS handshakes that take too long.
+//!
+//! It runs only while there are handshakes that can become overdue, until the oldest of them is; a handshake that
+//! ends earlier leaves it running, and it finds nothing to do. The kernel's coarse clock may let it run out a little
+//! early: whoever is called looks at the time. Those who come in a crowd are due in a crowd, so it takes a breath
+//! between two looks. (tls.md §16 B1)
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::event::{Registrar, Timer, TimerId};
+use crate::os;
+use crate::settings::voice::say;
+
+/// Least time between two looks; a handshake is never ended later than its limit and this.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// The timer; its worker's handler hears of it.
+pub(super) struct Patience {
+    timer: Timer,
+    runs: bool,
+}
+
+impl Patience {
+    pub(super) fn new(registrar: &Registrar) -> io::Result<Patience> {
+        Ok(Patience {
+            timer: registrar.timer(TimerId(0))?,
+            runs: false,
+        })
+    }
+
+    /// Called between two turns with the moment at which the oldest handshake is due.
+    #[inline]
+    pub(super) fn last_until(&mut self, due: Option<Instant>) {
+        match due {
+            Some(due) if !self.runs => self.start(due),
+            None if self.runs => {
+                self.timer.stop();
+                self.runs = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// The timer has run out.
+    pub(super) fn ran_out(&mut self) {
+        self.runs = false;
+    }
+
+    fn start(&mut self, due: Instant) {
+        let left = due.saturating_duration_since(Instant::now());
+        match self.timer.set(left.max(BREATH)) {
+            Ok(()) => self.runs = true,
+            Err(error) => say!("no timer for overdue handshakes: {}", os::reason(&error)),
+        }
+    }
+}
