@@ -101,7 +101,7 @@ impl Refresher {
     }
 
     /// The same if there is reason to: a file has changed since the last attempt, or that has failed.
-    fn refresh_if_changed(&self) -> Result<(), TlsError> {
+    pub(super) fn refresh_if_changed(&self) -> Result<(), TlsError> {
         let mut last = self.last();
         let stamps = stamps(&self.files);
         if !last.failed && last.stamps == stamps {

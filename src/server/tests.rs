@@ -215,6 +215,7 @@ mod with_certificates {
     use std::fs;
     use std::os::fd::AsFd;
     use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use openssl::asn1::Asn1Time;
     use openssl::ec::{EcGroup, EcKey};
@@ -232,7 +233,10 @@ mod with_certificates {
 
     impl Files {
         fn new() -> Files {
-            let folder = std::env::temp_dir().join(format!("mc-server-{}", std::process::id()));
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("mc-server-{}-{number}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
             fs::create_dir(&folder).expect("a fresh folder");
             let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
             let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
@@ -247,6 +251,14 @@ mod with_certificates {
             fs::write(folder.join("chain.pem"), chain).expect("written");
             fs::write(folder.join("key.pem"), key).expect("written");
             Files(folder)
+        }
+
+        /// Puts another file in the place of `name`: a clock that is too coarse to tell two writes apart does not
+        /// matter then.
+        fn replace(&self, name: &str, bytes: &[u8]) {
+            let new = self.path("new");
+            fs::write(&new, bytes).expect("written");
+            fs::rename(new, self.path(name)).expect("renamed");
         }
 
         fn path(&self, name: &str) -> String {
@@ -313,5 +325,44 @@ mod with_certificates {
         assert_eq!((seen.handshake_errors, seen.new_sessions), (1, None));
         figures.reset();
         assert_eq!(figures.tls().expect("with -Z").handshake_errors, 0);
+    }
+
+    #[test]
+    fn a_look_refreshes_when_a_file_has_changed_or_the_last_attempt_failed() {
+        static COUNTERS: TlsCounters = TlsCounters::new();
+        let files = Files::new();
+        let settings = TlsSettings {
+            enabled: true,
+            chain_cert: Some(files.path("chain.pem")),
+            key: Some(files.path("key.pem")),
+            ..TlsSettings::default()
+        };
+        let refresher = boot::load_certificates(&settings, &COUNTERS, leak(Clock::new()));
+        let refresher = refresher
+            .expect("the files are good")
+            .expect("-Z was given");
+        let counted = || {
+            let log = refresher.current().log();
+            (log.refreshes, log.failures)
+        };
+        let look = || refresher.refresh_if_changed();
+        assert_eq!(look(), Ok(()));
+        assert_eq!(counted(), (0, 0), "nothing has changed");
+        let key = fs::read(files.path("key.pem")).expect("read");
+        files.replace("key.pem", &key);
+        assert_eq!(look(), Ok(()));
+        assert_eq!(look(), Ok(()));
+        assert_eq!(counted(), (1, 0), "once for one change");
+        files.replace("key.pem", &key[..20]);
+        assert!(look().is_err());
+        assert!(look().is_err());
+        assert_eq!(counted(), (1, 2), "each time while it fails");
+        files.replace("key.pem", &key);
+        assert_eq!(look(), Ok(()));
+        assert_eq!(counted(), (2, 2));
+        files.replace("key.pem", &key);
+        assert_eq!(refresher.refresh(), Ok(()));
+        assert_eq!(look(), Ok(()));
+        assert_eq!(counted(), (3, 2), "somebody else was there first");
     }
 }
