@@ -20,6 +20,10 @@ use Time::Local qw(timegm);
 my $certs = TestCerts::ensure();
 my $dir = TestServer::scratch();
 
+# Whether doc/tls.txt has a word for the line.
+my $document = TestServer::slurp("$FindBin::Bin/../doc/tls.txt");
+sub documented { my ($name) = @_; $name =~ s/^ssl_cipher_\K.*/<name>/; return $document =~ /(?<![\w:])\Q$name\E(?![\w.])/ }
+
 # without -Z there is no such list
 {
     my $plain = TestServer->start({ tls => 0 }, '-t', '1');
@@ -117,6 +121,7 @@ moves('no byte at all', { ssl_handshakes_started => 1, ssl_handshake_errors => 1
 moves('a plain connection', {}, sub { $server->client(port => $open, tls => 0)->ask('mn') });
 
 my @names = map { $_->[0] } $admin->stats_list('ssl');
+is_deeply([ grep { !documented($_) } @names, 'ssl_refresh_last_error' ], [], 'doc/tls.txt tells what each line means');
 my @ciphers = grep { /^ssl_cipher_/ } @names;
 is_deeply(\@ciphers, [ sort @ciphers ], 'ciphers come sorted');
 is_deeply([ @names[ -@ciphers .. -1 ] ], \@ciphers, 'and last');
@@ -166,6 +171,7 @@ my ($all, $order) = conns();
 is(scalar(grep { exists $_->{handshake} } values %$all), 4, 'four connections are in their handshake');
 is(scalar(grep { exists $_->{version} } values %$all), 1, 'one is not');
 is_deeply([ map { $_->[0] } @$order ], [ sort { $a <=> $b } map { $_->[0] } @$order ], 'by descriptor');
+is_deeply([ grep { !documented($_) } map { "<fd>:$_->[1]" } @$order, [ 0, 'peer_cn' ] ], [], 'doc/tls.txt tells what these lines mean');
 my ($waiting) = grep { exists $all->{$_}{handshake} } keys %$all;
 like($all->{$waiting}{handshake}, qr/^[0-9]$/, 'seconds since accept');
 is($all->{$waiting}{class}, 'default', 'and its class');
