@@ -157,14 +157,17 @@ sub conns {
     return (\%conns, \@order);
 }
 
-# The descriptors of the connections that are there now and were not before.
+# The descriptors of the connections that are there now and were not before. They stay open, so that no descriptor is
+# used again.
+my @kept;
 sub fds_of {
     my ($action) = @_;
     my ($before) = conns();
-    my @kept = $action->();
+    my $wire = $action->();
+    push @kept, $wire;
     my $new;
     TestServer::wait_until(sub { my ($now) = conns(); $new = { map { $_ => $now->{$_} } grep { !exists $before->{$_} } keys %$now }; %$new });
-    return ($new, @kept);
+    return ($new, $wire);
 }
 
 my ($all, $order) = conns();

@@ -64,6 +64,9 @@ is($server->stat('bytes'), 0, 'without items there are no bytes');
 is($sum->($server->stats('slabs'), 'used_chunks'), 0, 'and no chunk in use');
 is_deeply([ $c->stats_list('items') ], [], 'and no list');
 
+# TLS has lists of its own
+unless ($ENV{SSL_TEST}) { $c->answers($_, ['ERROR'], "without TLS: $_") for 'stats ssl', 'stats ssl conns' }
+
 # sizes
 is_deeply([ $c->stats_list('sizes') ], [ [ sizes_status => 'disabled' ] ], 'stats sizes needs its option');
 my $tracking = TestServer->start('-t', '1', '-o', 'track_sizes');
