@@ -1,81 +1,141 @@
 #!/usr/bin/perl
-# Goal: every command in doc/tls.txt does what the text says.
-# Method: the lines are carried out in their order, in a directory of their own: each memcached serves a client
-# that has what the options ask for, and the others end well. Only addresses are changed, to ports of the
-# kernel's choice; the server of the first attempt ("To try it out") is the one that commands talk to.
+# Goal: every example in doc/tls.txt is true.
+# Method: each section's commands ("$ …") run one after the other in a folder of their own, by sh, with the server of
+# the build folder as memcached; ports are exchanged for free ones. What a command prints must be the lines under it,
+# where "..." stands for any text. A command that ends with & goes on running, and its ports are waited for.
 
 use strict;
 use warnings;
-use File::Copy qw(copy);
 use Test::More;
-use Text::ParseWords qw(shellwords);
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
+use POSIX qw(WNOHANG);
+use Time::HiRes qw(sleep time);
 use TestServer;
 
-BEGIN { TestServer::need_feature('tls') }
+TestServer::need_feature('tls');
 TestServer::need_new('it has not all of these options');
-use TestCerts;
+my $python = system('python3 -c "import ssl" >/dev/null 2>&1') == 0;
 
-my $certs = TestCerts::ensure();
-my $dir = TestServer::scratch();
-copy("$certs/$_->[0]", "$dir/$_->[1]") or die $! for [ 'server.crt', 'server.pem' ], [ 'server.key', 'server.key' ], [ 'ca.crt', 'ca.pem' ];
-open my $keys, '>', "$dir/tickets.key" or die $!;
-print $keys 'k' x 80;
-close $keys;
-
-open my $document, '<', "$FindBin::Bin/../doc/tls.txt" or die "cannot read doc/tls.txt: $!";
-my @commands;
-while (my $line = <$document>) {
-    next unless $line =~ /^    (?:memcached|openssl|printf|cat) /;
-    my $where = $.;
-    $line .= <$document> while $line =~ s/\\\n\z/ /;
-    push @commands, [ $where, $line =~ s/^\s+|\s+\z//gr ];
+sub free_ports {
+    my ($count) = @_;
+    my @sockets = map { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') // die "no port: $!" } 1 .. $count;
+    return map { $_->sockport } @sockets;
 }
-my ($servers, $others) = (0, 0);
 
-# What the output of a command must show.
-my @shows = (
-    [ qr/version/, qr/^VERSION \S+\r$/m ],
-    [ qr/refresh_certs/, qr/^OK\r$/m ],
-    [ qr/-showcerts/, qr/^-----BEGIN CERTIFICATE-----$/m ],
-);
-
-my $try;
-for my $command (@commands) {
-    my ($where, $text) = @$command;
-    if ($text =~ /^memcached /) {
-        my $tries = $text =~ /-l 127\.0\.0\.1:11211$/;
-        my (undef, @args) = shellwords($text =~ s{/etc/memcached/}{}gr);
-        s/(?:0\.0\.0\.0|127\.0\.0\.1):\d+/127.0.0.1:-1/g for @args;
-        my $server = TestServer->start({ tls => 1, dir => $dir }, '-t', '1', @args);
-        my $client = $server->client(tls => { SSL_verify_mode => 0, SSL_cert_file => "$certs/named.crt", SSL_key_file => "$certs/named.key" });
-        is($client->ask('mn'), 'MN', "line $where: the server serves");
-        if ($text =~ /mtls:/) {
-            my (undef, $plain) = $server->ports;
-            is($server->client(port => $plain, tls => 0)->ask('mn'), 'MN', 'its plain port, too');
-            ok(!served($server), 'and nobody without a certificate');
+# [ heading, [ command, expected lines… ]… ] for each section that has commands.
+sub sections {
+    open my $document, '<', "$FindBin::Bin/../doc/tls.txt" or die "cannot read doc/tls.txt: $!";
+    chomp(my @lines = <$document>);
+    my @sections = [''];
+    for (my $at = 0; $at < @lines; $at++) {
+        my $line = $lines[$at];
+        if ($line =~ /^-+$/) {
+            push @sections, [ $lines[ $at - 1 ] ];
+        } elsif ($line =~ s/^    \$ //) {
+            if ($line =~ /<<'(\w+)'/) {
+                my $end = $1;
+                do { $line .= "\n" . $lines[ ++$at ] =~ s/^    //r } until $lines[$at] eq "    $end";
+            }
+            my @wanted;
+            push @wanted, $lines[ ++$at ] =~ s/^    //r while ($lines[ $at + 1 ] // '') =~ /^    (?!\$ )/;
+            push @{ $sections[-1] }, [ $line, @wanted ];
         }
-        ok(!served($server), 'and nobody else') if $text =~ /ssl_client_allow/;
-        $try = $server if $tries;
-        $servers++;
-        next;
     }
-    my $port = $try ? $try->port : 0;
-    my $script = $text =~ s/\b(?:127\.0\.0\.1|host):11211\b/127.0.0.1:$port/gr;
-    my $output = qx(cd '$dir' && { $script ; } 2>&1);
-    is($? >> 8, 0, "line $where: $text") or diag($output);
-    for my $row (@shows) { like($output, $row->[1], 'shows what it should') if $text =~ $row->[0] }
-    $others++;
+    return grep { @$_ > 1 } @sections;
 }
-cmp_ok($servers, '>=', 4, 'the document starts servers');
-cmp_ok($others, '>=', 5, 'and carries out commands');
 
-# Whether a client without a certificate of its own is served.
-sub served {
-    my ($server) = @_;
-    my $client = $server->try_client(tls => { SSL_verify_mode => 0 }) or return 0;
-    return ($client->ask('mn') // '') eq 'MN';
+# A folder with the commands that the examples take for granted.
+sub commands {
+    my $dir = TestServer::scratch() . '/bin';
+    mkdir $dir or die "$dir: $!";
+    my $server = TestServer::build_dir() . '/memcached';
+    my $user = $> == 0 ? ' -u root' : '';
+    script("$dir/memcached", "#!/bin/sh\nexec '$server'$user \"\$@\"\n");
+    script("$dir/nc", <<'END') if system('command -v nc >/dev/null 2>&1') != 0;
+#!/usr/bin/perl
+use IO::Socket::INET;
+my $conn = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die "nc: $!\n";
+print $conn do { local $/; <STDIN> };
+$conn->flush;
+print while <$conn>;
+END
+    return $dir;
 }
+
+sub script {
+    my ($path, $text) = @_;
+    open my $file, '>', $path or die "$path: $!";
+    print $file $text;
+    close $file or die "$path: $!";
+    chmod 0755, $path;
+}
+
+my @running;
+
+sub stop_all {
+    kill 'TERM', @running;
+    waitpid $_, 0 for @running;
+    @running = ();
+}
+
+sub start {
+    my ($command, $log) = @_;
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0) {
+        open STDOUT, '>', $log or die;
+        open STDERR, '>&', \*STDOUT or die;
+        exec 'sh', '-c', "exec $command" or die;
+    }
+    push @running, $pid;
+    my $deadline = time + 20;
+    for my $port ($command =~ /127\.0\.0\.1:(\d+)/g) {
+        until (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)) {
+            return 0 if waitpid($pid, WNOHANG) != 0 || time > $deadline;
+            sleep 0.02;
+        }
+    }
+    return 1;
+}
+
+sub matches {
+    my ($got, $wanted) = @_;
+    my $pattern = join '.*', map { quotemeta } split /\.\.\./, $wanted, -1;
+    return defined $got && $got =~ /^$pattern$/;
+}
+
+my $bin = commands();
+$ENV{PATH} = "$bin:$ENV{PATH}";
+my @sections = sections();
+cmp_ok(scalar @sections, '>=', 6, 'the document has examples');
+
+for my $section (@sections) {
+    my ($heading, @examples) = @$section;
+    my $dir = TestServer::scratch() . '/' . ($heading =~ s/\W+/-/gr);
+    mkdir $dir or die "$dir: $!";
+    chdir $dir or die "$dir: $!";
+    my %port;
+    @port{ 11211 .. 11213 } = free_ports(3);
+    for my $example (@examples) {
+        my ($command, @wanted) = map { s/\b(1121[123])\b/$port{$1}/gr } @$example;
+        my ($name) = "$heading: $example->[0]" =~ /^(.{1,110})/;
+        if ($command =~ s/^(memcached .*) &$/$1/) {
+            ok(start($command, "$dir/server.log"), $name) or diag(TestServer::slurp("$dir/server.log"));
+            next;
+        }
+    SKIP: {
+            skip 'no python3', 1 if $command =~ /^python3/ && !$python;
+            system('timeout', '30', 'sh', '-c', "{ $command\n} >'$dir/output' 2>&1");
+            my @got = map { s/\r?\n$//r } split /(?<=\n)/, TestServer::slurp("$dir/output");
+            my $same = @got == @wanted && !grep { !matches($got[$_], $wanted[$_]) } 0 .. $#wanted;
+            ok($same, $name) or diag("printed:\n@{[ map { qq(  $_\n) } @got ]}wanted:\n@{[ map { qq(  $_\n) } @wanted ]}");
+        }
+    }
+    stop_all();
+}
+chdir '/';
+
+END { my $status = $?; stop_all(); $? = $status }
 
 done_testing;
