@@ -13,7 +13,16 @@ plan skip_all => 'no /proc here' unless -e "/proc/$$/status";
 plan skip_all => 'valgrind has threads and descriptors of its own' if $ENV{VALGRIND_TEST};
 
 sub status_of { my ($server, $name) = @_; return (TestServer::slurp("/proc/${\ $server->pid}/status") =~ /^$name:[ \t]*(.*)$/m)[0] }
-sub threads_of { my ($server) = @_; return sort map { TestServer::slurp($_) =~ s/\n//r } glob "/proc/${\ $server->pid}/task/*/comm" }
+sub names { my ($server) = @_; return sort map { TestServer::slurp($_) =~ s/\n//r } glob "/proc/${\ $server->pid}/task/*/comm" }
+
+# The threads' names, once all have theirs: a thread gives itself its name, and may still bear that of the process
+# when the server already answers.
+sub threads_of {
+    my ($server) = @_;
+    my @names;
+    TestServer::wait_until(sub { @names = names($server); 1 == grep { !/^mc-/ } @names }) unless TestServer::is_old();
+    return @names ? @names : names($server);
+}
 
 # identity
 SKIP: {
