@@ -311,3 +311,32 @@ fn a_malformed_name_is_no_error_of_the_handshake() {
         }
     }
 }
+
+#[test]
+fn a_certificate_of_any_size_is_judged_or_refused_and_hurts_nobody() {
+    let site = allowing(2, "DNS:*.good.example|DNS:name-499.**|CN:**x**y**z**");
+    let context = site.load().get();
+    let with_names = |count: usize| {
+        let names: Vec<String> = (0..count)
+            .map(|n| format!("DNS:name-{n}.{}", "a.very.long.name.".repeat(4)))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        issue_named(&names, &site.authority)
+    };
+    let (many, too_many) = (with_names(500), with_names(3000));
+    for version in BOTH {
+        let (mut steady, mut stream) = connected(
+            &context,
+            Class::Basic,
+            &Client::with(version, &issue_named(&["CN:x"], &site.authority)),
+        );
+        let client = Client::with(version, &many);
+        assert_eq!(visit(&context, Class::Default, &client), FULL);
+        let (kind, text) = refused(&context, Class::Default, &Client::with(version, &too_many));
+        assert_eq!(kind, FaultKind::Handshake, "{text}");
+        assert!(text.contains("excessive message size"), "{text}");
+        stream.write_all(b"ping").unwrap();
+        assert_eq!(steady.read_exact(4), b"ping");
+    }
+    assert_eq!(site.counters.authz_denied(), 0);
+}
