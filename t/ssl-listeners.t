@@ -52,9 +52,9 @@ for my $mode (0, 2) {
         $plain->send("get k\r\nget k\r\n");
         is(($plain->line(2) // '') eq 'END' ? 'served' : 'refused', $want{plain}, "$name: a plain client");
         next if $class eq 'notls:' && $mode;
-        is(outcome($server, $port, { Timeout => 2 }), $want{bare}, "$name: TLS without a certificate");
-        is(outcome($server, $port, { %good, Timeout => 2 }), $want{good}, "$name: TLS with a good one") unless $class eq 'notls:';
-        is(outcome($server, $port, { %foreign, Timeout => 2 }), $want{foreign}, "$name: TLS with a foreign one") unless $class eq 'notls:';
+        is(outcome($server, $port, { Timeout => TestServer::patience(2) }), $want{bare}, "$name: TLS without a certificate");
+        is(outcome($server, $port, { %good, Timeout => TestServer::patience(2) }), $want{good}, "$name: TLS with a good one") unless $class eq 'notls:';
+        is(outcome($server, $port, { %foreign, Timeout => TestServer::patience(2) }), $want{foreign}, "$name: TLS with a foreign one") unless $class eq 'notls:';
     }
     my $c = $server->client(port => $ports[1], tls => { %good });
     $c->set('k', 'v');

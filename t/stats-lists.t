@@ -104,6 +104,16 @@ SKIP: {
     like($conns->{"$me:addr"}, qr/^tcp:127\.0\.0\.1:\d+$/, 'addr of a client');
     is($conns->{"$me:listen_addr"}, 'tcp:127.0.0.1:' . $server->port, 'listen_addr');
     is($conns->{"$me:secs_since_last_cmd"}, 0, 'secs_since_last_cmd');
+    SKIP: {
+        skip 'this is not a debug server', 2 unless TestServer::has_feature('debug');
+        $server->advance_clock(30);
+        $half->send('s');
+        my $later = $c->stats('conns');
+        is($later->{"$me:secs_since_last_cmd"}, 0, 'the asking connection counts from this very command');
+        my ($port) = Socket::unpack_sockaddr_in(getsockname $half->socket);
+        my ($it) = grep { /:addr$/ && $later->{$_} =~ /:$port$/ } keys %$later;
+        cmp_ok($later->{ $it =~ s/addr$/secs_since_last_cmd/r }, '>=', 30, 'one with half a command from the one before');
+    }
     my ($listener) = map { /^(\d+):state$/ && $conns->{$_} eq 'conn_listening' ? $1 : () } keys %$conns;
     is($conns->{"$listener:addr"}, 'tcp:127.0.0.1:' . $server->port, 'addr of a listener');
     ok(!exists $conns->{"$listener:listen_addr"}, 'which has no listen_addr');

@@ -119,12 +119,16 @@ impl Conn {
         self.card.show(State::ParseCmd);
         env.verbs.fd = self.transport.fd();
         let before = turn.budget;
+        // A command that asks for the time of this conn's last command means itself.
+        let last_cmd = self.card.last_cmd();
+        self.card.touch(env.verbs.engine.clock().now());
         let (consumed, next) =
             self.session
                 .run(input.unread(), out, &mut env.verbs, &mut turn.budget);
         input.consume(consumed);
-        if turn.budget != before {
-            self.card.touch(env.verbs.engine.clock().now());
+        if turn.budget == before {
+            // Half a command is none.
+            self.card.touch(last_cmd);
         }
         if !env.buffers.settle(out, before - turn.budget) {
             // Compat: a pipeline with more replies than may be held loses them all, and its conn.
