@@ -42,7 +42,7 @@ for my $row (
 }
 $c->answers_now('mg k Pproxy Lx v', [ 'VA 5', 'value' ], 'P and L are for others');
 $c->answers_now('mg k vxx s99', [ 'VA 5 s5', 'value' ], 'text behind flags that take none');
-like($c->ask('mg k t'), qr/^HD t(999|1000)$/, 't shows the seconds left');
+like($c->ask('mg k t'), qr/^HD t(99\d|1000)$/, 't shows the seconds left');
 $c->set('forever', '');
 $c->answers('mg forever t v s', [ 'VA 0 t-1 s0', '' ], 't of an item that never expires, an empty value');
 my $bytes = join '', map { chr } 0 .. 255;
