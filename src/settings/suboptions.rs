@@ -4,6 +4,8 @@
 //! line (`slab_sizes`, percentages together) are in [`super::validate`]. Names of features that are not compiled
 //! in are unknown here, as if they had never existed. (options-and-process.md §1.4, tls.md §3)
 
+use std::ops::RangeInclusive;
+
 use crate::limits::PAGE_SIZE;
 use crate::settings::command_line::{Draft, Refusal, Stop};
 use crate::settings::numbers::{atof, atoi, strict_i32, strict_u32};
@@ -411,7 +413,7 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
             "client certificates: 0 not asked for, 1 asked for, \
              2 demanded, 3 demanded once",
             Effect::StrictI32(|draft, mode| {
-                draft.settings.tls.verify_mode = up_to(3, "ssl_verify_mode", mode)?;
+                draft.settings.tls.verify_mode = within(0..=3, "ssl_verify_mode", mode)?;
                 Ok(())
             }),
         )
@@ -477,7 +479,7 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
             },
             Effect::NamedI32(VERSIONS, 0, |draft, version| {
                 let newest = if cfg!(ossl111) { 3 } else { 2 };
-                draft.settings.tls.min_version = up_to(newest, "ssl_min_version", version)?;
+                draft.settings.tls.min_version = within(0..=newest, "ssl_min_version", version)?;
                 Ok(())
             }),
         )
@@ -486,7 +488,7 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
             "ssl_handshake_timeout",
             "seconds a handshake may take, from accept on (0 to 3600; 0 = no limit)",
             Effect::StrictU32(|draft, seconds| {
-                let seconds = at_most(3600, "ssl_handshake_timeout", seconds)?;
+                let seconds = within(0..=3600, "ssl_handshake_timeout", seconds)?;
                 draft.settings.tls.handshake_timeout_secs = Some(seconds);
                 Ok(())
             }),
@@ -497,7 +499,7 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
             "seconds between two looks at the files named here, which are loaded again when \
              they have changed (0 to 86400; 0 = never)",
             Effect::StrictU32(|draft, seconds| {
-                let seconds = at_most(DAY, "ssl_refresh_interval", seconds)?;
+                let seconds = within(0..=DAY, "ssl_refresh_interval", seconds)?;
                 draft.settings.tls.refresh_interval_secs = Some(seconds);
                 Ok(())
             }),
@@ -553,7 +555,7 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
             "ssl_ticket_rotation",
             "seconds after which session tickets get another key (0 to 86400; 0 = never)",
             Effect::StrictU32(|draft, seconds| {
-                let seconds = at_most(DAY, "ssl_ticket_rotation", seconds)?;
+                let seconds = within(0..=DAY, "ssl_ticket_rotation", seconds)?;
                 draft.settings.tls.ticket_rotation_secs = Some(seconds);
                 Ok(())
             }),
@@ -563,7 +565,7 @@ pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
             "ssl_session_tickets",
             "tickets issued in a handshake of TLS 1.3 (0 to 8; 0 = none, for TLS 1.2 too)",
             Effect::StrictU32(|draft, count| {
-                let count = at_most(8, "ssl_session_tickets", count)?;
+                let count = within(0..=8, "ssl_session_tickets", count)?;
                 draft.settings.tls.session_tickets = Some(count);
                 Ok(())
             }),
@@ -720,16 +722,8 @@ fn above_zero(name: &str, factor: f64) -> Result<f64, String> {
     }
 }
 
-fn up_to(largest: i32, name: &str, value: i32) -> Result<i32, String> {
-    if (0..=largest).contains(&value) {
-        Ok(value)
-    } else {
-        Err(invalid(name))
-    }
-}
-
-fn at_most(largest: u32, name: &str, value: u32) -> Result<u32, String> {
-    if value <= largest {
+fn within<N: PartialOrd>(range: RangeInclusive<N>, name: &str, value: N) -> Result<N, String> {
+    if range.contains(&value) {
         Ok(value)
     } else {
         Err(invalid(name))
