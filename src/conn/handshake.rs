@@ -11,21 +11,20 @@
 use crate::conn::machine::Step;
 use crate::conn::{Conn, Env, Flow};
 use crate::protocol::CloseReason;
-use crate::settings::voice::tell;
-use crate::transport::{Failure, Progress};
+use crate::tls::Handshake;
+use crate::transport::Failure;
 
 impl Conn {
     /// One step of the handshake; `None` when it is finished and commands can be read.
     #[cold]
     pub(super) fn shake_hands(&mut self, env: &mut Env) -> Option<Step> {
         match self.transport.handshake() {
-            Progress::Done(_) => {
+            Handshake::Done => {
                 self.handshake_finished(env);
                 None
             }
-            Progress::Blocked(want) => Some(Step::Sleep(want)),
-            Progress::Closed => Some(Step::Close(CloseReason::Error)),
-            Progress::Failed(failure) => Some(self.read_failed(&failure, env)),
+            Handshake::Blocked(want) => Some(Step::Sleep(want)),
+            Handshake::Failed(fault) => Some(self.read_failed(&Failure::Tls(fault), env)),
         }
     }
 
@@ -51,14 +50,7 @@ impl Conn {
             return Flow::Wait;
         }
         if let Some(fault) = self.transport.time_handshake_out() {
-            let failure = Failure::Tls(fault);
-            tell!(
-                env.verbs.tunables,
-                1,
-                "<{} reading failed in {}: {failure}",
-                self.transport.fd(),
-                self.state.name()
-            );
+            self.tell_read_failure(&Failure::Tls(fault), env);
         }
         self.close(CloseReason::Error, env)
     }

@@ -68,6 +68,11 @@ impl Conn {
     }
 
     pub(super) fn read_failed(&self, failure: &Failure, env: &Env) -> Step {
+        self.tell_read_failure(failure, env);
+        Step::Close(CloseReason::Error)
+    }
+
+    pub(super) fn tell_read_failure(&self, failure: &Failure, env: &Env) {
         tell!(
             env.verbs.tunables,
             1,
@@ -75,6 +80,5 @@ impl Conn {
             self.transport.fd(),
             self.state.name()
         );
-        Step::Close(CloseReason::Error)
     }
 }

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use crate::os;
 use crate::os::Interest;
-use crate::tls::{Class, HandshakeFacts, TlsFault};
+use crate::tls::{Class, Handshake, HandshakeFacts, TlsFault};
 
 mod stream;
 mod tls;
@@ -77,9 +77,9 @@ impl Transport {
 
     /// Takes the handshake one step further; `Done` when there is nothing left of it. The first bytes behind it may
     /// have come already, and no event will announce them: read next.
-    pub fn handshake(&mut self) -> Progress {
+    pub fn handshake(&mut self) -> Handshake {
         match self {
-            Transport::Stream(_) => Progress::Done(0),
+            Transport::Stream(_) => Handshake::Done,
             Transport::Tls(tls) => tls.handshake(),
         }
     }

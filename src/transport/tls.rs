@@ -42,12 +42,8 @@ impl TlsStream {
         self.session.class()
     }
 
-    pub(super) fn handshake(&mut self) -> Progress {
-        match self.session.handshake() {
-            Handshake::Done => Progress::Done(0),
-            Handshake::Blocked(want) => Progress::Blocked(want),
-            Handshake::Failed(fault) => Progress::Failed(Failure::Tls(fault)),
-        }
+    pub(super) fn handshake(&mut self) -> Handshake {
+        self.session.handshake()
     }
 
     pub(super) fn handshake_facts(&self) -> Option<HandshakeFacts> {
