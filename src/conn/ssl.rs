@@ -54,8 +54,7 @@ impl SslSection {
         line("ssl_refreshes", &log.refreshes.to_string());
         line("ssl_refresh_failures", &log.failures.to_string());
         if let Some(error) = &log.last_error {
-            // The text names a path, which may hold any byte; a line end would be taken for one of the list's.
-            line("ssl_refresh_last_error", &error.replace(['\r', '\n'], "?"));
+            line("ssl_refresh_last_error", error);
         }
     }
 

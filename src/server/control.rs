@@ -40,13 +40,13 @@ impl Control for ServerControl {
         let Some(refresher) = self.refresher else {
             return Some(Err("Error TLS not enabled".to_owned()));
         };
-        Some(refresher.refresh().map_err(|error| one_line(&error)))
+        Some(refresher.refresh().map_err(|error| reply(&error)))
     }
 }
 
-/// The text as a line of its own: it names a path, which may hold any byte, and must stay within bounds.
-fn one_line(error: &TlsError) -> String {
-    let mut text = error.to_string().replace(['\r', '\n'], "?");
+/// The line of an error, within bounds.
+fn reply(error: &TlsError) -> String {
+    let mut text = error.line();
     let end = (0..=REPLY_MAX.min(text.len()))
         .rev()
         .find(|at| text.is_char_boundary(*at));

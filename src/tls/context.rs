@@ -28,15 +28,13 @@ use openssl_sys::{SSL, SSL_CTX, SSL_SESSION, X509_STORE_CTX};
 
 use super::allow::AllowList;
 use super::certificate::{names, validity_warning};
-use super::ffi::{self, broken, reason};
+use super::ffi::{self, TicketDirection, broken, reason};
 use super::material::{Material, read};
-use super::tickets::TicketKeys;
+use super::tickets::{KEY_SIZE, TicketKeys};
 use super::trust::{Digest, Scope, Trust, scopes, verify_flags};
 use super::{CertificateFacts, Class, File, TlsCounters, TlsError};
 use crate::settings::TlsSettings;
 
-/// Size of OpenSSL's ticket keys: name, authentication key, encryption key.
-const TICKET_KEYS_SIZE: usize = 80;
 /// What a ticket callback answers: refuse the handshake, ignore the ticket, take it, take it and issue another.
 const TICKET_FAILED: c_int = -1;
 const TICKET_UNKNOWN: c_int = 0;
@@ -462,7 +460,7 @@ unsafe extern "C" fn on_ticket(
         }
         *name = *key.name();
         // SAFETY: OpenSSL vouches for both contexts.
-        let set = unsafe { ffi::seal_ticket(&key, iv, cipher, mac) };
+        let set = unsafe { ffi::set_up_ticket(TicketDirection::Seal, &key, iv, cipher, mac) };
         return if set { TICKET_GOOD } else { TICKET_FAILED };
     }
     // SAFETY: as above.
@@ -473,7 +471,7 @@ unsafe extern "C" fn on_ticket(
         Err(_) => return TICKET_FAILED,
     };
     // SAFETY: OpenSSL vouches for both contexts.
-    if !unsafe { ffi::open_ticket(&found.key, iv, cipher, mac) } {
+    if !unsafe { ffi::set_up_ticket(TicketDirection::Open, &found.key, iv, cipher, mac) } {
         return TICKET_FAILED;
     }
     // SAFETY: `ssl` is alive.
@@ -519,8 +517,9 @@ fn enable_kernel_tls(_builder: &mut SslContextBuilder) -> Result<(), TlsError> {
 
 /// Lets tickets of the old context resume under the new one.
 fn hand_ticket_keys_on(old: *mut SSL_CTX, new: *mut SSL_CTX) {
-    let mut keys = [0u8; TICKET_KEYS_SIZE];
-    let size = TICKET_KEYS_SIZE as std::ffi::c_long;
+    // OpenSSL's own keys are laid out as those of a file.
+    let mut keys = [0u8; KEY_SIZE];
+    let size = KEY_SIZE as std::ffi::c_long;
     let buffer = keys.as_mut_ptr().cast::<c_void>();
     // SAFETY: `old` is alive behind its `TlsContext`; reading the keys changes nothing in it, and they are
     // set once, when a context is made; `buffer` has room for `size` bytes.
@@ -533,7 +532,6 @@ fn hand_ticket_keys_on(old: *mut SSL_CTX, new: *mut SSL_CTX) {
             openssl_sys::SSL_CTX_ctrl(new, ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS, size, buffer)
         };
     }
-
     ffi::wipe(&mut keys);
 }
 

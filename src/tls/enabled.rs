@@ -8,7 +8,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::context::{Prompt, TlsContext};
 use super::material::Material;
@@ -48,7 +47,6 @@ impl Current {
             context: Mutex::new(Arc::new(context)),
             log: Mutex::new(RefreshLog {
                 loaded_at: now,
-                loaded_at_unix: unix_now(),
                 refreshes: 0,
                 failures: 0,
                 last_error: None,
@@ -80,14 +78,13 @@ impl Current {
                 *lock(&self.context) = Arc::clone(&context);
                 let mut log = lock(&self.log);
                 log.loaded_at = now;
-                log.loaded_at_unix = unix_now();
                 log.refreshes += 1;
                 Ok(context)
             }
             Err(error) => {
                 let mut log = lock(&self.log);
                 log.failures += 1;
-                log.last_error = Some(error.to_string());
+                log.last_error = Some(error.line());
                 Err(error)
             }
         }
@@ -110,14 +107,6 @@ impl Current {
     pub fn counters(&self) -> &'static TlsCounters {
         self.counters
     }
-}
-
-fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -65,6 +65,15 @@ pub(super) type TicketMac = openssl_sys::EVP_MAC_CTX;
 #[cfg(not(ossl300))]
 pub(super) type TicketMac = openssl_sys::HMAC_CTX;
 
+/// What a ticket's contexts are set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TicketDirection {
+    /// To make it.
+    Seal,
+    /// To read it.
+    Open,
+}
+
 /// Sets up the contexts that a ticket is made or read with.
 pub(super) type TicketCallback = unsafe extern "C" fn(
     ssl: *mut SSL,
@@ -250,40 +259,25 @@ pub(super) unsafe fn set_ticket_callback(ctx: *mut SSL_CTX, callback: TicketCall
     }
 }
 
-/// Sets up the contexts for making a ticket with this key.
+/// Sets up the contexts for making a ticket with this key, or for reading one that was made with it.
 ///
 /// # Safety
 /// Both contexts must be alive, as OpenSSL hands them to a ticket callback.
-pub(super) unsafe fn seal_ticket(
+pub(super) unsafe fn set_up_ticket(
+    direction: TicketDirection,
     key: &TicketKey,
     iv: &[u8; 16],
     cipher: *mut openssl_sys::EVP_CIPHER_CTX,
     mac: *mut TicketMac,
 ) -> bool {
     let (secret, iv) = (key.cipher().as_ptr(), iv.as_ptr());
+    let encrypt = c_int::from(direction == TicketDirection::Seal);
     // SAFETY: makes no object; the table it answers is static.
     let aes = unsafe { openssl_sys::EVP_aes_256_cbc() };
-    // SAFETY: the context is alive (caller); key and vector are as long as this cipher wants them.
-    let set = unsafe { openssl_sys::EVP_EncryptInit_ex(cipher, aes, ptr::null_mut(), secret, iv) };
-    // SAFETY: the context is alive (caller).
-    set == 1 && unsafe { set_mac(key, mac) }
-}
-
-/// Sets up the contexts for reading a ticket that was made with this key.
-///
-/// # Safety
-/// Both contexts must be alive, as OpenSSL hands them to a ticket callback.
-pub(super) unsafe fn open_ticket(
-    key: &TicketKey,
-    iv: &[u8; 16],
-    cipher: *mut openssl_sys::EVP_CIPHER_CTX,
-    mac: *mut TicketMac,
-) -> bool {
-    let (secret, iv) = (key.cipher().as_ptr(), iv.as_ptr());
-    // SAFETY: makes no object; the table it answers is static.
-    let aes = unsafe { openssl_sys::EVP_aes_256_cbc() };
-    // SAFETY: the context is alive (caller); key and vector are as long as this cipher wants them.
-    let set = unsafe { openssl_sys::EVP_DecryptInit_ex(cipher, aes, ptr::null_mut(), secret, iv) };
+    // SAFETY: the context is alive (caller); key and vector are as long as this cipher wants them, and only read.
+    let set = unsafe {
+        openssl_sys::EVP_CipherInit_ex(cipher, aes, ptr::null_mut(), secret, iv, encrypt)
+    };
     // SAFETY: the context is alive (caller).
     set == 1 && unsafe { set_mac(key, mac) }
 }

@@ -39,7 +39,7 @@ mod material;
 #[cfg(feature = "tls")]
 mod session;
 #[cfg(all(test, feature = "tls"))]
-mod tests;
+pub(crate) mod tests;
 #[cfg(feature = "tls")]
 mod tickets;
 #[cfg(feature = "tls")]
@@ -251,8 +251,6 @@ impl File {
 pub struct RefreshLog {
     /// Moment of the last success, the first load included (`time_since_server_cert_refresh` counts from it).
     pub loaded_at: RelTime,
-    /// The same moment in Unix seconds (`ssl_last_refresh`).
-    pub loaded_at_unix: i64,
     /// Refreshes that succeeded; the first load is not one.
     pub refreshes: u64,
     /// Refreshes that failed.
@@ -345,6 +343,14 @@ impl TlsCounters {
     #[cfg(feature = "tls")]
     fn count_new_session(&self) {
         self.new_sessions.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl TlsError {
+    /// The message as a line of its own: it names a path, which may hold any byte.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.to_string().replace(['\r', '\n'], "?")
     }
 }
 

@@ -127,21 +127,26 @@ impl TicketKeys {
 
     /// The key of this name, if tickets made with it are still good.
     pub(super) fn find(&self, name: &[u8], now: Instant) -> Result<Option<Found>, ErrorStack> {
-        let known: Vec<Arc<TicketKey>> = match self {
-            TicketKeys::Shared(keys) => keys.clone(),
+        match self {
+            TicketKeys::Shared(keys) => Ok(found(keys, name)),
             TicketKeys::Rotating(rotation) => {
                 let mut rotation = lock(rotation);
                 rotation.advance(now)?;
                 let keys = [Some(&rotation.current), rotation.previous.as_ref()];
-                keys.into_iter().flatten().cloned().collect()
+                Ok(found(keys.into_iter().flatten(), name))
             }
-        };
-        let place = known.iter().position(|key| key.name() == name);
-        Ok(place.map(|place| Found {
-            key: Arc::clone(&known[place]),
-            outdated: place > 0,
-        }))
+        }
     }
+}
+
+/// The key of this name; the first is the one that new tickets are made with.
+fn found<'k>(keys: impl IntoIterator<Item = &'k Arc<TicketKey>>, name: &[u8]) -> Option<Found> {
+    let mut numbered = keys.into_iter().enumerate();
+    let (place, key) = numbered.find(|(_, key)| key.name() == name)?;
+    Some(Found {
+        key: Arc::clone(key),
+        outdated: place > 0,
+    })
 }
 
 #[cfg(test)]
