@@ -3,8 +3,8 @@
 //!
 //! `mod` holds the order of the boot and the main loop, `boot` the steps that can fail, `stop` the orderly end,
 //! `control` and `figures` what verbs and `stats` reach of the server as a whole, `refresh` the ways to new
-//! certificates. Runs on the main thread alone. What
-//! a boot allocates and threads share is leaked: it lives as long as the process.
+//! certificates. Runs on the main thread alone. What a boot allocates and threads share is leaked: it lives as long
+//! as the process.
 //! (options-and-process.md §4)
 
 #![forbid(unsafe_code)]
@@ -48,7 +48,7 @@ use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
 use crate::stats::{self, Registry, SslSections};
 use crate::storage::Engine;
 use crate::tls::TlsCounters;
-use crate::worker::{Shared, Workers};
+use crate::worker::{Shared, StartError, Workers};
 
 const TICK: TimerId = TimerId(0);
 const RESUME: TimerId = TimerId(1);
@@ -117,7 +117,6 @@ fn leak<T: Sync>(value: T) -> &'static T {
 fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), BootError> {
     let clock = leak(Clock::new());
     let refresher = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock)?;
-    let tls = refresher.map(Refresher::current);
     let descriptors = boot::take_limits_and_identity(settings)?;
     boot::go_to_background(settings)?;
     boot::lock_memory(settings);
@@ -131,41 +130,6 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     boot::tell_classes(settings, engine);
     signal::ignore_pipe().map_err(|error| BootError::kernel("Can't ignore SIGPIPE", &error))?;
 
-    let handshakes = HandshakeStats::leak(settings.threads);
-    let figures = leak(ServerFigures::new(settings, clock, counts, tls, handshakes));
-    let registry = Registry::new(stats::Parts {
-        engine,
-        settings,
-        tunables,
-        clock,
-        figures: Box::new(figures),
-        conns: Box::new(ConnsSection { cards, clock }),
-    });
-    let registry = leak(registry.with_ssl(tls.map(|current| SslSections {
-        server: Box::new(SslSection {
-            current,
-            handshakes,
-            clock,
-        }),
-        conns: Box::new(SslConnsSection { cards }),
-    })));
-    let workers = Workers::start(Shared {
-        engine,
-        settings,
-        tunables,
-        stats: registry,
-        control: leak(ServerControl::new(refresher)),
-        cards,
-        handshakes,
-    })?;
-    figures.watch_buffers(workers.gauges());
-    let background = engine
-        .start()
-        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
-    let idle = boot::start_idle_sweep(settings, cards, &workers, clock)?;
-    let refreshing = RefreshThread::start(refresher, settings.tls.refresh_interval_secs)
-        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
-
     let house = House {
         settings,
         tunables,
@@ -176,6 +140,15 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         refresher,
         woken,
     };
+    let (workers, figures) = start_workers(&house)?;
+    figures.watch_buffers(workers.gauges());
+    let background = engine
+        .start()
+        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
+    let idle = boot::start_idle_sweep(settings, cards, &workers, clock)?;
+    let refreshing = RefreshThread::start(refresher, settings.tls.refresh_interval_secs)
+        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
+
     let mut main = open_doors(house, &base, &workers)?;
     check_room(settings, counts)?;
     let pid_file = settings
@@ -204,6 +177,51 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         }
     }
     end.map(drop)
+}
+
+/// Starts the workers, with what their clients' verbs and `stats` reach of the house. The figures are still to be told of
+/// the workers' buffers.
+fn start_workers(house: &House) -> Result<(Workers, &'static ServerFigures), StartError> {
+    let &House {
+        settings,
+        tunables,
+        clock,
+        engine,
+        cards,
+        counts,
+        refresher,
+        ..
+    } = house;
+    let tls = refresher.map(Refresher::current);
+    let handshakes = HandshakeStats::leak(settings.threads);
+    let figures: &ServerFigures =
+        leak(ServerFigures::new(settings, clock, counts, tls, handshakes));
+    let registry = Registry::new(stats::Parts {
+        engine,
+        settings,
+        tunables,
+        clock,
+        figures: Box::new(figures),
+        conns: Box::new(ConnsSection { cards, clock }),
+    });
+    let registry = leak(registry.with_ssl(tls.map(|current| SslSections {
+        server: Box::new(SslSection {
+            current,
+            handshakes,
+            clock,
+        }),
+        conns: Box::new(SslConnsSection { cards }),
+    })));
+    let workers = Workers::start(Shared {
+        engine,
+        settings,
+        tunables,
+        stats: registry,
+        control: leak(ServerControl::new(refresher)),
+        cards,
+        handshakes,
+    })?;
+    Ok((workers, figures))
 }
 
 /// Turns the main loop until a signal ends it; gives the signal.

@@ -37,39 +37,20 @@ impl Lab {
         let cards = Cards::leak(1024);
         let counts = leak(ConnStats::new());
         let engine = Engine::new(settings, tunables, clock).expect("an engine");
-        let handshakes = HandshakeStats::leak(settings.threads);
-        let figures = ServerFigures::new(settings, clock, counts, None, handshakes);
-        let figures = leak(figures);
-        let registry = leak(Registry::new(stats::Parts {
-            engine,
+        let house = House {
             settings,
             tunables,
             clock,
-            figures: Box::new(figures),
-            conns: Box::new(ConnsSection { cards, clock }),
-        }));
-        let workers = Workers::start(Shared {
             engine,
-            settings,
-            tunables,
-            stats: registry,
-            control: leak(ServerControl::new(None)),
             cards,
-            handshakes,
-        })
-        .expect("workers");
+            counts,
+            refresher: None,
+            woken: leak(Notifier::new().expect("a notifier")),
+        };
+        let (workers, figures) = start_workers(&house).expect("workers");
         let idle = boot::start_idle_sweep(settings, cards, &workers, clock).expect("a thread");
         Lab {
-            house: House {
-                settings,
-                tunables,
-                clock,
-                engine,
-                cards,
-                counts,
-                refresher: None,
-                woken: leak(Notifier::new().expect("a notifier")),
-            },
+            house,
             threads: Threads {
                 background: engine.start().expect("threads"),
                 workers,
@@ -214,80 +195,21 @@ fn refresh_without_tls_says_what_is_missing() {
 mod with_certificates {
     use std::fs;
     use std::os::fd::AsFd;
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use openssl::asn1::Asn1Time;
-    use openssl::ec::{EcGroup, EcKey};
-    use openssl::hash::MessageDigest;
-    use openssl::nid::Nid;
-    use openssl::pkey::PKey;
-    use openssl::x509::X509;
 
     use super::*;
-    use crate::settings::TlsSettings;
+    use crate::tls::tests::Site;
     use crate::tls::{Class, TlsSession};
-
-    /// A certificate in a folder that goes with the value.
-    struct Files(PathBuf);
-
-    impl Files {
-        fn new() -> Files {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("mc-server-{}-{number}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
-            fs::create_dir(&folder).expect("a fresh folder");
-            let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
-            let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
-            let mut builder = X509::builder().expect("a builder");
-            let day = |n| Asn1Time::days_from_now(n).expect("a day");
-            builder.set_pubkey(&key).expect("set");
-            builder.set_not_before(&day(0)).expect("set");
-            builder.set_not_after(&day(1)).expect("set");
-            builder.sign(&key, MessageDigest::sha256()).expect("signed");
-            let chain = builder.build().to_pem().expect("PEM");
-            let key = key.private_key_to_pem_pkcs8().expect("PEM");
-            fs::write(folder.join("chain.pem"), chain).expect("written");
-            fs::write(folder.join("key.pem"), key).expect("written");
-            Files(folder)
-        }
-
-        /// Puts another file in the place of `name`: a clock that is too coarse to tell two writes apart does not
-        /// matter then.
-        fn replace(&self, name: &str, bytes: &[u8]) {
-            let new = self.path("new");
-            fs::write(&new, bytes).expect("written");
-            fs::rename(new, self.path(name)).expect("renamed");
-        }
-
-        fn path(&self, name: &str) -> String {
-            self.0.join(name).to_str().expect("UTF-8").to_owned()
-        }
-    }
-
-    impl Drop for Files {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     #[test]
     fn a_refresh_loads_again_or_changes_nothing() {
-        static COUNTERS: TlsCounters = TlsCounters::new();
-        let files = Files::new();
+        let site = Site::new();
         let settings = leak(Settings {
-            tls: TlsSettings {
-                enabled: true,
-                chain_cert: Some(files.path("chain.pem")),
-                key: Some(files.path("key.pem")),
-                ..TlsSettings::default()
-            },
+            tls: site.settings.clone(),
             ..Settings::default()
         });
         let clock = leak(Clock::new());
         clock.hold();
-        let refresher = boot::load_certificates(&settings.tls, &COUNTERS, clock);
+        let refresher = boot::load_certificates(&settings.tls, site.counters, clock);
         let refresher = refresher
             .expect("the files are good")
             .expect("-Z was given");
@@ -308,11 +230,11 @@ mod with_certificates {
         // A shift moves by all that has been shifted.
         clock.shift(-5);
         let before = tls.get();
-        fs::remove_file(files.path("chain.pem")).expect("removed");
+        fs::remove_file(site.folder.path("server.crt")).expect("removed");
         let refusal = control.refresh_certs().expect("TLS is built");
         let expected = format!(
             "Error loading the certificate chain: {} : ",
-            files.path("chain.pem")
+            site.folder.path("server.crt")
         );
         let refusal = refusal.expect_err("the file is gone");
         assert!(refusal.starts_with(&expected), "{refusal}");
@@ -329,15 +251,8 @@ mod with_certificates {
 
     #[test]
     fn a_look_refreshes_when_a_file_has_changed_or_the_last_attempt_failed() {
-        static COUNTERS: TlsCounters = TlsCounters::new();
-        let files = Files::new();
-        let settings = TlsSettings {
-            enabled: true,
-            chain_cert: Some(files.path("chain.pem")),
-            key: Some(files.path("key.pem")),
-            ..TlsSettings::default()
-        };
-        let refresher = boot::load_certificates(&settings, &COUNTERS, leak(Clock::new()));
+        let site = Site::new();
+        let refresher = boot::load_certificates(&site.settings, site.counters, leak(Clock::new()));
         let refresher = refresher
             .expect("the files are good")
             .expect("-Z was given");
@@ -348,19 +263,19 @@ mod with_certificates {
         let look = || refresher.refresh_if_changed();
         assert_eq!(look(), Ok(()));
         assert_eq!(counted(), (0, 0), "nothing has changed");
-        let key = fs::read(files.path("key.pem")).expect("read");
-        files.replace("key.pem", &key);
+        let key = fs::read(site.folder.path("server.key")).expect("read");
+        site.folder.replace("server.key", &key);
         assert_eq!(look(), Ok(()));
         assert_eq!(look(), Ok(()));
         assert_eq!(counted(), (1, 0), "once for one change");
-        files.replace("key.pem", &key[..20]);
+        site.folder.replace("server.key", &key[..20]);
         assert!(look().is_err());
         assert!(look().is_err());
         assert_eq!(counted(), (1, 2), "each time while it fails");
-        files.replace("key.pem", &key);
+        site.folder.replace("server.key", &key);
         assert_eq!(look(), Ok(()));
         assert_eq!(counted(), (2, 2));
-        files.replace("key.pem", &key);
+        site.folder.replace("server.key", &key);
         assert_eq!(refresher.refresh(), Ok(()));
         assert_eq!(look(), Ok(()));
         assert_eq!(counted(), (3, 2), "somebody else was there first");

@@ -50,7 +50,7 @@ const DAY: i64 = 86_400;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder that is removed with the value.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn new() -> Folder {
@@ -65,7 +65,7 @@ impl Folder {
         Folder(path)
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
@@ -74,6 +74,12 @@ impl Folder {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
+    }
+
+    /// Puts another file in the place of one: a clock that is too coarse to tell two writes apart does not matter then.
+    pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        let new = self.put("new", content);
+        fs::rename(new, self.path(name)).unwrap();
     }
 }
 
@@ -224,15 +230,15 @@ pub(super) fn new_counters() -> &'static TlsCounters {
 }
 
 /// An authority, a server's files in a folder, and the options that name them.
-pub(super) struct Site {
-    pub(super) folder: Folder,
+pub(crate) struct Site {
+    pub(crate) folder: Folder,
     pub(super) authority: Identity,
-    pub(super) settings: TlsSettings,
-    pub(super) counters: &'static TlsCounters,
+    pub(crate) settings: TlsSettings,
+    pub(crate) counters: &'static TlsCounters,
 }
 
 impl Site {
-    pub(super) fn new() -> Site {
+    pub(crate) fn new() -> Site {
         Site::with_key(KeyType::Ec)
     }
 
