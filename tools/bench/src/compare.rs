@@ -14,8 +14,6 @@ use crate::measure::{self, Sample};
 use crate::server::Server;
 use crate::workload::{self, KeySpace, Workload};
 
-/// A rate means something only when the server used this share of its CPUs.
-const BUSY_ENOUGH: f64 = 0.85;
 /// A listener that only accepts leaves the workers this much more, the client being on the same CPUs.
 const HANDSHAKE_GOAL: f64 = 1.1;
 
@@ -186,7 +184,7 @@ fn measure_rows(lab: &Lab, modes: &[Mode], workloads: &[Workload]) -> Outcome<Ve
 fn run_pair(lab: &Lab, couple: &Couple, row: &Row) -> Outcome<Pair> {
     let number = row.pairs.len();
     // Both sides of a pair ask for the same keys.
-    let seed = lab.options.seed.wrapping_add(1 + number as u64) << 20;
+    let seed = lab.seed(number);
     let run = |side| {
         let server = couple.side(side);
         let target = lab.target(server, row.mode);
@@ -272,12 +270,7 @@ fn table(rows: &[&Row], mode: Mode) -> String {
 }
 
 fn rate(row: &Row, side: Side) -> String {
-    let text = grouped(row.figure(side, |s| s.rate));
-    if row.figure(side, |s| s.busy) < BUSY_ENOUGH {
-        format!("({text})")
-    } else {
-        text
-    }
+    measure::shown_rate(row.figure(side, |s| s.rate), row.figure(side, |s| s.busy))
 }
 
 fn latency(row: &Row, side: Side) -> String {

@@ -153,6 +153,11 @@ impl Lab {
         pairs / starts + usize::from(start < pairs % starts)
     }
 
+    /// What the random sequences of a run begin with; runs of one number ask for the same keys.
+    pub fn seed(&self, number: usize) -> u64 {
+        self.options.seed.wrapping_add(1 + number as u64) << 20
+    }
+
     /// The same with a certificate of that key.
     pub fn certified(&self, key: Key) -> Outcome<Self> {
         Ok(Lab {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::admin::{Admin, Stats};
 use crate::client::{Load, Plan};
 use crate::fail::{Fail, Outcome};
+use crate::findings::grouped;
 use crate::lab::Lab;
 use crate::process::{self, CpuTime};
 use crate::server::Server;
@@ -31,6 +32,19 @@ pub struct Sample {
     pub p99: Duration,
     /// Share of the connections ended in the window that had taken up an earlier TLS session.
     pub resumed: f64,
+}
+
+/// A rate means something only when the server used this share of its CPUs.
+const BUSY_ENOUGH: f64 = 0.85;
+
+/// A rate for a table; in brackets where it measures the client.
+pub fn shown_rate(rate: f64, busy: f64) -> String {
+    let text = grouped(rate);
+    if busy < BUSY_ENOUGH {
+        format!("({text})")
+    } else {
+        text
+    }
 }
 
 /// A moment's counters.

@@ -178,20 +178,15 @@ impl Ground {
 
     /// Waits until the sends of so many connections stand still.
     pub fn await_stalled(&mut self, conns: usize) -> Outcome<()> {
-        let limit = Instant::now() + SETTLE_LIMIT;
-        loop {
+        poll(SETTLE_LIMIT, || {
             let stalled = self.admin.family("conns")?.with_value("conn_mwrite");
-            if stalled == conns {
-                return Ok(());
-            }
-            if Instant::now() > limit {
-                return Err(Fail::new(
+            Ok((stalled != conns).then(|| {
+                Fail::new(
                     format!("{stalled} connections are sending, not {conns}"),
                     "the kernel holds more than the readers were asked to; or the server is stuck",
-                ));
-            }
-            thread::sleep(TICK);
-        }
+                )
+            }))
+        })
     }
 
     /// Waits until so many handshakes of this trial have failed.
@@ -226,19 +221,26 @@ impl Ground {
         limit: Duration,
         reached: impl Fn(&Reading, &Reading) -> bool,
     ) -> Outcome<()> {
-        let limit = Instant::now() + limit;
-        loop {
+        poll(limit, || {
             let now = self.reading()?;
-            if reached(&self.before, &now) {
-                return Ok(());
-            }
-            if Instant::now() > limit {
-                return Err(Fail::new(
+            Ok((!reached(&self.before, &now)).then(|| {
+                Fail::new(
                     format!("{wanted} expected, found {now:?}"),
                     "the server leaks or miscounts",
-                ));
-            }
-            thread::sleep(TICK);
+                )
+            }))
+        })
+    }
+}
+
+/// Looks until nothing is amiss, or the time is over: then with what was amiss last.
+fn poll(limit: Duration, mut look: impl FnMut() -> Outcome<Option<Fail>>) -> Outcome<()> {
+    let limit = Instant::now() + limit;
+    loop {
+        match look()? {
+            None => return Ok(()),
+            Some(amiss) if Instant::now() > limit => return Err(amiss),
+            Some(_) => thread::sleep(TICK),
         }
     }
 }

@@ -133,7 +133,7 @@ fn connect() -> Outcome<workload::Workload> {
 }
 
 fn measure_one(lab: &Lab, server: &Server, opening: Opening, round: usize) -> Outcome<Sample> {
-    let seed = lab.options.seed.wrapping_add(1 + round as u64) << 20;
+    let seed = lab.seed(round);
     let (target, wanted) = match opening {
         Opening::Plain => (server.plain_target(), 0.0),
         Opening::Tls(_, version, handshake) => {

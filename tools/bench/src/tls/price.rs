@@ -7,10 +7,10 @@
 use std::fmt::Write;
 
 use crate::fail::Outcome;
-use crate::findings::{Findings, figure, grouped, median};
+use crate::findings::{Findings, figure, median};
 use crate::lab::{Lab, Mode, Side};
 use crate::measure::{self, Sample};
-use crate::server::{Server, ServerPlan};
+use crate::server::Server;
 use crate::stream::Target;
 use crate::workload::{KeySpace, SMALL, Verb, Workload};
 
@@ -40,9 +40,6 @@ pub const ROWS: [Workload; 6] = [
     Workload::new("set 16 KiB", 20, 1, Verb::Set, SIXTEEN_KIB),
     Workload::new("set 1 MiB", 4, 1, Verb::Set, ONE_MIB),
 ];
-
-/// A rate means something only when the server used this share of its CPU.
-const BUSY_ENOUGH: f64 = 0.85;
 
 /// One row's samples, one of each way a round.
 struct Row {
@@ -93,13 +90,13 @@ pub fn run(lab: &Lab) -> Outcome<Findings> {
 fn start_server(lab: &Lab) -> Outcome<Server> {
     let mut plan = lab.plan(Side::Ours, Mode::Tls);
     plan.extra.insert(0, ITEM_LIMIT.to_owned());
-    Server::start(&ServerPlan { ..plan })
+    Server::start(&plan)
 }
 
 /// One sample of each way; who begins changes from round to round.
 fn round(lab: &Lab, server: &Server, targets: &[Target; 3], row: &Row) -> Outcome<[Sample; 3]> {
     let number = row.rounds.len();
-    let seed = lab.options.seed.wrapping_add(1 + number as u64) << 20;
+    let seed = lab.seed(number);
     let mut samples = [None; 3];
     for turn in 0..WAYS.len() {
         let way = (turn + number) % WAYS.len();
@@ -148,14 +145,8 @@ fn table(rows: &[Row]) -> String {
     );
     for row in rows {
         let cpu = |way| figure(row.median(way, |s| s.cpu_us));
-        let rate = |way| {
-            let rate = grouped(row.median(way, |s| s.rate));
-            if row.median(way, |s| s.busy) < BUSY_ENOUGH {
-                format!("({rate})")
-            } else {
-                rate
-            }
-        };
+        let rate =
+            |way| measure::shown_rate(row.median(way, |s| s.rate), row.median(way, |s| s.busy));
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
