@@ -48,13 +48,12 @@ sub round {
     }
 }
 
-sub resident { return TestServer::slurp("/proc/${\ $server->pid}/status") =~ /^VmRSS:\s*(\d+)/m ? $1 : 0 }
 
 round(1000);
 ok($server->wait_stat('curr_connections', 1, 20), 'the first thousand leaves no connection behind');
 $c->talk('delete r');
 my $before = $server->stats;
-my $memory = resident();
+my $memory = $server->resident;
 round($server->{tls} ? 1500 : 4000);
 ok($server->wait_stat('curr_connections', 1, 20), 'thousands leave no connection behind');
 $c->talk('delete r');
@@ -66,7 +65,7 @@ my $chunks = sub { my $slabs = $server->stats('slabs'); my $n = 0; $n += $slabs-
 is($chunks->(), $after->{curr_items}, 'nor a chunk of memory');
 SKIP: {
     skip 'no /proc, or valgrind', 1 if !$memory || $ENV{VALGRIND_TEST};
-    cmp_ok(resident() - $memory, '<', 3000, 'nor any memory');
+    cmp_ok($server->resident - $memory, '<', 3000, 'nor any memory');
 }
 ok(defined $c->get('k'), 'the server serves');
 

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Test::More;
 use FindBin;
+use List::Util qw(sum0);
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
@@ -24,15 +25,7 @@ my $server = TestServer->start({ tls => 1 }, '-t', '2', '-Z', '-o', "ssl_chain_c
 $server->{admin} = $server->client(port => ($server->ports)[1], tls => 0);
 
 # Nanoseconds of CPU: of the main thread, of all.
-sub cpu {
-    my ($main, $all) = (0, 0);
-    for my $task (glob "/proc/${\ $server->pid}/task/*") {
-        my ($ran) = TestServer::slurp("$task/schedstat") =~ /^(\d+)/ or next;
-        $all += $ran;
-        $main = $ran if $task =~ m{/${\ $server->pid}$};
-    }
-    return ($main, $all);
-}
+sub cpu { my $ran = $server->thread_times; return ($ran->{ $server->pid }, sum0(values %$ran)) }
 
 sub burst {
     $server->signal('STOP');

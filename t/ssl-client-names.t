@@ -26,12 +26,7 @@ sub start { return TestServer->start({ tls => 1 }, '-t', '2', '-Z', @ports, map 
 
 sub outcome {
     my ($server, $port, $version, $name) = @_;
-    my %pair = $name eq 'none' ? () : (SSL_cert_file => "$certs/$name.crt", SSL_key_file => "$certs/$name.key");
-    my $client = $server->try_client(port => $port, tls => { SSL_version => $version, %pair }) or return 'refused';
-    $client->send("mn\r\n");
-    my $line = $client->line(5);
-    return 'served' if defined $line && $line eq 'MN';
-    return $client->pending eq '' ? 'refused' : 'answered: ' . TestClient::visible($client->pending);
+    return $server->outcome(port => $port, tls => { SSL_version => $version, TestCerts::client_pair($name) });
 }
 
 # a pattern, and whether it lets the client with the four names in
@@ -101,7 +96,7 @@ for my $mode (0 .. 3) {
 }
 
 # the file
-sub write_list { open my $file, '>', "$dir/allow" or die $!; print $file @_; close $file or die $! }
+sub write_list { TestCerts::write_file("$dir/allow", @_) }
 write_list("# web servers\n\nURI:spiffe://corp/ns/*/sa/web\n   \n  # indented\n  CN:client one  \n");
 my $server = start('ssl_verify_mode=2', 'ssl_client_allow=CN:nobody', "ssl_client_allow_file=$dir/allow", 'ssl_session_cache');
 my ($port, undef, undef, $plain) = $server->ports;

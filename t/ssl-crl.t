@@ -18,18 +18,10 @@ my $certs = TestCerts::ensure();
 my $dir = TestServer::scratch();
 my @tls = ('-Z', '-o', "ssl_chain_cert=$certs/server.crt,ssl_key=$certs/server.key");
 
-sub put { my ($name, @text) = @_; open my $file, '>', "$dir/$name" or die $!; print $file @text; close $file or die $! }
+sub put { my ($name, @text) = @_; TestCerts::write_file("$dir/$name", @text) }
 sub taken { return TestServer::slurp("$certs/$_[0]") }
 
-sub outcome {
-    my ($server, $version, $name) = @_;
-    my %pair = $name eq 'none' ? () : (SSL_cert_file => "$certs/$name.crt", SSL_key_file => "$certs/$name.key");
-    my $client = $server->try_client(tls => { SSL_version => $version, %pair }) or return 'refused';
-    $client->send("mn\r\n");
-    my $line = $client->line(5);
-    return 'served' if defined $line && $line eq 'MN';
-    return $client->pending eq '' ? 'refused' : 'answered: ' . TestClient::visible($client->pending);
-}
+sub outcome { my ($server, $version, $name) = @_; return $server->outcome(tls => { SSL_version => $version, TestCerts::client_pair($name) }) }
 
 # two authorities, a list of one of them
 put('both.crt', map { taken($_) } qw(ca.crt foreign-ca.crt));

@@ -36,8 +36,7 @@ sub site {
 }
 
 sub install { my ($dir, $name) = @_; put($dir, 'chain', "$name.crt"); put($dir, 'key', "$name.key") }
-sub put { my ($dir, $as, @names) = @_; write_file("$dir/$as", map { TestServer::slurp("$certs/$_") } @names) }
-sub write_file { my ($path, @text) = @_; open my $file, '>', $path or die "$path: $!"; print $file @text; close $file or die "$path: $!" }
+sub put { my ($dir, $as, @names) = @_; TestCerts::write_file("$dir/$as", map { TestServer::slurp("$certs/$_") } @names) }
 
 # The name on the certificate that a new client is shown and served under, undef where it is not served.
 sub shown {
@@ -47,48 +46,21 @@ sub shown {
     return $client->socket->peer_certificate('commonName');
 }
 
-# A session of a connection that was served; 'resumed', 'full' or 'refused' for one that is offered again.
-sub session_of {
-    my ($port, @options) = @_;
-    my $wire = TestWire->connect($port, @options) or return undef;
-    $wire->say("mn\r\n");
-    return undef if $wire->take(4) ne "MN\r\n";
-    my $session = $wire->session;
-    # The client's library would not offer a session again whose connection just broke off.
-    $wire->notify;
-    return $session;
-}
-
-sub offered {
-    my ($port, $session, @options) = @_;
-    my $wire = TestWire->connect($port, session => $session, @options) or return 'refused';
-    $wire->say("mn\r\n");
-    return 'refused' if $wire->take(4, 5) ne "MN\r\n";
-    $wire->notify;
-    return $wire->resumed ? 'resumed' : 'full';
-}
-
 sub errors { my ($stats) = @_; return ($stats->{ssl_handshake_errors} // 0, $stats->{ssl_proto_errors} // 0) }
-
-# Nanoseconds that each thread has run, by its number.
-sub thread_times {
-    my ($pid) = @_;
-    return { map { m{task/(\d+)/} ? ($1 => (split ' ', TestServer::slurp($_))[0] // 0) : () } glob "/proc/$pid/task/*/schedstat" };
-}
 
 my @defects = (
 
 [ 'D1', 'the listener makes no handshakes: a storm of them is the workers\' work', sub {
     my $server = TestServer->start({ tls => 1 }, '-t', '2', '-Z', '-o', "ssl_chain_cert=$certs/rsa.crt,ssl_key=$certs/rsa.key");
     my $pid = $server->pid;
-    plan skip_all => 'no times of threads' unless (thread_times($pid)->{$pid} // 0) > 0;
+    plan skip_all => 'no times of threads' unless ($server->thread_times->{$pid} // 0) > 0;
     is($server->client->ask('mn'), 'MN', 'a server');
-    my $before = thread_times($pid);
+    my $before = $server->thread_times;
     kill 'STOP', $pid;
     my @wires = map { my $wire = TestWire->connect($server->port, handshake => 0); $wire->put($wire->hello); $wire } 1 .. 80;
     kill 'CONT', $pid;
     is(scalar(grep { $_->handshake } @wires), 80, 'eighty handshakes that came at once');
-    my $after = thread_times($pid);
+    my $after = $server->thread_times;
     my $all = 0;
     $all += $after->{$_} - ($before->{$_} // 0) for keys %$after;
     my $share = ($after->{$pid} - $before->{$pid}) / $all;
@@ -117,7 +89,7 @@ my @defects = (
     put($dir, 'key', 'rsa.key');
     $fails->(qr/^Error (validating the certificate|loading the key)/, 'with a key of another type');
     install($dir, 'server2');
-    write_file("$dir/ca", "no certificate\n");
+    TestCerts::write_file("$dir/ca", "no certificate\n");
     $fails->(qr/^Error loading the CA certificate: \Q$dir\E\/ca : /, 'a good pair with a bad authority');
     put($dir, 'ca', 'ca.crt');
     is($admin->ask('refresh_certs'), 'OK', 'all of it in order');
@@ -152,9 +124,9 @@ my @defects = (
     for my $options ('ssl_verify_mode=1', 'ssl_verify_mode=2', 'ssl_verify_mode=1,ssl_session_cache') {
         my $server = start("$pair,ssl_ca_cert=$certs/ca.crt,$options");
         for my $version (@versions) {
-            my $session = session_of($server->port, version => $version, @client);
+            my $session = TestWire->session_of($server->port, version => $version, @client);
             ok($session, "$options, TLS $version: a client");
-            is(offered($server->port, $session, version => $version, @client), 'resumed', 'comes again and again') for 1 .. 3;
+            is(TestWire->offered($server->port, $session, version => $version, @client), 'resumed', 'comes again and again') for 1 .. 3;
         }
     }
 } ],
@@ -164,11 +136,11 @@ my @defects = (
         my $server = start("$pair,ssl_ca_cert=$certs/ca.crt,ssl_verify_mode=2$cache", '-l', '127.0.0.1:-1,btls:127.0.0.1:-1,mtls:127.0.0.1:-1');
         my ($default, $basic, $mutual) = $server->ports;
         for my $version (@versions) {
-            my $anonymous = session_of($basic, version => $version);
+            my $anonymous = TestWire->session_of($basic, version => $version);
             ok($anonymous, "TLS $version$cache: a session without a certificate");
-            is(offered($basic, $anonymous, version => $version), 'resumed', 'is good where it was made');
-            is(offered($mutual, $anonymous, version => $version), 'refused', 'opens no mutual port');
-            is(offered($default, $anonymous, version => $version), 'refused', 'nor one whose mode wants certificates');
+            is(TestWire->offered($basic, $anonymous, version => $version), 'resumed', 'is good where it was made');
+            is(TestWire->offered($mutual, $anonymous, version => $version), 'refused', 'opens no mutual port');
+            is(TestWire->offered($default, $anonymous, version => $version), 'refused', 'nor one whose mode wants certificates');
         }
     }
 } ],
@@ -179,14 +151,14 @@ my @defects = (
     my @foreign = (cert => "$certs/client-foreign.crt", key => "$certs/client-foreign.key");
     my $server = start("ssl_chain_cert=$dir/chain,ssl_key=$dir/key,ssl_ca_cert=$dir/ca,ssl_session_cache", '-l', '127.0.0.1:-1,mtls:127.0.0.1:-1');
     my ($default, $mutual) = $server->ports;
-    my %session = map { $_ => session_of($mutual, version => $_, @foreign) } @versions;
+    my %session = map { $_ => TestWire->session_of($mutual, version => $_, @foreign) } @versions;
     ok($session{$_}, "TLS $_: a client of the second authority") for @versions;
     put($dir, 'ca', 'ca.crt');
     is($server->admin->ask('refresh_certs'), 'OK', 'the second authority is removed');
     for my $version (@versions) {
-        is(offered($mutual, $session{$version}, version => $version, @foreign), 'refused', "TLS $version: its client's session");
-        ok(!session_of($mutual, version => $version, @foreign), 'and its client');
-        ok(session_of($mutual, version => $version, @client), 'the other authority stays');
+        is(TestWire->offered($mutual, $session{$version}, version => $version, @foreign), 'refused', "TLS $version: its client's session");
+        ok(!TestWire->session_of($mutual, version => $version, @foreign), 'and its client');
+        ok(TestWire->session_of($mutual, version => $version, @client), 'the other authority stays');
     }
     install($dir, 'rsa');
     is($server->admin->ask('refresh_certs'), 'OK', 'a key of another type');
@@ -270,8 +242,8 @@ my @defects = (
     my $dir = site();
     put($dir, 'ca', 'ca.crt');
     put($dir, 'crl', 'crl.pem');
-    write_file("$dir/allow", "CN:*\n");
-    write_file("$dir/tickets", 'k' x 80);
+    TestCerts::write_file("$dir/allow", "CN:*\n");
+    TestCerts::write_file("$dir/tickets", 'k' x 80);
     my $options = 'ssl_chain_cert=chain,ssl_key=./key,ssl_ca_cert=ca';
     $options .= ',ssl_crl=crl,ssl_client_allow_file=allow,ssl_ticket_key_file=tickets' unless TestServer::is_old();
     my $run = TestServer->run({ dir => $dir, env => { MEMCACHED_PORT_FILENAME => "$dir/ports" } },
@@ -301,7 +273,7 @@ my @defects = (
     install($dir, 'rsa');
     # Makes the terminal that of a session of its own, and becomes the server there.
     my $run = "$dir/on-terminal";
-    write_file($run, "#!$^X\nuse POSIX;\nPOSIX::setsid();\nopen my \$tty, '+<', '$path' or die;\nexec '${\ TestServer::server_path()}', \@ARGV;\n");
+    TestCerts::write_file($run, "#!$^X\nuse POSIX;\nPOSIX::setsid();\nopen my \$tty, '+<', '$path' or die;\nexec '${\ TestServer::server_path()}', \@ARGV;\n");
     chmod 0755, $run;
     my $server = TestServer->start({ tls => 1, binary => $run }, '-t', '2', '-Z', '-o', "ssl_chain_cert=$dir/chain,ssl_key=$dir/key");
     my $steady = $server->client;
@@ -364,7 +336,6 @@ my @defects = (
     my $server = start($pair);
     my $pid = $server->pid;
     plan skip_all => 'no /proc, or valgrind' if $ENV{VALGRIND_TEST} || !-e "/proc/$pid/status";
-    my $resident = sub { TestServer::slurp("/proc/$pid/status") =~ /^VmRSS:\s*(\d+)/m ? $1 : 0 };
     # Accepted and handed over in one go, and gone before a worker looks: closed by reset while the server sleeps.
     my $storm = sub {
         kill 'STOP', $pid;
@@ -377,9 +348,9 @@ my @defects = (
         return $server->wait_stat('curr_connections', sub { $_[0] <= 1 });
     };
     $storm->() for 1 .. 3;
-    my $before = $resident->();
+    my $before = $server->resident;
     ok($storm->(), 'a hundred connections are let go') for 1 .. 10;
-    cmp_ok($resident->() - $before, '<', 2000, 'a thousand sessions leave no memory behind');
+    cmp_ok($server->resident - $before, '<', 2000, 'a thousand sessions leave no memory behind');
 } ],
 
 [ 'D18', 'the three prefixes are named right where TLS is off', sub {

@@ -69,7 +69,6 @@ for my $version ('1.2', '1.3') {
 }
 
 # aborted ones of every kind
-sub resident { return TestServer::slurp("/proc/${\ $server->pid}/status") =~ /^VmRSS:\s*(\d+)/m ? $1 : 0 }
 sub abort_some {
     for my $i (1 .. $_[0]) {
         my $kind = $i % 6;
@@ -83,13 +82,13 @@ sub abort_some {
 }
 abort_some(120);
 ok($server->wait_stat('curr_connections', 1), 'a hundred aborted handshakes are let go');
-my $memory = resident();
+my $memory = $server->resident;
 my $fds = () = glob "/proc/${\ $server->pid}/fd/*";
 abort_some(600);
 ok($server->wait_stat('curr_connections', 1), 'so are hundreds more');
 SKIP: {
     skip 'no /proc, or valgrind', 2 if !$memory || $ENV{VALGRIND_TEST};
-    cmp_ok(resident() - $memory, '<', 3000, 'they leave no memory behind');
+    cmp_ok($server->resident - $memory, '<', 3000, 'they leave no memory behind');
     is(scalar(() = glob "/proc/${\ $server->pid}/fd/*"), $fds, 'nor a descriptor');
 }
 is($server->client->get('k'), 'v', 'the server serves');

@@ -18,16 +18,7 @@ my @tls = ('-Z', '-o', "ssl_chain_cert=$certs/server.crt,ssl_key=$certs/server.k
 my %good = (SSL_cert_file => "$certs/client.crt", SSL_key_file => "$certs/client.key");
 my %foreign = (SSL_cert_file => "$certs/client-foreign.crt", SSL_key_file => "$certs/client-foreign.key");
 
-# Whether a client is served: 'served', or 'refused' at the handshake or later. It must never see a
-# reply otherwise.
-sub outcome {
-    my ($server, $port, $tls, %more) = @_;
-    my $client = $server->try_client(port => $port, tls => $tls, %more) or return 'refused';
-    $client->send("mn\r\n");
-    my $line = $client->line(5);
-    return 'served' if defined $line && $line eq 'MN';
-    return $client->pending eq '' ? 'refused' : 'answered: ' . TestClient::visible($client->pending);
-}
+sub outcome { my ($server, $port, $tls, %more) = @_; return $server->outcome(port => $port, tls => $tls, %more) }
 
 my $ipv6;
 { my $probe; $ipv6 = socket($probe, AF_INET6, SOCK_STREAM, 0) && bind($probe, Socket::pack_sockaddr_in6(0, inet_pton(AF_INET6, '::1'))) }

@@ -64,7 +64,6 @@ sub refresh {
     POSIX::_exit($wrong ? 1 : 0);
 }
 
-sub resident { return TestServer::slurp("/proc/${\ $server->pid}/status") =~ /^VmRSS:\s*(\d+)/m ? $1 : 0 }
 sub refreshes { return $server->stat('ssl_refreshes', 'ssl') }
 
 # One storm of at least so many refreshes; memory behind it.
@@ -107,7 +106,7 @@ sub storm {
     is($after->{ssl_handshake_errors}, 0, 'none of which fails');
     is($after->{ssl_handshakes_done} - $before->{ssl_handshakes_done}, $shaken, 'and all are counted');
     ok($server->wait_stat('curr_connections', sub { $_[0] <= 3 }), 'connections are let go');
-    return resident();
+    return $server->resident;
 }
 
 my $warm = storm('to warm up', $ROUNDS);

@@ -20,28 +20,6 @@ my $certs = TestCerts::ensure();
 my @tls = ('-Z', '-o', "ssl_chain_cert=$certs/server.crt,ssl_key=$certs/server.key,ssl_ca_cert=$certs/ca.crt");
 my @pair = (cert => "$certs/client.crt", key => "$certs/client.key");
 
-# A session of a connection that was served.
-sub session_of {
-    my ($port, @options) = @_;
-    my $wire = TestWire->connect($port, @options) or return undef;
-    $wire->say("mn\r\n");
-    $wire->take(4) eq "MN\r\n" or return undef;
-    my $session = $wire->session;
-    # The client's library would not offer a session again whose connection just broke off.
-    $wire->notify;
-    return $session;
-}
-
-# 'resumed', 'full' (handshake) or 'refused'.
-sub offered {
-    my ($port, $session, @options) = @_;
-    my $wire = TestWire->connect($port, session => $session, @options) or return 'refused';
-    $wire->say("mn\r\n");
-    return 'refused' if $wire->take(4, 5) ne "MN\r\n";
-    $wire->notify;
-    return $wire->resumed ? 'resumed' : 'full';
-}
-
 for my $cache ([], [ '-o', 'ssl_session_cache' ]) {
     for my $mode (0, 2) {
         my $server = TestServer->start({ tls => 1 }, '-t', '2', @tls, @$cache, '-o', "ssl_verify_mode=$mode",
@@ -52,20 +30,20 @@ for my $cache ([], [ '-o', 'ssl_session_cache' ]) {
             my $name = "@$cache mode $mode, TLS $version";
             my @as = (version => $version, $mode ? @pair : ());
 
-            my $session = session_of($default, @as);
+            my $session = TestWire->session_of($default, @as);
             ok($session, "$name: a session");
-            is(offered($default, $session, @as), 'resumed', 'offered to the same port');
-            is(offered($stranger->port, $session, version => $version), 'full', 'to another server: a full handshake');
+            is(TestWire->offered($default, $session, @as), 'resumed', 'offered to the same port');
+            is(TestWire->offered($stranger->port, $session, version => $version), 'full', 'to another server: a full handshake');
 
             # Without a certificate, where none is wanted; it must not lead in where one is.
-            my $anonymous = session_of($basic, version => $version);
+            my $anonymous = TestWire->session_of($basic, version => $version);
             ok($anonymous, 'a session without a certificate');
-            is(offered($mutual, $anonymous, version => $version), 'refused', 'does not open a mutual port');
-            is(offered($default, $anonymous, version => $version), $mode ? 'refused' : 'full', 'is not taken by another kind of port');
+            is(TestWire->offered($mutual, $anonymous, version => $version), 'refused', 'does not open a mutual port');
+            is(TestWire->offered($default, $anonymous, version => $version), $mode ? 'refused' : 'full', 'is not taken by another kind of port');
 
-            my $known = session_of($mutual, version => $version, @pair);
+            my $known = TestWire->session_of($mutual, version => $version, @pair);
             ok($known, 'a session with a certificate');
-            is(offered($mutual, $known, version => $version, @pair), 'resumed', 'is taken again, at every connection') for 1 .. 3;
+            is(TestWire->offered($mutual, $known, version => $version, @pair), 'resumed', 'is taken again, at every connection') for 1 .. 3;
         }
         is($server->client(port => $basic)->ask('mn'), 'MN', 'the server goes on');
     }

@@ -22,33 +22,12 @@ my @pair = (cert => "$certs/client.crt", key => "$certs/client.key");
 my @versions = ('1.2', '1.3');
 
 sub start { return TestServer->start({ tls => 1 }, '-t', '2', '-Z', map { ('-o', $_) } "ssl_chain_cert=$certs/server.crt,ssl_key=$certs/server.key", @_) }
-sub put { my ($name, @bytes) = @_; open my $file, '>:raw', "$dir/$name" or die $!; print $file @bytes; close $file or die $! }
+sub put { my ($name, @bytes) = @_; TestCerts::write_file("$dir/$name", @bytes) }
 sub ticket_key { my ($seed) = @_; return join '', map { chr(($seed + $_ * 7) % 256) } 1 .. 80 }
-
-# A session of a connection that was served.
-sub session_of {
-    my ($server, @options) = @_;
-    my $wire = TestWire->connect($server->port, @options) or return undef;
-    $wire->say("mn\r\n");
-    return undef if $wire->take(4) ne "MN\r\n";
-    my $session = $wire->session;
-    # The client's library would not offer a session again whose connection just broke off.
-    $wire->notify;
-    return $session;
-}
 
 sub refresh {
     my ($server) = @_;
     return $server->client(tls => { SSL_cert_file => "$certs/client.crt", SSL_key_file => "$certs/client.key" })->ask('refresh_certs');
-}
-
-sub offered {
-    my ($server, $session, @options) = @_;
-    my $wire = TestWire->connect($server->port, session => $session, @options) or return 'refused';
-    $wire->say("mn\r\n");
-    return 'refused' if $wire->take(4, 5) ne "MN\r\n";
-    $wire->notify;
-    return $wire->resumed ? 'resumed' : 'full';
 }
 
 # the number of tickets
@@ -65,8 +44,8 @@ for my $row ([ undef, 2 ], [ 0, 0 ], [ 1, 1 ], [ 8, 8 ]) {
 {
     my $server = start('ssl_session_tickets=0');
     for my $version (@versions) {
-        my $session = session_of($server, version => $version);
-        is(offered($server, $session, version => $version), 'full', "no tickets, TLS $version: nothing resumes") if $session;
+        my $session = TestWire->session_of($server->port, version => $version);
+        is(TestWire->offered($server->port, $session, version => $version), 'full', "no tickets, TLS $version: nothing resumes") if $session;
     }
 }
 
@@ -75,22 +54,22 @@ for my $row ([ undef, 2 ], [ 0, 0 ], [ 1, 1 ], [ 8, 8 ]) {
     my $server = start('ssl_ticket_rotation=1', 'ssl_session_tickets=1');
     for my $version (@versions) {
         my $begin = time;
-        my $session = session_of($server, version => $version);
+        my $session = TestWire->session_of($server->port, version => $version);
         my $made = time;
-        my $first = offered($server, $session, version => $version);
+        my $first = TestWire->offered($server->port, $session, version => $version);
         is($first, 'resumed', "TLS $version: a fresh ticket resumes") if time - $begin < 0.9;
         # However the periods lie, two of them are over two seconds later.
         sleep 2.1 - (time - $made) if time - $made < 2.1;
-        is(offered($server, $session, version => $version), 'full', 'one of two periods ago does not');
+        is(TestWire->offered($server->port, $session, version => $version), 'full', 'one of two periods ago does not');
     }
     is($server->settings->{ssl_ticket_rotation}, 1, 'the settings');
 }
 {
     my $server = start('ssl_ticket_rotation=3600');
     for my $version (@versions) {
-        my $session = session_of($server, version => $version);
+        my $session = TestWire->session_of($server->port, version => $version);
         is($server->admin->ask('refresh_certs'), 'OK', 'a refresh that changes nothing');
-        is(offered($server, $session, version => $version), 'resumed', "TLS $version: rotating keys are kept over it");
+        is(TestWire->offered($server->port, $session, version => $version), 'resumed', "TLS $version: rotating keys are kept over it");
     }
 }
 
@@ -99,19 +78,19 @@ put('tickets', ticket_key(1));
 my @fleet = map { start("ssl_ticket_key_file=$dir/tickets", "ssl_verify_mode=$_", "ssl_ca_cert=$certs/ca.crt") } 2, 2, 1;
 for my $version (@versions) {
     my @as = (version => $version, @pair);
-    my $session = session_of($fleet[0], @as);
-    is(offered($fleet[0], $session, @as), 'resumed', "TLS $version: a session resumes where it was made");
-    is(offered($fleet[1], $session, @as), 'resumed', 'and at a server that shares the keys');
-    is(offered($fleet[2], $session, @as), 'full', 'not at one that judges clients otherwise');
+    my $session = TestWire->session_of($fleet[0]->port, @as);
+    is(TestWire->offered($fleet[0]->port, $session, @as), 'resumed', "TLS $version: a session resumes where it was made");
+    is(TestWire->offered($fleet[1]->port, $session, @as), 'resumed', 'and at a server that shares the keys');
+    is(TestWire->offered($fleet[2]->port, $session, @as), 'full', 'not at one that judges clients otherwise');
     put('tickets', ticket_key(2), ticket_key(1));
     is(refresh($fleet[1]), 'OK', 'a key is put in front');
-    is(offered($fleet[1], $session, @as), 'resumed', 'the old one still opens');
-    my $fresh = session_of($fleet[1], @as);
-    is(offered($fleet[0], $fresh, @as), 'full', 'the new one makes: servers without it start anew');
+    is(TestWire->offered($fleet[1]->port, $session, @as), 'resumed', 'the old one still opens');
+    my $fresh = TestWire->session_of($fleet[1]->port, @as);
+    is(TestWire->offered($fleet[0]->port, $fresh, @as), 'full', 'the new one makes: servers without it start anew');
     put('tickets', ticket_key(2));
     is(refresh($fleet[1]), 'OK', 'the old key is gone');
-    is(offered($fleet[1], $session, @as), 'full', 'its tickets with it');
-    is(offered($fleet[1], $fresh, @as), 'resumed', 'and no others');
+    is(TestWire->offered($fleet[1]->port, $session, @as), 'full', 'its tickets with it');
+    is(TestWire->offered($fleet[1]->port, $fresh, @as), 'resumed', 'and no others');
     put('tickets', ticket_key(1));
     is(refresh($fleet[1]), 'OK', 'back again');
 }

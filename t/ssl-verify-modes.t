@@ -17,15 +17,7 @@ my $certs = TestCerts::ensure();
 my @tls = ('-Z', '-o', "ssl_chain_cert=$certs/server.crt,ssl_key=$certs/server.key");
 my @clients = qw(none client client-foreign client-expired client-future);
 
-sub outcome {
-    my ($server, $version, $name) = @_;
-    my %pair = $name eq 'none' ? () : (SSL_cert_file => "$certs/$name.crt", SSL_key_file => "$certs/$name.key");
-    my $client = $server->try_client(tls => { SSL_version => $version, %pair }) or return 'refused';
-    $client->send("mn\r\n");
-    my $line = $client->line(5);
-    return 'served' if defined $line && $line eq 'MN';
-    return $client->pending eq '' ? 'refused' : 'answered: ' . TestClient::visible($client->pending);
-}
+sub outcome { my ($server, $version, $name) = @_; return $server->outcome(tls => { SSL_version => $version, TestCerts::client_pair($name) }) }
 
 # mode, with a CA file or not, who is served
 for my $row (

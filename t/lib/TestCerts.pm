@@ -66,9 +66,9 @@ sub openssl {
 sub quotemeta_shell { my ($word) = @_; $word =~ s/'/'\\''/g; return "'$word'" }
 
 sub write_file {
-    my ($path, $text) = @_;
-    open my $file, '>', $path or die "$path: $!";
-    print $file $text;
+    my ($path, @text) = @_;
+    open my $file, '>:raw', $path or die "$path: $!";
+    print $file @text;
     close $file or die "$path: $!";
 }
 
@@ -77,6 +77,13 @@ sub read_file {
     open my $file, '<', $path or die "$path: $!";
     local $/;
     return scalar <$file>;
+}
+
+# The certificate of that name as IO::Socket::SSL's arguments; 'none' for none.
+sub client_pair {
+    my ($name) = @_;
+    my $dir = ensure();
+    return $name eq 'none' ? () : (SSL_cert_file => "$dir/$name.crt", SSL_key_file => "$dir/$name.key");
 }
 
 # Validity as openssl-ca writes it, `$days` from now.

@@ -327,6 +327,15 @@ sub port { return $_[0]{port} }
 sub ports { return @{ $_[0]{ports} } }
 sub port_lines { return @{ $_[0]{port_lines} } }
 sub path { return $_[0]{path} }
+# Its resident memory in KiB.
+sub resident { my ($self) = @_; return slurp("/proc/$self->{pid}/status") =~ /^VmRSS:\s*(\d+)/m ? $1 : 0 }
+
+# Nanoseconds that each thread has run, by its number.
+sub thread_times {
+    my ($self) = @_;
+    return { map { m{task/(\d+)/} ? ($1 => (split ' ', slurp($_))[0] // 0) : () } glob "/proc/$self->{pid}/task/*/schedstat" };
+}
+
 sub stderr_text { return slurp($_[0]{stderr_file}) }
 sub stdout_text { return slurp($_[0]{stdout_file}) }
 
@@ -348,6 +357,17 @@ sub try_client {
         port => $options{port} // $self->{port},
         tls => $options{tls} // $self->{tls},
     );
+}
+
+# What becomes of a client with these options: 'served', 'refused' at the handshake or later, or what it was answered
+# instead.
+sub outcome {
+    my ($self, %options) = @_;
+    my $client = $self->try_client(%options) or return 'refused';
+    $client->send("mn\r\n");
+    my $line = $client->line(5);
+    return 'served' if defined $line && $line eq 'MN';
+    return $client->pending eq '' ? 'refused' : 'answered: ' . TestClient::visible($client->pending);
 }
 
 # The connection that `stats` and the clock use; it stays open.

@@ -190,6 +190,28 @@ sub resumed { my ($self) = @_; return Net::SSLeay::session_reused($self->{ssl}) 
 sub session { my ($self) = @_; return Net::SSLeay::get1_session($self->{ssl}) }
 sub socket { return $_[0]{socket} }
 
+# A session of a connection to that port that was served; undef when it was not.
+sub session_of {
+    my ($class, $port, @options) = @_;
+    my $wire = $class->connect($port, @options) or return undef;
+    $wire->say("mn\r\n");
+    return undef if $wire->take(4) ne "MN\r\n";
+    my $session = $wire->session;
+    # The client's library would not offer a session again whose connection just broke off.
+    $wire->notify;
+    return $session;
+}
+
+# What becomes of a session that is offered there: 'resumed', 'full' (handshake) or 'refused'.
+sub offered {
+    my ($class, $port, $session, @options) = @_;
+    my $wire = $class->connect($port, session => $session, @options) or return 'refused';
+    $wire->say("mn\r\n");
+    return 'refused' if $wire->take(4, 5) ne "MN\r\n";
+    $wire->notify;
+    return $wire->resumed ? 'resumed' : 'full';
+}
+
 # Says close_notify; the socket stays.
 sub notify { my ($self) = @_; Net::SSLeay::shutdown($self->{ssl}); return $self->put($self->sealed) }
 
