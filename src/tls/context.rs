@@ -128,6 +128,15 @@ impl TlsContext {
         let certificate = CertificateFacts::of(leaf, &chain, &trust.authorities).map_err(broken)?;
         let path = settings.chain_cert.as_deref().unwrap_or("(null)");
         let warning = validity_warning(leaf, path);
+        let rules = Arc::new(Rules {
+            counters,
+            allow: trust.allow,
+            tickets,
+        });
+        // SAFETY: nobody else has the context yet; the value below and each session keep the rules.
+        if !unsafe { rules.attach(raw) } {
+            return Err(TlsError::OpenSsl(ffi::take_error_text()));
+        }
         ffi::clear_errors();
         Ok(TlsContext {
             _ssl_ctx: ssl_ctx,
@@ -135,11 +144,7 @@ impl TlsContext {
             kernel_tls: settings.kernel_tls,
             generation: trust.generation,
             scopes,
-            rules: Arc::new(Rules {
-                counters,
-                allow: trust.allow,
-                tickets,
-            }),
+            rules,
             certificate,
             warning,
         })
@@ -172,7 +177,7 @@ impl TlsContext {
         &self.scopes[class as usize]
     }
 
-    /// What callbacks need; they find it through [`Rules::attach`].
+    /// What callbacks need; a session keeps it as long as it lives.
     pub(super) fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
@@ -199,24 +204,28 @@ impl TlsContext {
 }
 
 impl Rules {
-    /// Lets the callbacks of a session find these rules.
+    /// Lets the callbacks of a context's sessions find these rules. They hang on the context, not on each session:
+    /// a session never changes its context, and a place of its own would cost every idle conn two allocations.
     ///
     /// # Safety
-    /// `ssl` must be alive, and the caller must keep these rules until it has freed it.
-    pub(super) unsafe fn attach(self: &Arc<Rules>, ssl: *mut SSL) -> bool {
+    /// `context` must be alive and not shared yet, and these rules must be kept until the last session made of it is
+    /// freed.
+    unsafe fn attach(self: &Arc<Rules>, context: *mut SSL_CTX) -> bool {
         let rules = Arc::as_ptr(self).cast_mut().cast::<c_void>();
-        // SAFETY: `ssl` is alive (caller); the callbacks only read through the pointer.
-        unsafe { openssl_sys::SSL_set_ex_data(ssl, ffi::APP_DATA, rules) == 1 }
+        // SAFETY: `context` is alive and ours alone (caller); the callbacks only read through the pointer.
+        unsafe { openssl_sys::SSL_CTX_set_ex_data(context, ffi::APP_DATA, rules) == 1 }
     }
 
     /// The rules of a session that calls back.
     ///
     /// # Safety
-    /// `ssl` must be alive and stay so as long as the answer is used.
+    /// `ssl` must be one that `TlsSession::accept` made, alive, and stay so as long as the answer is used.
     unsafe fn of<'a>(ssl: *const SSL) -> Option<&'a Rules> {
-        // SAFETY: `ssl` is alive (caller).
-        let rules = unsafe { openssl_sys::SSL_get_ex_data(ssl, ffi::APP_DATA) };
-        // SAFETY: the pointer is null or from `attach`, whose caller keeps the rules as long as `ssl`.
+        // SAFETY: `ssl` is alive (caller) and holds a reference to its context.
+        let context = unsafe { openssl_sys::SSL_get_SSL_CTX(ssl) };
+        // SAFETY: as above.
+        let rules = unsafe { openssl_sys::SSL_CTX_get_ex_data(context, ffi::APP_DATA) };
+        // SAFETY: the pointer is null or from `attach`, and the session keeps its rules as long as `ssl`.
         unsafe { rules.cast::<Rules>().as_ref() }
     }
 }

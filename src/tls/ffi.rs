@@ -40,7 +40,7 @@ const X509_R_CERT_ALREADY_IN_HASH_TABLE: c_int = 101;
 /// `SSL_CTX_set_tlsext_ticket_key_cb`, a macro over SSL_CTX_callback_ctrl(3), always; deprecated in 3.0.
 #[cfg(not(ossl300))]
 const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
-/// Index of the pointer that OpenSSL keeps for the application: `SSL_set_app_data` is a macro that uses it.
+/// Index of the pointer that OpenSSL keeps for the application: `SSL_CTX_set_app_data` is a macro that uses it.
 pub(super) const APP_DATA: c_int = 0;
 /// `SSL_CB_HANDSHAKE_START`, SSL_CTX_set_info_callback(3), always.
 #[cfg(not(ossl111))]

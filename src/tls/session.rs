@@ -43,7 +43,7 @@ pub struct TlsSession {
     ssl: NonNull<SSL>,
     /// `None` with kernel TLS: the socket is OpenSSL's own business then.
     link: Option<Link>,
-    /// What callbacks on `ssl` look at.
+    /// What callbacks on `ssl` look at, by way of its context; dropped after `ssl` is freed.
     rules: Arc<Rules>,
     class: Class,
     phase: Phase,
@@ -107,10 +107,6 @@ impl TlsSession {
             #[cfg(debug_assertions)]
             offered_sum: 0,
         };
-        // SAFETY: `ssl` is alive, and the session drops its rules after it has freed it.
-        if !unsafe { context.rules().attach(session.raw()) } {
-            return Err(TlsError::OpenSsl(ffi::take_error_text()));
-        }
         session.set_class(context)?;
         session.attach(fd, context.kernel_tls())?;
         // SAFETY: `ssl` is owned by the session and has its BIO.
