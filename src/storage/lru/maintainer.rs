@@ -1,8 +1,12 @@
 //! The thread `mc-lrumaint`: keeps HOT, WARM and COLD in their shares and drops what has expired at the tails.
 //!
 //! Each round juggles the classes whose time has come and drains the workers' bump rings. A class that gives nothing
-//! to do is looked at less and less often, down to once a second. The thread holds one queue's lock, one bucket and
-//! the slab lock in the usual order, never longer than one item takes. (storage-engine.md §10)
+//! to do is looked at less and less often, down to once a second; however much there is to do, a millisecond passes
+//! between two rounds. Under a flood of fetches the thread would else race the workers: whatever it moves to WARM
+//! pushes something to COLD, to be fetched and noted again at once, and the CPU time goes into moving items that are
+//! all alike. Notes that wait for a round cost nothing, as an item is noted once.
+//! The thread holds one queue's lock, one bucket and the slab lock in the usual order, never longer than one item
+//! takes. (storage-engine.md §10)
 
 use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -38,7 +42,7 @@ impl Maintainer {
         }
     }
 
-    /// One round after a sleep of that many microseconds; returns the next sleep.
+    /// One round after a sleep of that many microseconds; returns the next sleep, from [`SLEEP_MIN_USECS`] up.
     pub(in crate::storage) fn round(
         &mut self,
         slept: u64,
@@ -62,9 +66,9 @@ impl Maintainer {
             sleep = sleep.min(*next);
         }
         if engine.is_segmented() && engine.drain_bumps() > 0 {
-            sleep = sleep.min(SLEEP_MIN_USECS);
+            sleep = SLEEP_MIN_USECS;
         }
-        sleep
+        sleep.max(SLEEP_MIN_USECS)
     }
 }
 

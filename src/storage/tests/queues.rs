@@ -3,6 +3,7 @@
 use super::lab::{Lab, lab, megabytes};
 use crate::clock::RelTime;
 use crate::storage::lru::Segment;
+use crate::storage::lru::maintainer::Maintainer;
 use crate::storage::lru::tail::{Walk, Walked};
 use crate::storage::{Bump, StoreMode};
 
@@ -189,6 +190,20 @@ fn active_warm_items_go_round_and_idle_ones_grow_cold() {
     let totals = lab.engine.totals();
     assert_eq!(totals.lru.moves_within_lru, 1);
     assert_eq!(segment_of(lab, b"a"), Segment::Cold, "on the next walk");
+}
+
+#[test]
+fn the_maintainer_rests_between_two_rounds_however_much_there_is_to_do() {
+    let lab = lab(|_| ());
+    for index in 0..2_000 {
+        lab.set(format!("k{index}").as_bytes(), b"v");
+    }
+    lab.set_segmented(false);
+    let mut maintainer = Maintainer::new();
+    let rest = maintainer.round(0, lab.engine, lab.me);
+    let moved = lab.engine.totals().lru.moves_to_cold;
+    assert!((1..2_000).contains(&moved), "there is more to do: {moved}");
+    assert_eq!(rest, 1_000);
 }
 
 #[test]
