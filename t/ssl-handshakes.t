@@ -68,6 +68,23 @@ for my $version ('1.2', '1.3') {
     is($wire->take(25), "VALUE k 0 1\r\nv\r\nEND\r\nMN\r\n", "TLS $version: commands behind the handshake, in one write");
 }
 
+# what the server says last in its handshake: with the first reply, or before it sleeps without one
+for my $first ("mn\r\n", "set q 0 0 1 noreply\r\nx\r\n", 'get ', '') {
+    my $wire = TestWire->connect($server->port, handshake => 0);
+    $wire->put($wire->hello);
+    my $deadline = time + 10;
+    while (time < $deadline) { $wire->receive(1) or last; last if Net::SSLeay::do_handshake($wire->{ssl}) == 1 }
+    $wire->{open} = 1;
+    my $finished = $wire->sealed;
+    my $before = $wire->{received};
+    $wire->put($finished . ($first eq '' ? '' : $wire->seal($first)));
+    my $name = $first =~ s/\r\n/\\r\\n/gr;
+    ok($wire->receive(TestServer::patience(5)), "'$name' behind the handshake: its end is sent");
+    cmp_ok($wire->{received} - $before, '>', 300, 'with the tickets') unless $first eq "mn\r\n";
+    is($wire->{text}, "MN\r\n", 'together with the reply') if $first eq "mn\r\n";
+    $wire->close;
+}
+
 # aborted ones of every kind
 sub abort_some {
     for my $i (1 .. $_[0]) {

@@ -103,6 +103,10 @@ impl Conn {
         if self.transport.buffered() || self.input.as_ref().is_some_and(|input| input.is_full()) {
             return Step::Go(State::Read);
         }
+        if self.transport.has_unsent() {
+            // The end of a handshake, which no reply has taken along.
+            return self.write_then(AfterWrite::Wait);
+        }
         self.state = State::Read;
         Step::Sleep(Interest::Read)
     }

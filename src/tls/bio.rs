@@ -2,7 +2,7 @@
 //!
 //! OpenSSL calls it during every session call; nothing else reads or writes the descriptor of a TLS conn. With
 //! "more follows" set, records wait here until about 64 KiB have come together or the last record arrives; without
-//! it each write goes out at once. What the socket does not take stays here, in order, until [`Pipe::push`] is
+//! it each write goes out at once. The messages of a handshake step are collected the same way. What the socket does not take stays here, in order, until [`Pipe::push`] is
 //! rid of it, so `SSL_write` hardly ever blocks. Only when that much is still unsent does the BIO refuse a record,
 //! which OpenSSL then keeps and the session reports as blocked.
 //!
@@ -149,7 +149,8 @@ impl Pipe {
     }
 
     fn hold(&mut self, data: &[u8]) {
-        if self.held.capacity() == 0 {
+        // A full record has others behind it; the messages of a handshake are few and small.
+        if self.held.capacity() == 0 && data.len() > RECORD_ROOM / 2 {
             self.held.reserve_exact(JOIN_SIZE + RECORD_ROOM);
         }
         if self.sent > 0 {

@@ -122,6 +122,12 @@ impl TlsSession {
 
     /// Cannot be called.
     #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    #[must_use]
     pub fn buffered(&self) -> bool {
         match *self {}
     }

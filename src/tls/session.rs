@@ -115,6 +115,10 @@ impl TlsSession {
     }
 
     /// Takes the handshake one step further, or as far as the bytes at hand go.
+    ///
+    /// The messages of one step leave in one send. Those of the last, tickets above all, may wait for the first reply:
+    /// a read that finds nothing sends them, and so does [`drain`](TlsSession::drain); ask
+    /// [`has_unsent`](TlsSession::has_unsent) before sleeping.
     pub fn handshake(&mut self) -> Handshake {
         match self.phase {
             Phase::Open => return Handshake::Done,
@@ -122,9 +126,13 @@ impl TlsSession {
             Phase::Handshake => {}
         }
         ffi::expect_no_errors();
+        self.set_more(More::Follows);
         // SAFETY: `ssl` is owned, alive, and used by this thread alone.
         let returned = unsafe { openssl_sys::SSL_do_handshake(self.raw()) };
-        if returned == 1 {
+        // Taken before anything else can disturb it.
+        let trouble = (returned != 1).then(|| self.trouble(returned));
+        self.set_more(More::Last);
+        let Some(trouble) = trouble else {
             if !self.client_is_allowed() {
                 return self.denied();
             }
@@ -132,18 +140,23 @@ impl TlsSession {
             #[cfg(not(ossl111))]
             self.mark_established();
             return Handshake::Done;
-        }
-        match self.trouble(returned) {
+        };
+        match trouble {
             Trouble::WantRead => match self.send_before_reading() {
                 Ok(interest) => Handshake::Blocked(interest),
                 Err(error) => self.handshake_failed(system_text(&error)),
             },
             Trouble::WantWrite => Handshake::Blocked(Interest::Write),
             Trouble::CloseNotify => self.handshake_failed(String::from("closed by the peer")),
-            Trouble::Protocol(_) if self.client_was_refused_by_name() => self.denied(),
-            Trouble::Eof(text) | Trouble::System(text) | Trouble::Protocol(text) => {
+            Trouble::Protocol(_) if self.client_was_refused_by_name() => {
+                self.send_alert();
+                self.denied()
+            }
+            Trouble::Protocol(text) => {
+                self.send_alert();
                 self.handshake_failed(text)
             }
+            Trouble::Eof(text) | Trouble::System(text) => self.handshake_failed(text),
         }
     }
 
@@ -227,6 +240,14 @@ impl TlsSession {
             Ok(false) => Outcome::Blocked(Interest::Write),
             Err(error) => self.system_failed(system_text(&error)),
         }
+    }
+
+    /// True while ciphertext that was taken waits to be sent.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.link
+            .as_ref()
+            .is_some_and(|link| link.look().has_unsent())
     }
 
     /// True when another read may yield data although the socket stays silent. Ask before sleeping for a read
@@ -419,18 +440,14 @@ impl TlsSession {
     fn write_record(&mut self, record: &[u8], more: More) -> Outcome {
         self.check_offer(record);
         let len = c_int::try_from(record.len()).unwrap_or(c_int::MAX);
-        if let Some(link) = &mut self.link {
-            link.pipe().set_more(more);
-        }
+        self.set_more(more);
         ffi::expect_no_errors();
         // SAFETY: `ssl` is owned and alive; `record` is readable for `len` bytes, which is no more than its length.
         let returned = unsafe { openssl_sys::SSL_write(self.raw(), record.as_ptr().cast(), len) };
         // Taken before anything else can disturb it.
         let trouble = (returned <= 0).then(|| self.trouble(returned));
-        if let Some(link) = &mut self.link {
-            // What OpenSSL sends on its own account, an alert for instance, must not wait.
-            link.pipe().set_more(More::Last);
-        }
+        // What OpenSSL sends on its own account, an alert for instance, must not wait.
+        self.set_more(More::Last);
         if self.renegotiating() {
             return self.protocol_failed(String::from("renegotiation is refused"));
         }
@@ -479,6 +496,21 @@ impl TlsSession {
         }
         self.phase = Phase::Ended;
         TlsFault { kind, text }
+    }
+
+    /// Says whether what OpenSSL sends may wait for what follows. Of no effect with kernel TLS.
+    fn set_more(&mut self, more: More) {
+        if let Some(link) = &mut self.link {
+            link.pipe().set_more(more);
+        }
+    }
+
+    /// Lets the word that ends a handshake go out, if OpenSSL has left one; nobody will wait for room.
+    fn send_alert(&mut self) {
+        if let Some(link) = &mut self.link {
+            // The session has failed already, and what comes of this changes nothing.
+            let _ = link.pipe().push();
+        }
     }
 
     /// What to wait for when OpenSSL waits for the peer. Bytes of ours that the peer needs first, the rest of a

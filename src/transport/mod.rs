@@ -152,6 +152,16 @@ impl Transport {
         }
     }
 
+    /// True while the transport holds bytes that it has taken: whoever is about to sleep drains it instead.
+    #[inline]
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        match self {
+            Transport::Stream(_) => false,
+            Transport::Tls(tls) => tls.has_unsent(),
+        }
+    }
+
     /// True when a read would bring bytes that no event will announce: whoever is about to sleep reads instead.
     #[inline]
     #[must_use]

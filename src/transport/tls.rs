@@ -115,6 +115,10 @@ impl TlsStream {
         self.session.drain().into()
     }
 
+    pub(super) fn has_unsent(&self) -> bool {
+        self.session.has_unsent()
+    }
+
     pub(super) fn buffered(&self) -> bool {
         self.session.buffered()
     }

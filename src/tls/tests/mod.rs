@@ -319,7 +319,15 @@ impl<S: AsFd> Served<S> {
         shrink_buffers(self.stream.as_fd().as_raw_fd());
     }
 
+    /// The whole handshake, the end of it sent.
     pub(super) fn handshake(&mut self) -> Result<(), TlsFault> {
+        self.finish_handshake()?;
+        assert_eq!(self.settle(TlsSession::drain), Outcome::Done(0));
+        Ok(())
+    }
+
+    /// The whole handshake, but what the session still holds of it.
+    pub(super) fn finish_handshake(&mut self) -> Result<(), TlsFault> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.session.handshake() {

@@ -23,6 +23,51 @@ fn contexts_are_shared_and_sessions_move() {
     is_send::<TlsSession>();
 }
 
+/// Whether anything has come; a byte of it is lost.
+fn has_come(mut stream: &UnixStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let attempt = stream.read(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    attempt.is_ok()
+}
+
+#[test]
+fn the_end_of_a_handshake_leaves_with_the_first_reply() {
+    let site = Site::new();
+    let context = site.load().get();
+    let (mut served, theirs) = Served::new(&context, Class::Default);
+    let client = thread::spawn(move || Client::of(SslVersion::TLS1_3).connect(theirs).unwrap());
+    served.finish_handshake().unwrap();
+    let mut stream = client.join().unwrap();
+    assert!(served.session.has_unsent(), "the tickets");
+    assert!(!has_come(stream.get_ref()));
+    stream.write_all(b"ask").unwrap();
+    assert_eq!(served.read_exact(3), b"ask");
+    assert!(!has_come(stream.get_ref()), "nor does a request send them");
+    assert_eq!(served.session.write(b"ok", More::Last), Outcome::Done(2));
+    assert!(!served.session.has_unsent());
+    let mut answer = [0; 2];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"ok");
+}
+
+#[test]
+fn a_read_that_finds_nothing_sends_the_end_of_a_handshake() {
+    let site = Site::new();
+    let context = site.load().get();
+    for version in BOTH {
+        let (mut served, theirs) = Served::new(&context, Class::Default);
+        let client = thread::spawn(move || Client::of(version).connect(theirs).unwrap());
+        served.finish_handshake().unwrap();
+        assert!(served.session.has_unsent());
+        let blocked = Outcome::Blocked(Interest::Read);
+        assert_eq!(served.session.read(&mut [0; 10]), blocked);
+        assert!(!served.session.has_unsent());
+        // With TLS 1.2 the client has waited for it.
+        client.join().unwrap();
+    }
+}
+
 /// Answers every byte with itself until the client ends the stream.
 fn echo(served: &mut Served<impl AsFd>) {
     let mut buf = [0; 5000];
