@@ -18,18 +18,21 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use crate::event::{Event, Registrar};
+use crate::os;
 use crate::os::Interest;
 use crate::os::socket::Address;
 use crate::protocol::{self, CloseReason, Session};
 use crate::response::Out;
 use crate::settings::Protocol;
 use crate::settings::voice::tell;
-use crate::transport::{Gather, Transport};
+use crate::tls::{Class, TlsError};
+use crate::transport::{Gather, Opener, Transport};
 
 pub mod buffers;
 pub mod card;
@@ -61,6 +64,8 @@ pub struct Env {
     pub verbs: protocol::Env,
     /// Read and output buffers.
     pub buffers: Buffers,
+    /// Makes transports of new clients' sockets.
+    pub opener: Opener,
     /// Room for one TLS record.
     pub gather: Gather,
     /// TLS handshakes under way.
@@ -73,11 +78,14 @@ pub struct Env {
     pub worker: u32,
 }
 
-/// A client on its way from the listener to a worker; on any error it drops, and everything closes in order.
+/// A client on its way from the listener to a worker; on any error it drops, and everything closes in order. Small, as
+/// a storm of clients makes many: what serves the client is made where it is served.
 #[derive(Debug)]
 pub struct NewConn {
-    /// The socket, TLS session included.
-    pub transport: Transport,
+    /// The socket, non-blocking.
+    pub socket: OwnedFd,
+    /// What the listener asks of a TLS client; `None` for one without TLS.
+    pub tls: Option<Class>,
     /// What the listener speaks.
     pub protocol: Protocol,
     /// What kind of socket it is.
@@ -88,6 +96,31 @@ pub struct NewConn {
     pub accepted: Instant,
     /// Its place in the count of open conns.
     pub counted: Counted,
+}
+
+/// Why a client could not be served. `Display` is the line for stderr.
+#[derive(Debug)]
+pub enum OpenError {
+    /// There is no TLS session for it.
+    Tls(TlsError),
+    /// Its descriptor cannot be watched, or has no card.
+    Event {
+        /// The descriptor.
+        fd: RawFd,
+        /// The refusal.
+        why: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Tls(error) => error.fmt(f),
+            OpenError::Event { fd, why } => {
+                write!(f, "Can't listen for events on fd {fd}: {}", os::reason(why))
+            }
+        }
+    }
 }
 
 /// What the worker does with a conn after its turn.
@@ -132,27 +165,32 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// Registers a client that has just arrived.
+    /// Registers a client that has just arrived. Does no I/O, and no private-key work.
     ///
     /// # Errors
-    /// The event could not be made, or the descriptor has no card; the client is gone then.
-    pub fn open(new: NewConn, registrar: &Registrar, env: &mut Env) -> io::Result<Conn> {
-        let fd = new.transport.fd();
-        let event = registrar.watch(fd, Interest::Read)?;
+    /// What the client needs could not be made; it is gone then.
+    pub fn open(new: NewConn, registrar: &Registrar, env: &mut Env) -> Result<Conn, OpenError> {
+        let fd = new.socket.as_raw_fd();
+        let transport = env
+            .opener
+            .open(new.socket, new.tls)
+            .map_err(OpenError::Tls)?;
+        let unwatched = |why| OpenError::Event { fd, why };
+        let event = registrar.watch(fd, Interest::Read).map_err(unwatched)?;
         let now = env.verbs.engine.clock().now();
         let card = env
             .cards
             .open(fd, new.kind, env.worker, State::NewCmd, new.peer, now)
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
+            .ok_or_else(|| unwatched(io::Error::from_raw_os_error(libc::EMFILE)))?;
         greet(env, fd, new.protocol);
-        let handshake = new.transport.tls_class().map(|class| {
+        let handshake = new.tls.map(|class| {
             card.show_handshake(class, new.accepted);
             env.handshakes.enter(fd, new.accepted)
         });
         Ok(Conn {
             event,
             card,
-            transport: new.transport,
+            transport,
             handshake,
             session: Session::new(new.protocol),
             input: None,

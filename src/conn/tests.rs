@@ -16,7 +16,6 @@ use crate::settings::{Settings, Tunables};
 use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
 use crate::storage::Engine;
 use crate::storage::counters::ScalarValues;
-use crate::transport::Stream;
 
 /// Turns of the loop in which nothing comes back before a client believes that nothing will.
 const QUIET_TURNS: u32 = 3;
@@ -117,6 +116,7 @@ impl Lab {
                 fd: -1,
             },
             buffers: Buffers::new(gauges),
+            opener: Opener::new(None, 0),
             gather: Gather::new(),
             handshakes: Handshakes::new(HandshakeStats::leak(1).worker(0), None),
             turn_requests: settings.reqs_per_event,
@@ -140,14 +140,15 @@ impl Lab {
         near.set_nonblocking(true).expect("set");
         far.set_nonblocking(true).expect("set");
         let new = NewConn {
-            transport: Transport::Stream(Stream::new(OwnedFd::from(far))),
+            socket: OwnedFd::from(far),
+            tls: None,
             protocol: Protocol::Negotiate,
             kind: Kind::Tcp,
             peer: Address::Unnamed,
             accepted: Instant::now(),
             counted: self.stats.conn_opened(),
         };
-        let fd = new.transport.fd();
+        let fd = new.socket.as_raw_fd();
         let registrar = self.base.registrar();
         let conn = Conn::open(new, &registrar, &mut self.bench.env).expect("a conn");
         self.bench.conns[usize::try_from(fd).expect("a descriptor")] = Some(Box::new(conn));

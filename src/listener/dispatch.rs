@@ -1,14 +1,13 @@
 //! The dispatcher: listening sockets on the main base, and each client handed to the next worker.
 //!
 //! The main loop's handler passes readiness and the dispatcher's timer on to [`Dispatcher::ready`] and
-//! [`Dispatcher::timer`]. A client becomes a transport here (for TLS a session object and nothing more: its whole
-//! handshake runs on the worker), is counted, and goes to the workers' inboxes in turn; after that the main thread
-//! has nothing to do with it. Main thread only. (design-notes.md §5; tls.md §16 B1)
+//! [`Dispatcher::timer`]. A client is counted and goes to the workers' inboxes in turn; after that the main thread has
+//! nothing to do with it: its TLS session is made, and its whole handshake runs, on the worker. Main thread only. (design-notes.md §5; tls.md §16 B1)
 
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,14 +18,11 @@ use crate::conn::counts::ConnStats;
 use crate::conn::state::State;
 use crate::event::{Event, Registrar, Timer, TimerId};
 use crate::listener::accept::{Acceptor, RESUME_PERIOD, Turn};
-use crate::listener::grammar::ListenClass;
 use crate::listener::open::ListenSocket;
 use crate::os::Interest;
 use crate::os::socket::{self, Address};
-use crate::settings::voice::{say, tell};
+use crate::settings::voice::say;
 use crate::settings::{Settings, Tunables};
-use crate::tls::{Current, TlsSession};
-use crate::transport::{Stream, TlsStream, Transport};
 use crate::worker::inbox::{Inbox, Message};
 
 /// What the dispatcher works with.
@@ -43,8 +39,6 @@ pub struct Parts<'a> {
     pub cards: &'static Cards,
     /// The present second, for the cards of listeners.
     pub now: RelTime,
-    /// The context of new sessions; needed when a socket is TLS.
-    pub tls: Option<&'static Current>,
     /// Where clients go, by the workers' numbers.
     pub inboxes: &'a [Arc<Inbox>],
     /// The main base.
@@ -74,9 +68,6 @@ struct Hand {
     inboxes: Vec<Arc<Inbox>>,
     next: usize,
     stats: &'static ConnStats,
-    tunables: &'static Tunables,
-    tls: Option<&'static Current>,
-    wbuf_size: u32,
 }
 
 impl Dispatcher {
@@ -101,9 +92,6 @@ impl Dispatcher {
                 inboxes: parts.inboxes.to_vec(),
                 next: 0,
                 stats: parts.stats,
-                tunables: parts.tunables,
-                tls: parts.tls,
-                wbuf_size: parts.settings.tls.wbuf_size,
             },
             acceptor: Acceptor::new(
                 parts.sockets,
@@ -172,17 +160,15 @@ impl Door {
 }
 
 impl Hand {
-    /// Gives a client to the next worker. One that cannot be made into a conn is closed.
+    /// Gives a client to the next worker.
     fn over(&mut self, socket: &ListenSocket, client: OwnedFd, peer: Address) {
-        let Some(transport) = self.transport(socket.class, client) else {
-            return;
-        };
         let kind = match peer {
             Address::Tcp(_) => Kind::Tcp,
             Address::Unix(_) | Address::Unnamed => Kind::Unix,
         };
         let new = NewConn {
-            transport,
+            socket: client,
+            tls: socket.class.tls(),
             protocol: socket.protocol,
             kind,
             peer,
@@ -191,22 +177,5 @@ impl Hand {
         };
         self.inboxes[self.next].post(Message::Conn(Box::new(new)));
         self.next = (self.next + 1) % self.inboxes.len();
-    }
-
-    fn transport(&self, class: ListenClass, client: OwnedFd) -> Option<Transport> {
-        let ListenClass::Tls(class) = class else {
-            return Some(Transport::Stream(Stream::new(client)));
-        };
-        let current = self.tls?;
-        match TlsSession::accept(&current.get(), client.as_fd(), class) {
-            Ok(session) => {
-                let stream = TlsStream::new(session, client, self.wbuf_size);
-                Some(Transport::Tls(stream))
-            }
-            Err(error) => {
-                tell!(self.tunables, 1, "{error}");
-                None
-            }
-        }
     }
 }

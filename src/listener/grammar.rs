@@ -22,6 +22,17 @@ pub enum ListenClass {
     Tls(tls::Class),
 }
 
+impl ListenClass {
+    /// What is asked of a TLS client; `None` without TLS.
+    #[must_use]
+    pub fn tls(self) -> Option<tls::Class> {
+        match self {
+            ListenClass::Plain => None,
+            ListenClass::Tls(class) => Some(class),
+        }
+    }
+}
+
 /// One place to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {

@@ -219,6 +219,7 @@ fn start_workers(house: &House) -> Result<(Workers, &'static ServerFigures), Sta
         stats: registry,
         control: leak(ServerControl::new(refresher)),
         cards,
+        tls,
         handshakes,
     })?;
     Ok((workers, figures))
@@ -251,7 +252,6 @@ fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main
         stats: house.counts,
         cards: house.cards,
         now: house.clock.now(),
-        tls: house.refresher.map(Refresher::current),
         inboxes: workers.inboxes(),
         registrar: &registrar,
         timer: RESUME,

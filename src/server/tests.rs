@@ -14,7 +14,6 @@ use crate::protocol::{Control, Shutdown};
 use crate::settings::Protocol;
 use crate::stats::Figures;
 use crate::tls;
-use crate::transport::{Stream, Transport};
 use crate::worker::inbox::Message;
 
 /// How long an answer may take.
@@ -67,7 +66,8 @@ impl Lab {
         near.set_read_timeout(Some(PATIENCE)).expect("set");
         far.set_nonblocking(true).expect("set");
         let new = NewConn {
-            transport: Transport::Stream(Stream::new(OwnedFd::from(far))),
+            socket: OwnedFd::from(far),
+            tls: None,
             protocol: Protocol::Negotiate,
             kind: Kind::Unix,
             peer: Address::Unnamed,

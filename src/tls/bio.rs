@@ -16,6 +16,7 @@
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::io;
+use std::num::NonZeroI32;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::slice;
@@ -35,20 +36,21 @@ const JOIN_SIZE: usize = 65_536;
 /// Room for one record beyond [`JOIN_SIZE`]: payload, header, nonce, tag and padding.
 const RECORD_ROOM: usize = 16_384 + 512;
 
-/// One end of a conn: the descriptor, and the ciphertext that has not left yet.
+/// One end of a conn: the descriptor, and the ciphertext that has not left yet. Every idle conn has one, so it is kept
+/// small.
 #[derive(Debug)]
 pub(super) struct Pipe {
     fd: RawFd,
     /// Ciphertext in order; no allocation while empty.
     held: Vec<u8>,
-    /// Bytes at the front of `held` that the socket has taken.
-    sent: usize,
+    /// Bytes at the front of `held` that the socket has taken; no more than [`JOIN_SIZE`] and a record.
+    sent: u32,
     /// Whether records may wait for more; set by the session around a write.
     more: More,
     /// The peer has sent its FIN.
     eof: bool,
     /// Errno of the call that broke the descriptor.
-    errno: Option<i32>,
+    errno: Option<NonZeroI32>,
     /// The handshake was finished once; a second one may not begin.
     #[cfg(not(ossl111))]
     pub(super) established: bool,
@@ -56,6 +58,9 @@ pub(super) struct Pipe {
     #[cfg(not(ossl111))]
     pub(super) renegotiating: bool,
 }
+
+#[cfg(all(target_pointer_width = "64", ossl111))]
+const _: () = assert!(size_of::<Pipe>() == 40, "an idle conn pays for it");
 
 /// What a call on the socket came to.
 enum Io {
@@ -91,6 +96,10 @@ impl Pipe {
         !self.held.is_empty()
     }
 
+    fn unsent(&self) -> &[u8] {
+        &self.held[self.sent as usize..]
+    }
+
     /// Sends what waits. The answer says whether all of it is gone.
     pub(super) fn push(&mut self) -> io::Result<bool> {
         if self.held.is_empty() {
@@ -100,24 +109,24 @@ impl Pipe {
             Io::Moved(_) => Ok(true),
             Io::WouldBlock => Ok(false),
             Io::Broken => Err(io::Error::from_raw_os_error(
-                self.errno.unwrap_or(libc::EIO),
+                self.errno.map_or(libc::EIO, NonZeroI32::get),
             )),
         }
     }
 
     /// Errno of the failure that OpenSSL has just reported; `None` for an end of file.
     pub(super) fn take_errno(&mut self) -> Option<i32> {
-        self.errno.take()
+        self.errno.take().map(NonZeroI32::get)
     }
 
     /// One record, or a part of the handshake, from OpenSSL.
     fn write(&mut self, data: &[u8]) -> Io {
-        if self.held.len() - self.sent >= JOIN_SIZE {
+        if self.unsent().len() >= JOIN_SIZE {
             match self.send_held() {
                 Io::Moved(_) => {}
                 Io::Broken => return Io::Broken,
                 // A part may have left all the same: then there is room.
-                Io::WouldBlock if self.held.len() - self.sent >= JOIN_SIZE => {
+                Io::WouldBlock if self.unsent().len() >= JOIN_SIZE => {
                     return Io::WouldBlock;
                 }
                 Io::WouldBlock => {}
@@ -127,7 +136,7 @@ impl Pipe {
             return self.send_directly(data);
         }
         self.hold(data);
-        if self.more == More::Last || self.held.len() - self.sent >= JOIN_SIZE {
+        if self.more == More::Last || self.unsent().len() >= JOIN_SIZE {
             if let Io::Broken = self.send_held() {
                 return Io::Broken;
             }
@@ -154,7 +163,7 @@ impl Pipe {
             self.held.reserve_exact(JOIN_SIZE + RECORD_ROOM);
         }
         if self.sent > 0 {
-            self.held.drain(..self.sent);
+            self.held.drain(..self.sent as usize);
             self.sent = 0;
         }
         self.held.extend_from_slice(data);
@@ -162,15 +171,14 @@ impl Pipe {
 
     /// One send of everything held; the buffer goes when all of it left.
     fn send_held(&mut self) -> Io {
-        let attempt = send(self.fd, &self.held[self.sent..]);
+        let attempt = send(self.fd, self.unsent());
         let taken = match self.settle(attempt) {
             Io::Moved(taken) => taken,
             stuck => return stuck,
         };
-        self.sent += taken;
-        assert!(self.sent <= self.held.len());
-        if self.sent < self.held.len() {
+        if taken < self.unsent().len() {
             // A short send means that the socket is full.
+            self.sent += u32::try_from(taken).expect("what is held is far smaller");
             return Io::WouldBlock;
         }
         self.held = Vec::new();
@@ -184,7 +192,7 @@ impl Pipe {
             Ok(moved) => Io::Moved(moved),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Io::WouldBlock,
             Err(error) => {
-                self.errno = error.raw_os_error();
+                self.errno = error.raw_os_error().and_then(NonZeroI32::new);
                 Io::Broken
             }
         }

@@ -1,7 +1,6 @@
 //! One conn's TLS: an SSL object and the pipe beneath it.
 //!
-//! The listener makes it (no I/O, no private-key work); from then on the conn's worker drives it, or a side thread
-//! that has the conn. Nothing here blocks. What OpenSSL answers becomes data: done, blocked on a direction, closed,
+//! The conn's worker makes it (no I/O, no private-key work) and drives it, or a side thread that has the conn. Nothing here blocks. What OpenSSL answers becomes data: done, blocked on a direction, closed,
 //! failed.
 //!
 //! Invariants: the thread's error queue is empty before each call that OpenSSL is asked to judge and after each
@@ -50,7 +49,7 @@ pub struct TlsSession {
     /// The last read found no complete record, so what OpenSSL still holds is a part of one.
     ran_dry: bool,
     /// Length of the record that OpenSSL keeps because it could not be sent; 0 if there is none.
-    offered: usize,
+    offered: u32,
     /// Checksum of that record's bytes.
     #[cfg(debug_assertions)]
     offered_sum: u64,
@@ -205,12 +204,14 @@ impl TlsSession {
         let mut taken = 0;
         while taken < data.len() {
             let rest = &data[taken..];
-            debug_assert!(rest.len() >= self.offered, "a refused record was cut");
-            let wanted = if self.offered > 0 {
-                self.offered
-            } else {
-                RECORD_MAX
+            let wanted = match self.offered as usize {
+                0 => RECORD_MAX,
+                offered => offered,
             };
+            debug_assert!(
+                self.offered == 0 || rest.len() >= wanted,
+                "a refused record was cut"
+            );
             let record = &rest[..wanted.min(rest.len())];
             let after = if record.len() < rest.len() {
                 More::Follows
@@ -581,7 +582,8 @@ impl TlsSession {
     fn check_offer(&self, _record: &[u8]) {}
 
     fn note_offer(&mut self, record: &[u8]) {
-        self.offered = record.len();
+        // `write` cuts records of at most RECORD_MAX.
+        self.offered = u32::try_from(record.len()).unwrap_or(u32::MAX);
         #[cfg(debug_assertions)]
         {
             self.offered_sum = checksum(record);

@@ -1,18 +1,19 @@
 //! How bytes cross: one face over plain sockets and TLS sessions.
 //!
-//! The listener makes a [`Transport`], the inbox carries it (it is `Send`), the conn owns it and asks it to read and
-//! write. Every call answers at once with a [`Progress`]; TLS that wants the *other* direction says so as data.
+//! A worker's [`Opener`] makes a [`Transport`] of a socket that the listener has accepted; the conn owns it and asks it
+//! to read and write. Every call answers at once with a [`Progress`]; TLS that wants the *other* direction says so as
+//! data.
 //! One thread at a time, no locks. A transport knows neither what the bytes mean nor who is waiting for them.
 
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::os;
 use crate::os::Interest;
-use crate::tls::{Class, Handshake, HandshakeFacts, TlsFault};
+use crate::tls::{Class, Current, Handshake, HandshakeFacts, TlsError, TlsFault, TlsSession};
 
 mod stream;
 mod tls;
@@ -62,6 +63,39 @@ pub enum Transport {
     Stream(Stream),
     /// A TCP socket under a TLS session.
     Tls(TlsStream),
+}
+
+/// Makes transports of accepted sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Opener {
+    tls: Option<&'static Current>,
+    wbuf_size: u32,
+}
+
+impl Opener {
+    /// `tls` has the context of new sessions, if any socket is TLS; their records carry up to `wbuf_size` bytes.
+    #[must_use]
+    pub fn new(tls: Option<&'static Current>, wbuf_size: u32) -> Opener {
+        Opener { tls, wbuf_size }
+    }
+
+    /// A transport over `socket`: a TLS session, waiting for the client's first bytes, where the listener asks for one.
+    ///
+    /// # Errors
+    /// OpenSSL is out of memory; the socket is closed then.
+    pub fn open(&self, socket: OwnedFd, class: Option<Class>) -> Result<Transport, TlsError> {
+        let Some(class) = class else {
+            return Ok(Transport::Stream(Stream::new(socket)));
+        };
+        // Nobody listens for TLS without a context.
+        let current = self.tls.ok_or(TlsError::NotBuilt)?;
+        let session = TlsSession::accept(&current.get(), socket.as_fd(), class)?;
+        Ok(Transport::Tls(TlsStream::new(
+            session,
+            socket,
+            self.wbuf_size,
+        )))
+    }
 }
 
 impl Transport {

@@ -14,7 +14,7 @@ use crate::tls::{Class, Handshake, HandshakeFacts, Outcome, TlsFault, TlsSession
 use crate::transport::{Failure, Gather, More, Progress};
 
 /// Bytes of the largest TLS record.
-pub const RECORD_MAX: usize = 16_384;
+pub const RECORD_MAX: u16 = 16_384;
 
 /// A TLS session and the socket below it. Fields drop in this order: the session first.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct TlsStream {
     session: TlsSession,
     socket: OwnedFd,
     /// Bytes of the records it makes.
-    record: usize,
+    record: u16,
 }
 
 impl TlsStream {
@@ -30,12 +30,16 @@ impl TlsStream {
     /// bytes, as far as TLS allows.
     #[must_use]
     pub fn new(session: TlsSession, socket: OwnedFd, wbuf_size: u32) -> TlsStream {
-        let wanted = usize::try_from(wbuf_size).unwrap_or(RECORD_MAX);
+        let record = wbuf_size.clamp(1, u32::from(RECORD_MAX));
         TlsStream {
             session,
             socket,
-            record: wanted.clamp(1, RECORD_MAX),
+            record: u16::try_from(record).unwrap_or(RECORD_MAX),
         }
+    }
+
+    fn record(&self) -> usize {
+        usize::from(self.record)
     }
 
     pub(super) fn class(&self) -> Class {
@@ -65,7 +69,7 @@ impl TlsStream {
     /// As many records as `bytes` fills and the socket takes.
     pub(super) fn write(&mut self, bytes: &[u8], more: More) -> Progress {
         let mut sent = 0;
-        for record in bytes.chunks(self.record) {
+        for record in bytes.chunks(self.record()) {
             let last = sent + record.len() == bytes.len();
             let follows = if last { more } else { More::Follows };
             match self.session.write(record, follows) {
@@ -74,7 +78,7 @@ impl TlsStream {
                 _ if sent > 0 => break,
                 other => return other.into(),
             }
-            if sent % self.record != 0 && sent < bytes.len() {
+            if sent % self.record() != 0 && sent < bytes.len() {
                 break;
             }
         }
@@ -89,9 +93,9 @@ impl TlsStream {
         gather: &mut Gather,
     ) -> Progress {
         let first = slices.first().map_or(&[][..], |slice| slice);
-        if first.len() >= self.record {
+        if first.len() >= self.record() {
             // Whole records only: what is left of the slice shares a record with what comes behind it.
-            let whole = first.len() - first.len() % self.record;
+            let whole = first.len() - first.len() % self.record();
             let rest = whole < first.len() || slices.len() > 1;
             let follows = if rest { More::Follows } else { more };
             return self.write(&first[..whole], follows);
@@ -99,7 +103,7 @@ impl TlsStream {
         gather.clear();
         let mut total = 0;
         for slice in slices {
-            let room = self.record - gather.len();
+            let room = self.record() - gather.len();
             gather.extend_from_slice(&slice[..slice.len().min(room)]);
             total += slice.len();
         }

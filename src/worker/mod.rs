@@ -18,7 +18,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
@@ -38,7 +38,8 @@ use crate::settings::voice::tell;
 use crate::settings::{Settings, Tunables};
 use crate::stats::Registry;
 use crate::storage::Engine;
-use crate::transport::Gather;
+use crate::tls::Current;
+use crate::transport::{Gather, Opener};
 
 pub mod bell;
 pub mod idle;
@@ -63,6 +64,8 @@ pub struct Shared {
     pub control: &'static dyn protocol::Control,
     /// Every conn's card.
     pub cards: &'static Cards,
+    /// The context of new TLS sessions; needed when a listener is TLS.
+    pub tls: Option<&'static Current>,
     /// How TLS handshakes went, by worker.
     pub handshakes: &'static HandshakeStats,
 }
@@ -275,6 +278,7 @@ impl Worker {
                 fd: -1,
             },
             buffers: Buffers::new(seat.gauges),
+            opener: Opener::new(shared.tls, settings.tls.wbuf_size),
             gather: Gather::new(),
             handshakes: Handshakes::new(counts, limit),
             turn_requests: settings.reqs_per_event.max(1),
@@ -377,8 +381,7 @@ impl Worker {
     }
 
     fn adopt(&mut self, new: NewConn) {
-        let fd = new.transport.fd();
-        let Ok(at) = usize::try_from(fd) else {
+        let Ok(at) = usize::try_from(new.socket.as_raw_fd()) else {
             return;
         };
         match Conn::open(new, &self.registrar, &mut self.env) {
@@ -388,12 +391,7 @@ impl Worker {
                 }
                 self.conns[at] = Some(Box::new(conn));
             }
-            Err(error) => tell!(
-                self.env.verbs.tunables,
-                1,
-                "Can't listen for events on fd {fd}: {}",
-                os::reason(&error)
-            ),
+            Err(error) => tell!(self.env.verbs.tunables, 1, "{error}"),
         }
     }
 }

@@ -142,6 +142,7 @@ impl Server {
             stats: registry,
             control: &NoControl,
             cards,
+            tls,
             handshakes: HandshakeStats::leak(settings.threads),
         })
         .expect("workers");
@@ -168,7 +169,6 @@ impl Server {
                 stats,
                 cards,
                 now: clock.now(),
-                tls,
                 inboxes: workers.inboxes(),
                 registrar: &registrar,
                 timer: RESUME,
