@@ -16,6 +16,8 @@ use crate::workload::{KeySpace, SMALL, Verb, Workload};
 
 /// Opened first, so that what a process allocates once is not counted.
 const EARLY: Workload = Workload::new("early", 20, 1, Verb::Get, SMALL);
+/// Enough that some keys are asked for again, which has an LRU take note of them.
+const EARLY_ROUNDS: usize = 200;
 const IDLE: Workload = Workload::new("idle", 1000, 1, Verb::Get, SMALL);
 /// Keys of 12 bytes: `item` and eight digits.
 const MANY: KeySpace = KeySpace {
@@ -192,7 +194,9 @@ impl Table {
             server.admin()?.fill(SMALL, 0..SMALL.count)?;
             let target = lab.target(&server, mode);
             let mut early = Lockstep::connect(&target, EARLY, 1)?;
-            early.round()?;
+            for _ in 0..EARLY_ROUNDS {
+                early.round()?;
+            }
             thread::sleep(SETTLE);
             let before = process::resident_bytes(server.pid())?;
             let mut conns = Lockstep::connect(&target, IDLE, 2)?;
