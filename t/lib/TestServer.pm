@@ -70,6 +70,12 @@ sub patience {
     return $ENV{VALGRIND_TEST} ? $seconds * 10 : $seconds;
 }
 
+# A pattern for what may be left of so many seconds a moment after they were set.
+sub left {
+    my ($seconds) = @_;
+    return '(?:' . join('|', $seconds - patience(2) .. $seconds) . ')';
+}
+
 # Polls until `$claim` returns a true value; undef when it still does not after `$seconds`.
 sub wait_until {
     my ($claim, $seconds) = @_;
