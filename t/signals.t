@@ -31,6 +31,13 @@ for my $signal (qw(TERM USR1)) {
     is($server->stderr_text, $said, "what is said at $signal without -v") unless TestServer::is_old();
 }
 
+# Two that come together: the kernel runs the handler of SIGHUP last, and it must not cover the other.
+for my $signal (qw(TERM INT USR1)) {
+    my $both = TestServer->start;
+    $both->signal($_) for 'STOP', 'HUP', $signal, 'CONT';
+    is($both->wait_exit, 0, "$signal beside HUP ends the server");
+}
+
 my $server = TestServer->start;
 my $c = $server->client;
 $c->set('k', 'v');

@@ -1,8 +1,9 @@
 //! Signals that the main thread acts upon: noted by a handler, taken by the main loop.
 //!
-//! A handler may run on any thread, in the middle of anything. It stores the number (the last signal before the
-//! loop looks wins) and wakes the loop through a notifier, so that the server reacts at once and not at the next
-//! tick of the clock. What a signal means is decided in `server`. The two statics are what the OS forces: a
+//! A handler may run on any thread, in the middle of anything. It sets its signal's bit and wakes the loop through a
+//! notifier, so that the server reacts at once and not at the next tick of the clock. No signal covers another:
+//! of two that come together the kernel runs the handlers in an order of its own, and a SIGHUP must not cost a
+//! SIGTERM. What a signal means is decided in `server`. The two statics are what the OS forces: a
 //! handler has no other way to reach its process. (options-and-process.md §4.5)
 
 #![allow(
@@ -14,7 +15,7 @@ use std::io;
 use std::mem;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 #[cfg(any(target_os = "netbsd", target_os = "openbsd", target_os = "android"))]
 use libc::__errno as errno_place;
@@ -39,18 +40,23 @@ pub enum Signal {
     User1,
 }
 
-/// Number of the last signal that was not taken yet; 0 for none.
-static NOTED: AtomicI32 = AtomicI32::new(0);
+/// Bits of the signals that were not taken yet.
+static NOTED: AtomicU8 = AtomicU8::new(0);
 /// What wakes the main loop.
 static WAKE: OnceLock<&'static Notifier> = OnceLock::new();
 
 impl Signal {
+    /// In the order in which they are taken: what goes on comes before what ends, the quick end before the orderly.
     const ALL: [Signal; 4] = [
+        Signal::HangUp,
         Signal::Interrupt,
         Signal::Terminate,
-        Signal::HangUp,
         Signal::User1,
     ];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
 
     fn number(self) -> libc::c_int {
         match self {
@@ -96,27 +102,27 @@ pub fn ignore_pipe() -> io::Result<()> {
 
 /// Does to the main loop what the arrival of `signal` does; for commands that stop the server.
 pub fn note(signal: Signal) {
-    note_number(signal.number());
-}
-
-/// The last signal since the previous call.
-#[must_use]
-pub fn take() -> Option<Signal> {
-    Signal::of_number(NOTED.swap(0, Ordering::Relaxed))
-}
-
-/// Stores and wakes. Called in handlers: no lock, no allocation, one system call.
-fn note_number(number: libc::c_int) {
-    NOTED.store(number, Ordering::Relaxed);
+    // Called in handlers, too: no lock, no allocation, one system call.
+    NOTED.fetch_or(signal.bit(), Ordering::Relaxed);
     if let Some(main_loop) = WAKE.get() {
         main_loop.wake();
     }
 }
 
+/// All signals since the previous call, each once, SIGHUP first.
+pub fn take() -> impl Iterator<Item = Signal> {
+    let noted = NOTED.swap(0, Ordering::Relaxed);
+    Signal::ALL
+        .into_iter()
+        .filter(move |signal| noted & signal.bit() != 0)
+}
+
 extern "C" fn on_signal(number: libc::c_int) {
     // The interrupted thread may be about to read its errno; the write that wakes the loop must not change it.
     let before = io::Error::last_os_error().raw_os_error();
-    note_number(number);
+    if let Some(signal) = Signal::of_number(number) {
+        note(signal);
+    }
     if let Some(errno) = before {
         set_errno(errno);
     }
@@ -154,17 +160,21 @@ pub(crate) static TURNS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 mod tests {
     use super::*;
 
+    fn taken() -> Vec<Signal> {
+        take().collect()
+    }
+
     #[test]
-    fn the_last_signal_wins_wakes_the_loop_and_is_taken_once() {
+    fn every_signal_is_noted_wakes_the_loop_and_is_taken_once() {
         let _turn = TURNS.lock().unwrap_or_else(|ended| ended.into_inner());
         let main_loop: &'static Notifier = Box::leak(Box::new(Notifier::new().unwrap()));
         install(main_loop).unwrap();
         ignore_pipe().unwrap();
-        assert_eq!(take(), None);
-        // SAFETY: raise takes no pointers; the handler was installed above.
-        unsafe { libc::raise(libc::SIGHUP) };
-        // SAFETY: as above.
-        unsafe { libc::raise(libc::SIGUSR1) };
+        assert_eq!(taken(), []);
+        for number in [libc::SIGUSR1, libc::SIGTERM, libc::SIGHUP, libc::SIGHUP] {
+            // SAFETY: raise takes no pointers; the handler was installed above.
+            unsafe { libc::raise(number) };
+        }
         let mut asked = libc::pollfd {
             fd: main_loop.fd(),
             events: libc::POLLIN,
@@ -173,14 +183,18 @@ mod tests {
         // SAFETY: `asked` is one writable pollfd for the length of the call.
         let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
         assert_eq!(ready, 1, "the loop is woken");
-        assert_eq!(take(), Some(Signal::User1));
-        assert_eq!(take(), None);
+        assert_eq!(
+            taken(),
+            [Signal::HangUp, Signal::Terminate, Signal::User1],
+            "a later one does not cover an earlier"
+        );
+        assert_eq!(taken(), []);
         set_errno(libc::EAGAIN);
         on_signal(libc::SIGINT);
         let errno = io::Error::last_os_error().raw_os_error();
         assert_eq!(errno, Some(libc::EAGAIN), "the handler leaves errno alone");
-        assert_eq!(take(), Some(Signal::Interrupt));
+        assert_eq!(taken(), [Signal::Interrupt]);
         note(Signal::Terminate);
-        assert_eq!(take(), Some(Signal::Terminate));
+        assert_eq!(taken(), [Signal::Terminate]);
     }
 }

@@ -284,10 +284,11 @@ struct Main {
 impl Main {
     fn heed(&mut self) {
         self.house.woken.clear();
-        match signal::take() {
-            None => {}
-            Some(Signal::HangUp) => self.reload(),
-            Some(end) => self.stopping = Some(end),
+        for signal in signal::take() {
+            match signal {
+                Signal::HangUp => self.reload(),
+                end => self.stopping = self.stopping.or(Some(end)),
+            }
         }
     }
 
