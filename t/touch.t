@@ -22,10 +22,10 @@ $c->answers("gets k", [ "VALUE k 3 1 $cas", 'v', 'END' ], 'value, flags and cas 
 $c->answers('touch k 0', ['TOUCHED'], 'never again to expire');
 is($c->ask('mg k t'), 'HD t-1', 'it never expires');
 $c->answers('touch k 2592000', ['TOUCHED'], 'thirty days');
-like($c->ask('mg k t'), qr/^HD t(2591999|2592000)$/, 'thirty days are relative');
+like($c->ask('mg k t'), qr/^HD t${\ TestServer::left(2592000)}$/, 'thirty days are relative');
 my $now = $server->stat('time');
 $c->answers('touch k ' . ($now + 5_000_000), ['TOUCHED'], 'an absolute time');
-like($c->ask('mg k t'), qr/^HD t(4999999|5000000)$/, 'more than thirty days are absolute');
+like($c->ask('mg k t'), qr/^HD t${\ TestServer::left(5000000)}$/, 'more than thirty days are absolute');
 $c->answers('touch k -1', ['TOUCHED'], 'a negative time');
 $c->answers('get k', ['END'], 'it has expired at once');
 $c->answers('touch k 10', ['NOT_FOUND'], 'an expired item is absent');

@@ -2,7 +2,8 @@
 //!
 //! The main loop's handler passes readiness and the dispatcher's timer on to [`Dispatcher::ready`] and
 //! [`Dispatcher::timer`]. A client is counted and goes to the workers' inboxes in turn; after that the main thread has
-//! nothing to do with it: its TLS session is made, and its whole handshake runs, on the worker. Main thread only. (design-notes.md §5; tls.md §16 B1)
+//! nothing to do with it: its TLS session is made, and its whole handshake runs, on the worker. Main thread only.
+//! (design-notes.md §5; tls.md §16 B1)
 
 #![forbid(unsafe_code)]
 

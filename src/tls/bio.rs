@@ -2,9 +2,9 @@
 //!
 //! OpenSSL calls it during every session call; nothing else reads or writes the descriptor of a TLS conn. With
 //! "more follows" set, records wait here until about 64 KiB have come together or the last record arrives; without
-//! it each write goes out at once. The messages of a handshake step are collected the same way. What the socket does not take stays here, in order, until [`Pipe::push`] is
-//! rid of it, so `SSL_write` hardly ever blocks. Only when that much is still unsent does the BIO refuse a record,
-//! which OpenSSL then keeps and the session reports as blocked.
+//! it each write goes out at once. The messages of a handshake step are collected the same way. What the socket does
+//! not take stays here, in order, until [`Pipe::push`] is rid of it, so `SSL_write` hardly ever blocks. Only when that
+//! much is still unsent does the BIO refuse a record, which OpenSSL then keeps and the session reports as blocked.
 //!
 //! [`Pipe`] is the state, [`Link`] its owner beside an `SSL`. One thread at a time: the one that owns the session.
 //! The buffer exists only while something waits in it. Sends carry `MSG_NOSIGNAL`.

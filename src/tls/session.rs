@@ -1,7 +1,7 @@
 //! One conn's TLS: an SSL object and the pipe beneath it.
 //!
-//! The conn's worker makes it (no I/O, no private-key work) and drives it, or a side thread that has the conn. Nothing here blocks. What OpenSSL answers becomes data: done, blocked on a direction, closed,
-//! failed.
+//! The conn's worker makes it (no I/O, no private-key work) and drives it, or a side thread that has the conn. Nothing
+//! here blocks. What OpenSSL answers becomes data: done, blocked on a direction, closed, failed.
 //!
 //! Invariants: the thread's error queue is empty before each call that OpenSSL is asked to judge and after each
 //! failure, so one conn's error never reaches another; a session that failed is never spoken to again, only freed;

@@ -99,16 +99,6 @@ impl Opener {
 }
 
 impl Transport {
-    /// What the listener asked of a TLS client; `None` for a transport without TLS, which has no handshake to finish
-    /// before it is read.
-    #[must_use]
-    pub fn tls_class(&self) -> Option<Class> {
-        match self {
-            Transport::Stream(_) => None,
-            Transport::Tls(tls) => Some(tls.class()),
-        }
-    }
-
     /// Takes the handshake one step further; `Done` when there is nothing left of it. The first bytes behind it may
     /// have come already, and no event will announce them: read next.
     pub fn handshake(&mut self) -> Handshake {

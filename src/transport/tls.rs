@@ -10,7 +10,7 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::tls::{Class, Handshake, HandshakeFacts, Outcome, TlsFault, TlsSession};
+use crate::tls::{Handshake, HandshakeFacts, Outcome, TlsFault, TlsSession};
 use crate::transport::{Failure, Gather, More, Progress};
 
 /// Bytes of the largest TLS record.
@@ -40,10 +40,6 @@ impl TlsStream {
 
     fn record(&self) -> usize {
         usize::from(self.record)
-    }
-
-    pub(super) fn class(&self) -> Class {
-        self.session.class()
     }
 
     pub(super) fn handshake(&mut self) -> Handshake {

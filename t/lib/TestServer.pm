@@ -73,7 +73,7 @@ sub patience {
 # A pattern for what may be left of so many seconds a moment after they were set.
 sub left {
     my ($seconds) = @_;
-    return '(?:' . join('|', $seconds - patience(2) .. $seconds) . ')';
+    return '(?:' . join('|', $seconds - patience(1) .. $seconds) . ')';
 }
 
 # Polls until `$claim` returns a true value; undef when it still does not after `$seconds`.
