@@ -134,6 +134,13 @@ impl<T> Pool<T> {
         self.idle.push(object);
     }
 
+    /// Frees one that was lent.
+    pub fn discard(&mut self, object: Box<T>) {
+        debug_assert!(self.idle.len() < self.made, "discarded, and not lent");
+        self.made -= 1;
+        drop(object);
+    }
+
     /// Frees an idle object; false when all are lent.
     pub fn discard_idle(&mut self) -> bool {
         let found = self.idle.pop().is_some();
@@ -210,5 +217,14 @@ mod tests {
         pool.give_back(lent);
         assert!(pool.discard_idle());
         assert_eq!((pool.made(), pool.idle()), (0, 0));
+    }
+
+    #[test]
+    fn a_lent_object_can_be_freed_instead() {
+        let mut pool = Pool::new();
+        let (one, two) = (pool.lend_new(1), pool.lend_new(2));
+        pool.give_back(one);
+        pool.discard(two);
+        assert_eq!((pool.made(), pool.idle()), (1, 1));
     }
 }

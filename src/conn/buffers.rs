@@ -1,13 +1,14 @@
 //! Read and output buffers that a worker lends to its conns, under one limit for both.
 //!
 //! A conn holds a buffer only while it has bytes in it: it lends one when it needs it and gives it back on its road to
-//! sleep or close, so a thousand idle conns hold none. `-o read_buf_mem_limit` caps a worker's share of blocks: each
+//! sleep or close, so a thousand idle conns hold none. What comes back is kept up to
+//! [`IDLE_BUFFERS`] and freed beyond, so that what a burst has needed returns to the system. `-o read_buf_mem_limit` caps a worker's share of blocks: each
 //! buffer is one, and a line or an answer that outgrows its buffer takes more. Whoever needs one beyond the cap is
 //! refused. Belongs to one worker's thread; only the gauges are read by others. (options-and-process.md §6.8)
 
 #![forbid(unsafe_code)]
 
-use crate::limits::{READ_BUFFER, READ_BUFFER_MAX};
+use crate::limits::{IDLE_BUFFERS, READ_BUFFER, READ_BUFFER_MAX};
 use crate::pool::{Pool, Share};
 use crate::response::Out;
 use crate::storage::counters::Counter;
@@ -192,17 +193,33 @@ impl Buffers {
     #[inline]
     pub fn return_input(&mut self, mut input: Box<Input>) {
         input.reset(self.share);
-        self.inputs.give_back(input);
-        self.share.is_idle_again();
+        if self.keeps_another() {
+            self.inputs.give_back(input);
+            self.share.is_idle_again();
+        } else {
+            self.inputs.discard(input);
+            self.share.give_back(1);
+        }
     }
 
     /// Takes an output buffer back; unsent bytes in it are lost.
     #[inline]
     pub fn return_out(&mut self, mut out: Box<Out>) {
         out.reset();
-        self.outs.give_back(out);
         self.gauges.outs.sub(1);
-        self.share.is_idle_again();
+        if self.keeps_another() {
+            self.outs.give_back(out);
+            self.share.is_idle_again();
+        } else {
+            self.outs.discard(out);
+            self.share.give_back(1);
+        }
+    }
+
+    /// One more idle buffer is worth its memory.
+    #[inline]
+    fn keeps_another(&self) -> bool {
+        self.share.idle() < IDLE_BUFFERS
     }
 
     /// Lets a read buffer grow that one line has filled; false when it may not. A block is left to answer the line.

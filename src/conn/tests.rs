@@ -11,6 +11,7 @@ use super::tls_counts::HandshakeStats;
 use super::*;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
+use crate::limits::IDLE_BUFFERS;
 use crate::protocol::Control;
 use crate::settings::{Settings, Tunables};
 use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
@@ -590,6 +591,26 @@ fn a_line_for_which_there_is_no_memory_is_refused() {
     assert_eq!(lab.lent(), 0);
     let mut other = lab.connect();
     assert_eq!(other.ask(&mut lab, line(100_000) + "\r\n"), "END\r\n");
+}
+
+#[test]
+fn what_a_burst_has_borrowed_is_freed_but_for_a_few() {
+    let mut lab = Lab::new();
+    let burst = 3 * IDLE_BUFFERS;
+    let mut clients: Vec<Client> = (0..burst).map(|_| lab.connect()).collect();
+    for client in &mut clients {
+        client.ask(&mut lab, "get");
+    }
+    assert_eq!(lab.lent(), burst as u64);
+    for client in &mut clients {
+        assert_eq!(client.ask(&mut lab, " no\r\n"), "END\r\n");
+    }
+    let share = &lab.gauges.share;
+    assert_eq!((share.made(), share.idle()), (IDLE_BUFFERS, IDLE_BUFFERS));
+    for client in &mut clients {
+        assert_eq!(client.ask(&mut lab, "mn\r\n"), "MN\r\n");
+    }
+    assert_eq!((share.made(), share.idle()), (IDLE_BUFFERS, IDLE_BUFFERS));
 }
 
 #[test]
