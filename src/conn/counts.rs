@@ -10,12 +10,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Fewer conns than this are no crowd: what they leave behind is not worth a walk over the heap.
+const CROWD: usize = 256;
+
 /// Counters of conns and of the accepting side.
 #[derive(Debug, Default)]
 pub struct ConnStats {
     clients: AtomicUsize,
     listeners: AtomicUsize,
     most: AtomicUsize,
+    tide: AtomicUsize,
     total: AtomicU64,
     rejected: AtomicU64,
     listen_disabled: AtomicU64,
@@ -32,6 +36,7 @@ impl ConnStats {
             clients: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
+            tide: AtomicUsize::new(0),
             total: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             listen_disabled: AtomicU64::new(0),
@@ -50,7 +55,8 @@ impl ConnStats {
     /// A client goes to a worker. Its place in the count goes with it and is left by being dropped.
     #[must_use]
     pub fn conn_opened(&'static self) -> Counted {
-        self.clients.fetch_add(1, Ordering::Relaxed);
+        let clients = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        self.tide.fetch_max(clients, Ordering::Relaxed);
         self.count_opening();
         Counted { stats: self }
     }
@@ -99,6 +105,18 @@ impl ConnStats {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::SeqCst)
+    }
+
+    /// Whether a crowd has left: of the most clients that were open at a time since the last yes, at least
+    /// [`CROWD`] are gone, and at least half. Asked once a second by the thread that opens conns.
+    pub fn crowd_has_left(&self) -> bool {
+        let (clients, tide) = (self.clients(), self.tide.load(Ordering::Relaxed));
+        let left = tide.saturating_sub(clients);
+        let is_ebb = left >= CROWD.max(tide / 2);
+        if is_ebb {
+            self.tide.store(clients, Ordering::Relaxed);
+        }
+        is_ebb
     }
 
     fn open(&self) -> usize {
@@ -203,6 +221,22 @@ mod tests {
         let _third = stats.conn_opened();
         assert_eq!(stats.structures(), 3);
         assert_eq!(stats.total(), 4);
+    }
+
+    #[test]
+    fn a_crowd_leaves_once() {
+        let stats = leaked();
+        let mut clients: Vec<Counted> = (0..4 * CROWD).map(|_| stats.conn_opened()).collect();
+        assert!(!stats.crowd_has_left());
+        clients.truncate(2 * CROWD + 1);
+        assert!(!stats.crowd_has_left(), "more than half are here");
+        clients.pop();
+        assert!(stats.crowd_has_left());
+        assert!(!stats.crowd_has_left(), "said once");
+        clients.truncate(CROWD + 1);
+        assert!(!stats.crowd_has_left(), "those who left are too few");
+        clients.clear();
+        assert!(stats.crowd_has_left());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The kernel through libc: one file a subject, each call wrapped once and answered as `io::Result`.
 //!
 //! Nothing here knows of conns or options. `process` and `signal` serve the boot, `socket` and `notify` the
-//! event loops, `mmap` the slab pages.
+//! event loops, `mmap` the slab pages, `heap` the memory that a crowd of conns leaves behind.
 
 use std::io;
 
+pub mod heap;
 pub mod mmap;
 pub mod notify;
 pub mod process;

@@ -34,6 +34,7 @@ use crate::conn::tls_counts::HandshakeStats;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
 use crate::listener::accept::check_room;
 use crate::listener::{Dispatcher, Parts, open};
+use crate::os::heap;
 use crate::os::notify::Notifier;
 use crate::os::process;
 use crate::os::signal::{self, Signal};
@@ -317,6 +318,9 @@ impl Handler for Main {
         }
         self.house.clock.tick();
         self.house.engine.tick();
+        if self.house.counts.crowd_has_left() {
+            heap::trim();
+        }
         if let Err(error) = self.tick.set(SECOND) {
             say!("the clock stands still: {}", reason(&error));
         }
