@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::workload::{self, KeySpace, Workload};
 
 /// A listener that only accepts leaves the workers this much more, the client being on the same CPUs.
-const HANDSHAKE_GOAL: f64 = 1.1;
+pub const HANDSHAKE_GOAL: f64 = 1.1;
 
 /// Two measurements next to each other in time.
 #[derive(Debug, Clone, Copy)]

@@ -25,6 +25,7 @@ mod os;
 mod plot;
 mod process;
 mod report;
+mod s_time;
 mod secure;
 mod server;
 mod soak;
@@ -64,6 +65,7 @@ fn run() -> Outcome<()> {
                 tls::price::run,
                 tls::handshakes::run,
                 tls::against,
+                s_time::run,
                 tls::idle,
                 tls::reads,
             ],
@@ -72,7 +74,7 @@ fn run() -> Outcome<()> {
         Command::Soak => print(&soak::run(options)?),
         Command::Endure => print(&endure::run(options)?),
         Command::Compare => report(options, &USUAL, &[compare::run]),
-        Command::Handshakes => report(options, &USUAL, &[compare::handshakes]),
+        Command::Handshakes => report(options, &USUAL, &[compare::handshakes, s_time::run]),
         Command::Fairness => report(options, &USUAL, &[fairness::run]),
         Command::Memory => report(options, &USUAL, &[footprint::memory]),
         Command::Startup => report(options, &USUAL, &[footprint::startup]),
@@ -84,6 +86,7 @@ fn run() -> Outcome<()> {
             &[
                 compare::run,
                 compare::handshakes,
+                s_time::run,
                 fairness::run,
                 footprint::memory,
                 footprint::startup,

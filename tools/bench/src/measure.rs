@@ -47,6 +47,19 @@ pub fn shown_rate(rate: f64, busy: f64) -> String {
     }
 }
 
+/// What each unit of a stretch of time cost a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// Server CPU, microseconds.
+    pub cpu_us: f64,
+    /// The part of it used by the thread that accepts.
+    pub listener_us: f64,
+    /// Units a second.
+    pub rate: f64,
+    /// Share of the CPUs the server could use that it did use.
+    pub busy: f64,
+}
+
 /// A moment's counters.
 struct Snapshot {
     stats: Stats,
@@ -62,13 +75,35 @@ impl Snapshot {
             at: Instant::now(),
         })
     }
+}
 
-    fn units(&self, workload: &Workload) -> u64 {
-        match workload.life {
-            Life::Long => self.stats.requests(),
-            Life::OneBatch => self.stats.count("total_connections"),
-        }
+/// What the server counts and uses while `run` lets the load go on.
+pub fn cost_of(
+    lab: &Lab,
+    server: &Server,
+    admin: &mut Admin,
+    units: impl Fn(&Stats) -> u64,
+    run: impl FnOnce() -> Outcome<()>,
+) -> Outcome<Cost> {
+    let before = Snapshot::take(server, admin)?;
+    run()?;
+    let after = Snapshot::take(server, admin)?;
+    let units = units(&after.stats) - units(&before.stats);
+    if units == 0 {
+        return Err(Fail::new(
+            "the server counted no request in the measured window",
+            "raise --seconds; if that does not help, its counters are wrong",
+        ));
     }
+    let elapsed = (after.at - before.at).as_secs_f64();
+    let cpu_ns = (after.cpu.all - before.cpu.all) as f64;
+    let listener_ns = (after.cpu.listener - before.cpu.listener) as f64;
+    Ok(Cost {
+        cpu_us: cpu_ns / 1e3 / units as f64,
+        listener_us: listener_ns / 1e3 / units as f64,
+        rate: units as f64 / elapsed,
+        busy: cpu_ns / 1e9 / elapsed / lab.server_cpus() as f64,
+    })
 }
 
 /// Runs one workload against one server, over one of its listeners.
@@ -90,9 +125,13 @@ pub fn sample(
     let mut load = Load::start(target, &plan)?;
     load.run_for(lab.options.warmup)?;
     load.open_window();
-    let before = Snapshot::take(server, &mut admin)?;
-    load.run_for(lab.options.window())?;
-    let after = Snapshot::take(server, &mut admin)?;
+    let units = |stats: &Stats| match workload.life {
+        Life::Long => stats.requests(),
+        Life::OneBatch => stats.count("total_connections"),
+    };
+    let cost = cost_of(lab, server, &mut admin, units, || {
+        load.run_for(lab.options.window())
+    })?;
     let tally = load.finish()?;
 
     let missed = admin.stats()?.count("get_misses") - misses;
@@ -102,21 +141,11 @@ pub fn sample(
             "items were evicted (raise --memory) or the server loses them",
         ));
     }
-    let units = after.units(&workload) - before.units(&workload);
-    if units == 0 {
-        return Err(Fail::new(
-            "the server counted no request in the measured window",
-            "raise --seconds; if that does not help, its counters are wrong",
-        ));
-    }
-    let elapsed = (after.at - before.at).as_secs_f64();
-    let cpu_ns = (after.cpu.all - before.cpu.all) as f64;
-    let listener_ns = (after.cpu.listener - before.cpu.listener) as f64;
     Ok(Sample {
-        cpu_us: cpu_ns / 1e3 / units as f64,
-        listener_us: listener_ns / 1e3 / units as f64,
-        rate: units as f64 / elapsed,
-        busy: cpu_ns / 1e9 / elapsed / lab.server_cpus() as f64,
+        cpu_us: cost.cpu_us,
+        listener_us: cost.listener_us,
+        rate: cost.rate,
+        busy: cost.busy,
         p50: tally.latency.quantile(0.5),
         p99: tally.latency.quantile(0.99),
         resumed: tally.resumed as f64 / tally.closed.max(1) as f64,
