@@ -18,6 +18,8 @@ pub const VALUE_LEN_MAX: i32 = i32::MAX - 2;
 /// Size of a pooled read buffer, in bytes, and the block that all buffer memory is counted in
 /// (options-and-process.md §6.8).
 pub const READ_BUFFER: usize = 16_384;
+/// Most bytes one TLS record carries (RFC 8446 §5.1).
+pub const TLS_RECORD: u16 = 16_384;
 /// Idle buffers that a worker keeps, 1 MiB in all: more than its conns use in turns, and little beside what a burst of
 /// half commands leaves behind.
 pub const IDLE_BUFFERS: usize = 64;

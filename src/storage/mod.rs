@@ -51,7 +51,7 @@ use crate::storage::slabs::Slabs;
 
 pub use crate::storage::assoc::HashStats;
 pub use crate::storage::background::Background;
-pub use crate::storage::item::{CLIENT_FLAGS, ItemRef, LockedItem, NewItem};
+pub use crate::storage::item::{CLIENT_FLAGS, HEADER as ITEM_HEADER, ItemRef, LockedItem, NewItem};
 pub use crate::storage::locks::BucketGuard;
 pub use crate::storage::lru::LruCounts;
 pub use crate::storage::outcome::{

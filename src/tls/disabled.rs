@@ -145,12 +145,6 @@ impl TlsSession {
 
     /// Cannot be called.
     #[must_use]
-    pub fn class(&self) -> Class {
-        match *self {}
-    }
-
-    /// Cannot be called.
-    #[must_use]
     pub fn facts(&self) -> Option<HandshakeFacts> {
         match *self {}
     }

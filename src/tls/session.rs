@@ -29,10 +29,8 @@ use super::trust::class_verify;
 use super::{
     Class, FaultKind, Handshake, HandshakeFacts, More, Outcome, TlsError, TlsFault, Version,
 };
+use crate::limits::TLS_RECORD;
 use crate::os::Interest;
-
-/// Most bytes one record carries.
-const RECORD_MAX: usize = 16_384;
 
 /// One conn's TLS state.
 ///
@@ -205,7 +203,7 @@ impl TlsSession {
         while taken < data.len() {
             let rest = &data[taken..];
             let wanted = match self.offered as usize {
-                0 => RECORD_MAX,
+                0 => usize::from(TLS_RECORD),
                 offered => offered,
             };
             debug_assert!(
@@ -280,12 +278,6 @@ impl TlsSession {
         unsafe { openssl_sys::SSL_shutdown(self.raw()) };
         // Whether it went out does not matter: the descriptor is closed next.
         ffi::clear_errors();
-    }
-
-    /// What the listener asked of this client.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        self.class
     }
 
     /// What the handshake came to; `None` unless it is finished and the session still open.
@@ -582,7 +574,7 @@ impl TlsSession {
     fn check_offer(&self, _record: &[u8]) {}
 
     fn note_offer(&mut self, record: &[u8]) {
-        // `write` cuts records of at most RECORD_MAX.
+        // `write` cuts records of at most TLS_RECORD.
         self.offered = u32::try_from(record.len()).unwrap_or(u32::MAX);
         #[cfg(debug_assertions)]
         {

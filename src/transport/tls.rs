@@ -1,6 +1,6 @@
 //! A TLS session as a transport: the handshake before the first read, records cut from what is written.
 //!
-//! A record carries at most [`RECORD_MAX`] bytes, and one call of the session makes one record, so this file knows
+//! A record carries at most [`TLS_RECORD`] bytes, and one call of the session makes one record, so this file knows
 //! exactly whether another follows and tells the session, which then sends the records of one answer together.
 //! When a write blocks, the caller offers the same bytes again (its output does not change meanwhile), and the
 //! gathering below is a function of them alone: the session sees the record it began. (tls.md §14.6)
@@ -10,11 +10,9 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::limits::TLS_RECORD;
 use crate::tls::{Handshake, HandshakeFacts, Outcome, TlsFault, TlsSession};
 use crate::transport::{Failure, Gather, More, Progress};
-
-/// Bytes of the largest TLS record.
-pub const RECORD_MAX: u16 = 16_384;
 
 /// A TLS session and the socket below it. Fields drop in this order: the session first.
 #[derive(Debug)]
@@ -30,11 +28,11 @@ impl TlsStream {
     /// bytes, as far as TLS allows.
     #[must_use]
     pub fn new(session: TlsSession, socket: OwnedFd, wbuf_size: u32) -> TlsStream {
-        let record = wbuf_size.clamp(1, u32::from(RECORD_MAX));
+        let record = wbuf_size.clamp(1, u32::from(TLS_RECORD));
         TlsStream {
             session,
             socket,
-            record: u16::try_from(record).unwrap_or(RECORD_MAX),
+            record: u16::try_from(record).unwrap_or(TLS_RECORD),
         }
     }
 

@@ -40,8 +40,8 @@ pub(super) use crate::storage::item::new::Plan;
 pub use crate::storage::item::reference::ItemRef;
 pub(super) use crate::storage::item::reference::{Gone, Unqueued};
 
-/// Bytes of the fixed header.
-pub(super) const HEADER: usize = 48;
+/// Bytes of the fixed header before cas id, key and value.
+pub const HEADER: usize = 48;
 /// Bytes of the cas id behind it.
 const CAS: usize = 8;
 /// Bytes of client flags, where an item has any.
