@@ -19,7 +19,8 @@ $c->talk([ "set s$_ 0 5 10000", $value ]) for 1 .. 10;
 $c->talk([ "set o$_ 0 31 10000", $value ]) for 1 .. 20;
 $c->talk([ "set n$_ 0 0 10000", $value ]) for 1 .. 20;
 is($number->('temp'), 60, 'thirty seconds or less: TEMP');
-is($number->('hot') + $number->('warm') + $number->('cold'), 40, 'more, or for ever: elsewhere');
+# An item on its way from one queue to another stands in neither.
+ok(TestServer::wait_until(sub { $number->('hot') + $number->('warm') + $number->('cold') == 40 }), 'more, or for ever: elsewhere');
 $c->talk("get t$_") for (1 .. 10) x 3;
 my $juggles = $server->stat('lru_maintainer_juggles');
 $server->wait_stat('lru_maintainer_juggles', sub { $_[0] > $juggles + 2 });
