@@ -1,8 +1,8 @@
 //! Read and output buffers that a worker lends to its conns, under one limit for both.
 //!
 //! A conn holds a buffer only while it has bytes in it: it lends one when it needs it and gives it back on its road to
-//! sleep or close, so a thousand idle conns hold none. What comes back is kept up to
-//! [`IDLE_BUFFERS`] and freed beyond, so that what a burst has needed returns to the system. `-o read_buf_mem_limit` caps a worker's share of blocks: each
+//! sleep or close, so a thousand idle conns hold none. What comes back is kept up to [`IDLE_BUFFERS`] and freed beyond,
+//! so that what a burst has needed returns to the system. `-o read_buf_mem_limit` caps a worker's share of blocks: each
 //! buffer is one, and a line or an answer that outgrows its buffer takes more. Whoever needs one beyond the cap is
 //! refused. Belongs to one worker's thread; only the gauges are read by others. (options-and-process.md §6.8)
 
@@ -193,13 +193,7 @@ impl Buffers {
     #[inline]
     pub fn return_input(&mut self, mut input: Box<Input>) {
         input.reset(self.share);
-        if self.keeps_another() {
-            self.inputs.give_back(input);
-            self.share.is_idle_again();
-        } else {
-            self.inputs.discard(input);
-            self.share.give_back(1);
-        }
+        keep_or_free(&mut self.inputs, input, self.share);
     }
 
     /// Takes an output buffer back; unsent bytes in it are lost.
@@ -207,19 +201,7 @@ impl Buffers {
     pub fn return_out(&mut self, mut out: Box<Out>) {
         out.reset();
         self.gauges.outs.sub(1);
-        if self.keeps_another() {
-            self.outs.give_back(out);
-            self.share.is_idle_again();
-        } else {
-            self.outs.discard(out);
-            self.share.give_back(1);
-        }
-    }
-
-    /// One more idle buffer is worth its memory.
-    #[inline]
-    fn keeps_another(&self) -> bool {
-        self.share.idle() < IDLE_BUFFERS
+        keep_or_free(&mut self.outs, out, self.share);
     }
 
     /// Lets a read buffer grow that one line has filled; false when it may not. A block is left to answer the line.
@@ -269,6 +251,18 @@ impl Buffers {
         while self.share.excess() > 0 && (self.inputs.discard_idle() || self.outs.discard_idle()) {
             self.share.idle_is_freed();
         }
+    }
+}
+
+/// What comes back waits in its pool, or is freed when as many as are worth their memory wait already.
+#[inline]
+fn keep_or_free<T>(pool: &mut Pool<T>, buffer: Box<T>, share: &Share) {
+    if share.idle() < IDLE_BUFFERS {
+        pool.give_back(buffer);
+        share.is_idle_again();
+    } else {
+        pool.discard(buffer);
+        share.give_back(1);
     }
 }
 
