@@ -76,7 +76,6 @@ for my $version ('1.2', '1.3') {
 # records in halves do not make the server spin
 SKIP: {
     skip 'no /proc', 1 unless -e "/proc/${\ $server->pid}/stat";
-    my $ticks = sub { my @stat = split ' ', TestServer::slurp("/proc/${\ $server->pid}/stat") =~ s/.*\) //r; $stat[11] + $stat[12] };
     my @halves = map { TestWire->connect($server->port) } 1 .. 10;
     my @rest;
     for my $wire (@halves) {
@@ -84,9 +83,7 @@ SKIP: {
         $wire->put(substr $record, 0, 20);
         push @rest, substr $record, 20;
     }
-    my $before = $ticks->();
-    Time::HiRes::sleep(0.5);
-    cmp_ok($ticks->() - $before, '<=', 20, 'half records cost nothing while they wait');
+    ok($server->workers_rest, 'half records cost nothing while they wait');
     $halves[$_]->put($rest[$_]) for 0 .. $#halves;
     is(join('', map { $_->take(40, 5) } @halves), "MN\r\n" x 100, 'and are served when they are whole');
 }

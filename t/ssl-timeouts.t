@@ -90,14 +90,7 @@ is($plain->ask('mn'), 'MN', 'so does a plain one');
 
 # with nothing to wait for, nobody wakes up
 SKIP: {
-    my $switches = sub {
-        my %of;
-        for my $task (glob "/proc/${\ $server->pid}/task/*") {
-            next unless TestServer::slurp("$task/comm") =~ /^mc-worker/;
-            $of{$task} = TestServer::slurp("$task/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m ? $1 : 'none';
-        }
-        return \%of;
-    };
+    my $switches = sub { $server->thread_sleeps('mc-worker') };
     skip 'no /proc, or valgrind', 1 if !%{ $switches->() } || $ENV{VALGRIND_TEST};
     # What the last command left behind settles first.
     my $before;

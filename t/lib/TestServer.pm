@@ -342,6 +342,28 @@ sub thread_times {
     return { map { m{task/(\d+)/} ? ($1 => (split ' ', slurp($_))[0] // 0) : () } glob "/proc/$self->{pid}/task/*/schedstat" };
 }
 
+# Times that each thread of this name has gone to sleep, by its number.
+sub thread_sleeps {
+    my ($self, $name) = @_;
+    my %sleeps;
+    for my $task (glob "/proc/$self->{pid}/task/*") {
+        next unless slurp("$task/comm") eq "$name\n";
+        $sleeps{$1} = $2 if "$task\n" . slurp("$task/status") =~ m{(\d+)\n.*^voluntary_ctxt_switches:\s*(\d+)}ms;
+    }
+    return \%sleeps;
+}
+
+# Polls until the workers are asleep at twenty looks in a row, which threads that spin never are.
+sub workers_rest {
+    my ($self) = @_;
+    my $quiet = 0;
+    return wait_until(sub {
+        my @workers = grep { /\(mc-worker\)/ } map { slurp($_) } glob "/proc/$self->{pid}/task/*/stat";
+        $quiet = @workers && !grep({ !/\) S / } @workers) ? $quiet + 1 : 0;
+        return $quiet == 20;
+    });
+}
+
 sub stderr_text { return slurp($_[0]{stderr_file}) }
 sub stdout_text { return slurp($_[0]{stdout_file}) }
 
