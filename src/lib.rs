@@ -20,6 +20,7 @@ pub mod os;
 pub mod pool;
 pub mod protocol;
 pub mod response;
+pub mod roster;
 pub mod server;
 pub mod settings;
 pub mod stats;

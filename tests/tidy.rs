@@ -12,6 +12,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("worker", 6),
     ("conn", 5),
     ("protocol", 4),
+    ("roster", 4),
     ("response", 3),
     ("stats", 3),
     ("storage", 2),

@@ -6,9 +6,9 @@
 
 use std::mem::size_of;
 
-use memcached::conn::card::Card;
 use memcached::conn::{Conn, NewConn};
 use memcached::limits::READ_BUFFER;
+use memcached::roster::cards::Card;
 use memcached::storage::counters::ThreadCounters;
 use memcached::storage::{CLIENT_FLAGS, ITEM_HEADER, ItemRef};
 use memcached::tls::TlsSession;

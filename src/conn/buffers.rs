@@ -11,7 +11,7 @@
 use crate::limits::{IDLE_BUFFERS, READ_BUFFER, READ_BUFFER_MAX};
 use crate::pool::{Pool, Share};
 use crate::response::Out;
-use crate::storage::counters::Counter;
+use crate::roster::gauges::BufferGauges;
 
 /// Input that was read and not yet understood: one span of a fixed buffer.
 #[derive(Debug)]
@@ -107,27 +107,6 @@ impl Input {
         } else {
             share.give_back(self.bytes.len() / READ_BUFFER - 1);
             *self = Input::new();
-        }
-    }
-}
-
-/// What `stats` shows of one worker's buffers; written by that worker alone.
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct BufferGauges {
-    /// Blocks that exist (`read_buf_count`), and those that wait to be lent (`read_buf_bytes_free`).
-    pub share: Share,
-    /// Output buffers that are lent (`response_obj_count`).
-    pub outs: Counter,
-}
-
-impl BufferGauges {
-    /// Of a worker that may have `most` blocks; `usize::MAX` is no limit.
-    #[must_use]
-    pub fn new(most: usize) -> BufferGauges {
-        BufferGauges {
-            share: Share::new(most),
-            outs: Counter::default(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::conn::state::{State, reason_text};
 use crate::conn::{Conn, Env, Flow};
 use crate::protocol::CloseReason;
+use crate::roster::state::State;
 use crate::settings::voice::tell;
 
 impl Conn {
@@ -35,5 +35,15 @@ impl Conn {
     /// The server ends: as [`close`](Conn::close), for the worker that stops.
     pub fn stop(&mut self, env: &mut Env) {
         let _ = self.close(CloseReason::Shutdown, env);
+    }
+}
+
+/// The operator's word for a reason.
+fn reason_text(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Error => "error",
+        CloseReason::Normal => "normal",
+        CloseReason::IdleTimeout => "idle_timeout",
+        CloseReason::Shutdown => "shutdown",
     }
 }

@@ -8,11 +8,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::conn::state::State;
 use crate::conn::{AfterWrite, Conn, Env, Flow};
 use crate::limits::YIELD_FLUSH;
 use crate::os::Interest;
 use crate::protocol::{CloseReason, Next};
+use crate::roster::state::State;
 use crate::settings::voice::tell;
 
 /// What is left of a turn.

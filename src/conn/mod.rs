@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Invariants: a conn that sleeps owes nothing unless its state says so (`State::may_owe`); output is not changed while a
-//! write of it is blocked; other threads see the [`card`] only, never the conn.
+//! write of it is blocked; other threads see its card in the [`roster`](crate::roster) only, never the conn.
 
 #![forbid(unsafe_code)]
 
@@ -29,23 +29,20 @@ use crate::os::Interest;
 use crate::os::socket::Address;
 use crate::protocol::{self, CloseReason, Session};
 use crate::response::Out;
+use crate::roster::cards::{Cards, Kind, OpenCard};
+use crate::roster::counts::Counted;
+use crate::roster::state::State;
+use crate::roster::tls_pending::{Handshakes, Place};
 use crate::settings::Protocol;
 use crate::settings::voice::tell;
 use crate::tls::{Class, TlsError};
 use crate::transport::{Gather, Opener, Transport};
 
 pub mod buffers;
-pub mod card;
 mod close;
-pub mod counts;
 mod handshake;
-pub mod handshakes;
 mod machine;
 mod read;
-pub mod ssl;
-pub mod state;
-pub mod stats;
-pub mod tls_counts;
 mod value;
 mod write;
 
@@ -53,10 +50,6 @@ mod write;
 mod tests;
 
 use buffers::{Buffers, Input};
-use card::{Cards, Kind, OpenCard};
-use counts::Counted;
-use handshakes::{Handshakes, Place};
-use state::State;
 
 /// What a worker lends its conns for a turn.
 pub struct Env {

@@ -8,10 +8,10 @@
 #![forbid(unsafe_code)]
 
 use crate::conn::machine::{Step, Turn};
-use crate::conn::state::State;
 use crate::conn::{AfterWrite, Conn, Env};
 use crate::limits::READ_DOUBLINGS;
 use crate::protocol::CloseReason;
+use crate::roster::state::State;
 use crate::settings::voice::tell;
 use crate::transport::{Failure, Progress};
 

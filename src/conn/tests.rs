@@ -5,14 +5,14 @@ use std::net::Shutdown;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use super::buffers::BufferGauges;
-use super::counts::ConnStats;
-use super::tls_counts::HandshakeStats;
 use super::*;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
 use crate::limits::IDLE_BUFFERS;
 use crate::protocol::Control;
+use crate::roster::counts::ConnStats;
+use crate::roster::gauges::BufferGauges;
+use crate::roster::tls_counts::HandshakeStats;
 use crate::settings::{Settings, Tunables};
 use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
 use crate::storage::Engine;

@@ -6,10 +6,10 @@
 #![forbid(unsafe_code)]
 
 use crate::conn::machine::{Step, Turn};
-use crate::conn::state::State;
 use crate::conn::{Conn, Env};
 use crate::limits::READS_PER_TURN;
 use crate::protocol::{CloseReason, UploadSpace};
+use crate::roster::state::State;
 use crate::transport::Progress;
 
 impl Conn {

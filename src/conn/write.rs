@@ -9,11 +9,11 @@
 use std::io::IoSlice;
 
 use crate::conn::machine::Step;
-use crate::conn::state::State;
 use crate::conn::{AfterWrite, Conn, Env};
 use crate::limits::SLICES_MAX;
 use crate::protocol::CloseReason;
 use crate::response::Out;
+use crate::roster::state::State;
 use crate::settings::voice::tell;
 use crate::transport::{Failure, Gather, More, Progress, Transport};
 

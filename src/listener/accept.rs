@@ -14,11 +14,11 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use crate::conn::counts::ConnStats;
 use crate::listener::grammar::ListenClass;
 use crate::listener::open::{ListenError, ListenSocket};
 use crate::os::reason;
 use crate::os::socket::{self, Address};
+use crate::roster::counts::ConnStats;
 use crate::settings::voice::{say, tell};
 use crate::settings::{ExitStatus, Settings, Tunables};
 
@@ -334,8 +334,8 @@ mod tests {
     use std::io::Read;
     use std::net::TcpStream;
 
-    use crate::conn::counts::Counted;
     use crate::listener::open::open_tcp;
+    use crate::roster::counts::Counted;
     use crate::tls;
 
     /// An acceptor on one ephemeral port with room for so many clients.

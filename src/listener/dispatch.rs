@@ -14,14 +14,14 @@ use std::time::Instant;
 
 use crate::clock::RelTime;
 use crate::conn::NewConn;
-use crate::conn::card::{Cards, Kind, OpenCard};
-use crate::conn::counts::ConnStats;
-use crate::conn::state::State;
 use crate::event::{Event, Registrar, Timer, TimerId};
 use crate::listener::accept::{Acceptor, RESUME_PERIOD, Turn};
 use crate::listener::open::ListenSocket;
 use crate::os::Interest;
 use crate::os::socket::{self, Address};
+use crate::roster::cards::{Cards, Kind, OpenCard};
+use crate::roster::counts::ConnStats;
+use crate::roster::state::State;
 use crate::settings::voice::say;
 use crate::settings::{Settings, Tunables};
 use crate::worker::inbox::{Inbox, Message};

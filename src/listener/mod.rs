@@ -8,7 +8,7 @@
 //! `grammar` reads the `-l` list, `open` turns each piece into bound sockets, `accept` takes clients from them and
 //! turns them away at the limit, `dispatch` hands them to the workers. The boot calls [`open()`](open::open) once; the
 //! main loop's handler owns the [`Dispatcher`]. One thread, no locks: what others may see of it is in
-//! [`ConnStats`](crate::conn::counts::ConnStats) and on the sockets' cards. (options-and-process.md §3, tls.md §5)
+//! [`ConnStats`](crate::roster::counts::ConnStats) and on the sockets' cards. (options-and-process.md §3, tls.md §5)
 
 #![forbid(unsafe_code)]
 

@@ -10,11 +10,11 @@ use std::io;
 use std::path::Path;
 
 use crate::clock::Clock;
-use crate::conn::card::Cards;
 use crate::listener::ListenError;
 use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
+use crate::roster::cards::Cards;
 use crate::server::leak;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};

@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::conn::buffers::BufferGauges;
-use crate::conn::counts::ConnStats;
-use crate::conn::stats::BufferValues;
-use crate::conn::tls_counts::HandshakeStats;
+use crate::roster::counts::ConnStats;
+use crate::roster::gauges::BufferGauges;
+use crate::roster::gauges::BufferValues;
+use crate::roster::tls_counts::HandshakeStats;
 use crate::settings::Settings;
 use crate::stats::{ConnFigures, Figures, TlsFigures};
 use crate::tls::Current;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::conn::NewConn;
-use crate::conn::card::Kind;
 use crate::os::socket::Address;
 use crate::protocol::{Control, Shutdown};
+use crate::roster::cards::Kind;
 use crate::settings::Protocol;
 use crate::stats::Figures;
 use crate::tls;

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::conn::card::{Cards, Kind};
+use crate::roster::cards::{Cards, Kind};
 use crate::worker::bell::{Bell, Stopped};
 use crate::worker::inbox::{Inbox, Message};
 
@@ -131,8 +131,8 @@ mod tests {
     use std::time::Instant;
 
     use crate::clock::RelTime;
-    use crate::conn::state::State;
     use crate::os::socket::Address;
+    use crate::roster::state::State;
 
     #[test]
     fn silent_tcp_clients_are_reported_to_their_workers() {

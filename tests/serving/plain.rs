@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use memcached::conn::stats::BufferValues;
+use memcached::roster::gauges::BufferValues;
 use memcached::settings::Settings;
 
 use crate::harness::{Client, Server, eventually};

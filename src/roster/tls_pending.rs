@@ -11,7 +11,7 @@
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use crate::conn::tls_counts::HandshakeCounts;
+use crate::roster::tls_counts::HandshakeCounts;
 use crate::tls::HandshakeFacts;
 
 /// The end of a chain of slots.

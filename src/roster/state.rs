@@ -1,8 +1,6 @@
-//! The states of a conn, under the names that `stats conns` and `-vvv` print, and the words for why one ended.
+//! The states of a conn, under the names that `stats conns` and `-vvv` print.
 
 #![forbid(unsafe_code)]
-
-use crate::protocol::CloseReason;
 
 /// Where a conn stands. One byte, so that its card can show it; what belongs to a state lies in fields beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,17 +65,6 @@ impl State {
     #[must_use]
     pub fn is_idle(self) -> bool {
         matches!(self, State::NewCmd | State::Read)
-    }
-}
-
-/// The operator's word for a reason.
-#[must_use]
-pub fn reason_text(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Error => "error",
-        CloseReason::Normal => "normal",
-        CloseReason::IdleTimeout => "idle_timeout",
-        CloseReason::Shutdown => "shutdown",
     }
 }
 

@@ -13,9 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::clock::RelTime;
-use crate::conn::state::State;
 use crate::limits::PEER_NAME_MAX;
 use crate::os::socket::{self, Address};
+use crate::roster::state::State;
 use crate::tls::{Class, HandshakeFacts, Version};
 
 /// What kind of socket a card stands for.

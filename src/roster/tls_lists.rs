@@ -10,8 +10,8 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use crate::clock::Clock;
-use crate::conn::card::{Cards, TlsLook, TlsPhase};
-use crate::conn::tls_counts::HandshakeStats;
+use crate::roster::cards::{Cards, TlsLook, TlsPhase};
+use crate::roster::tls_counts::HandshakeStats;
 use crate::stats::Section;
 use crate::tls::{CertificateFacts, Class, Current, RefreshLog, Version};
 

@@ -1,0 +1,24 @@
+//! The books that are kept of conns: who is open and in which state, how many there are and were, how TLS handshakes
+//! went, what buffers they hold; and the lists of `stats` that are made of them.
+//!
+//! ```text
+//!  listener ─ counts ─┐                                    ┌─► stats conns, stats ssl, stats ssl conns
+//!  conn ─ card, TLS ──┼─► atomics, leaf locks, one writer ─┼─► the general list
+//!  worker ─ gauges ───┘                                    └─► the idle sweep
+//! ```
+//!
+//! `cards` has what other threads may see of a conn, `state` the words for what it does, `counts` their number, which
+//! the limit is tested against; `tls_pending` has one worker's handshakes in order, `tls_counts` what became of all;
+//! `gauges` is about buffers. `lists` and `tls_lists` are what a client of `stats` is shown. Conns themselves, and
+//! all that moves bytes, are the `conn` room's: this one knows of none.
+
+#![forbid(unsafe_code)]
+
+pub mod cards;
+pub mod counts;
+pub mod gauges;
+pub mod lists;
+pub mod state;
+pub mod tls_counts;
+pub mod tls_lists;
+pub mod tls_pending;
