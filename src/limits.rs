@@ -51,6 +51,20 @@ pub const SLICES_MAX: usize = 1_023;
 pub const PAGE_SIZE: usize = 1_048_576;
 /// Slab class ids run from 1 to this; 0 is the pool of free pages.
 pub const CLASS_MAX: usize = 63;
+/// Power of two of the hash table's buckets when the command line does not say (§1).
+pub const HASH_POWER: u32 = 16;
+/// Power of two of the number of item locks for that many workers: many enough that two seldom meet (§5.3).
+#[must_use]
+pub const fn item_lock_power(workers: u32) -> u32 {
+    match workers {
+        0..=2 => 10,
+        3 => 11,
+        4 => 12,
+        5..=10 => 13,
+        11..=20 => 14,
+        _ => 15,
+    }
+}
 /// Relative expiry times end here: 30 days in seconds, inclusive (text-protocol.md §14).
 pub const RELATIVE_EXPTIME_MAX: i64 = 2_592_000;
 /// Readers that may hold one item at a time (storage-engine.md §6).

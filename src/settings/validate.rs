@@ -4,7 +4,7 @@
 //! certificates and everything that asks the kernel comes later, in the server's boot.
 //! (options-and-process.md §1.3, storage-engine.md §4.2)
 
-use crate::limits::{CLASS_MAX, PAGE_SIZE};
+use crate::limits::{CLASS_MAX, HASH_POWER, PAGE_SIZE, item_lock_power};
 use crate::settings::command_line::{Draft, Refusal};
 use crate::settings::numbers::strict_u32;
 use crate::settings::suboptions::ONE_PAGE;
@@ -19,8 +19,6 @@ const WHOLE_ITEM_MAX: u32 = 1 << 20;
 const SLAB_SIZES_MAX: usize = CLASS_MAX - 1;
 /// Chunk sizes are multiples of this, so neighbours must differ by more.
 const CHUNK_ALIGN: u32 = 8;
-/// Power of two the hash table starts with when `hashpower` is not given.
-const HASH_POWER_DEFAULT: u32 = 16;
 
 /// Turns a finished command line into settings, or tells the first thing that is wrong with it.
 pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
@@ -197,16 +195,9 @@ fn refuse_unbuilt(settings: &Settings) -> Result<(), Refusal> {
 
 /// The hash table must have more buckets than there are locks for them.
 fn hash_power(settings: &Settings) -> Result<(), Refusal> {
-    let locks = match settings.threads {
-        0..=2 => 10,
-        3 => 11,
-        4 => 12,
-        5..=10 => 13,
-        11..=20 => 14,
-        _ => 15,
-    };
+    let locks = item_lock_power(settings.threads);
     let power = match settings.hash_power {
-        0 => HASH_POWER_DEFAULT,
+        0 => HASH_POWER,
         given => given,
     };
     if power > locks {

@@ -2,8 +2,9 @@
 //!
 //! A stripe covers all buckets whose hash shares its low bits: one bucket of a smaller table and both its halves in
 //! the doubled one, so a growing hash table needs no other lock. Workers hold at most one stripe and wait for none
-//! other; whoever comes from a queue's lock may only try. A wait spins briefly and then yields: a stripe is held for
-//! well under a microsecond.
+//! other; whoever comes from a queue's lock may only try. A wait spins briefly and then yields. Most holders are done
+//! within a fraction of a microsecond; one that copies a small value out, joins two values, or makes room for a new
+//! item under its stripe takes longer, by the bytes it copies and the items it looks at.
 //!
 //! The guard also keeps what is unlinked under it: the table's reference is given back when the guard drops, after
 //! the stripe is free, so every [`LockedItem`] stays good as long as its guard.
@@ -38,18 +39,7 @@ pub(super) struct Stripes {
 }
 
 impl Stripes {
-    /// Power of two of the table for that many workers.
-    pub(super) fn power_for(threads: u32) -> u32 {
-        match threads {
-            0..=2 => 10,
-            3 => 11,
-            4 => 12,
-            5..=10 => 13,
-            11..=20 => 14,
-            _ => 15,
-        }
-    }
-
+    /// 2^`power` of them, a power by the number of workers (`limits::item_lock_power`).
     pub(super) fn new(power: u32) -> Stripes {
         let len = 1_usize << power;
         Stripes {

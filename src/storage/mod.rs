@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::clock::Clock;
+use crate::limits::{HASH_POWER, item_lock_power};
 use crate::settings::{HashAlgorithm, Settings, Tunables};
 use crate::storage::assoc::Assoc;
 use crate::storage::counters::{Counter, ThreadCounters};
@@ -61,8 +62,6 @@ pub use crate::storage::outcome::{
 pub use crate::storage::report::{ClassItems, ClassSlabs, SlabStats, Totals};
 pub use crate::storage::slabs::ClassSize;
 
-/// Power of two of the hash table when the command line does not say.
-const HASH_POWER: u32 = 16;
 /// The last id before the first item's.
 const FIRST_CAS: u64 = 1;
 
@@ -129,7 +128,10 @@ impl Engine {
     /// Leaks the engine, as handles keep a `&'static` of it.
     ///
     /// # Errors
-    /// The line for stderr: hash table not larger than the lock table, or no memory.
+    /// The line for stderr, when there is no memory for the hash table.
+    ///
+    /// # Panics
+    /// When the settings ask for a hash table that is not larger than the table of item locks.
     pub fn new(
         settings: &Settings,
         tunables: &'static Tunables,
@@ -139,14 +141,11 @@ impl Engine {
             0 => HASH_POWER,
             given => given,
         };
-        let lock_power = Stripes::power_for(settings.threads);
-        if hash_power <= lock_power {
-            return Err(EngineError(format!(
-                "Hash table power size ({hash_power}) cannot be equal to or less than item lock table ({lock_power})\n\
-                 Item lock table grows with `-t N` (worker threadcount)\n\
-                 Hash table grows with `-o hashpower=N` "
-            )));
-        }
+        let lock_power = item_lock_power(settings.threads);
+        assert!(
+            hash_power > lock_power,
+            "a stripe covers whole buckets, as the settings were checked for"
+        );
         let assoc = Assoc::new(hash_power)
             .map_err(|_| EngineError("Failed to init hashtable.".to_owned()))?;
         let histogram = settings.track_sizes.then(|| {
