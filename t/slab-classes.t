@@ -43,6 +43,7 @@ my @tables = (
     [ [ '-n', '10000000' ], 524288 ],
     [ [ '-o', 'slab_sizes=100-200-300' ], 104, 200, 304, 524288 ],
     [ [ '-o', 'slab_sizes=100-109' ], 104, 112, 524288 ],
+    [ [ '-n', '1', '-o', 'slab_sizes=8-100-200' ], 8, 104, 200, 524288 ],
 );
 for my $row (@tables) {
     my ($args, @sizes) = @$row;
@@ -74,6 +75,19 @@ for my $row ([ [], 60 ], [ ['-C'], 52 ]) {
     is(class_of($c, 'k'), 1, "@$args: client flags take four bytes");
     $c->set('k', 'x' x (96 - $overhead - 3), flags => 1);
     is(class_of($c, 'k'), 2, 'no less');
+}
+
+# Chunks smaller than any item: the class is listed, nothing goes there, and items of all sizes are stored as ever.
+{
+    my $server = TestServer->start('-t', '1', '-n', '1', '-o', 'slab_sizes=8-24-48-100');
+    my $c = $server->client;
+    for my $length (0, 1, 40, 200, 700_000) {
+        my $value = 'x' x $length;
+        $c->set('k', $value);
+        ok($c->get('k') eq $value, "a value of $length bytes comes back");
+    }
+    ok(!exists $server->stats('slabs')->{'1:chunk_size'}, 'a class of 8 bytes owns no page');
+    ok(!grep { /^[123]:/ } keys %{ $server->stats('slabs') }, 'nor do the others that are too small');
 }
 
 done_testing;

@@ -25,6 +25,9 @@ use crate::storage::slabs::page::{Chunk, FreeList, Page};
 
 /// Chunk sizes are multiples of this.
 const ALIGNMENT: usize = 8;
+/// The least that an item takes: header, a key of one byte and its NUL, CR LF. Whatever a chunk holds, it begins with
+/// a header, so smaller ones could not even be free.
+const LEAST_CHUNK: u32 = HEADER as u32 + 4;
 
 /// A slab class, 1 … 63; 0 is the pool of spare pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,9 +71,12 @@ pub struct ClassSize {
 /// Sizes up to this find their class by one look.
 const LOOKUP_MAX: usize = 8192;
 
-/// The chunk sizes, fixed at start.
+/// The chunk sizes, fixed at start. Classes whose chunks are too small for any item stand in it, since operators
+/// asked for them and see them listed, but nothing is ever of such a class.
 pub(super) struct ClassTable {
     sizes: Vec<ClassSize>,
+    /// Classes at the front that are of no use.
+    useless: usize,
     /// Class id by size in steps of the alignment, for small sizes.
     lookup: Vec<u8>,
     item_size_max: u32,
@@ -108,12 +114,14 @@ impl ClassTable {
             }
         }
         sizes.push(class(sizes.len() + 1, chunk_max));
+        let useless = sizes.partition_point(|class| class.chunk < LEAST_CHUNK);
         let lookup = (0..=LOOKUP_MAX)
             .step_by(ALIGNMENT)
-            .map(|size| searched(&sizes, size as u32))
+            .map(|size| searched(&sizes[useless..], size as u32))
             .collect();
         ClassTable {
             sizes,
+            useless,
             lookup,
             item_size_max: settings.item_size_max,
         }
@@ -128,9 +136,14 @@ impl ClassTable {
         let step = (size as usize).div_ceil(ALIGNMENT);
         let id = match self.lookup.get(step) {
             Some(id) => *id,
-            None => searched(&self.sizes, size),
+            None => searched(&self.sizes[self.useless..], size),
         };
         Some(ClassId(id))
+    }
+
+    /// Whether anything can be of `class`.
+    fn is_of_use(&self, class: ClassId) -> bool {
+        class.index() > self.useless
     }
 
     /// The class with the largest chunks.
@@ -241,6 +254,9 @@ impl SlabsGuard<'_> {
 
     #[cold]
     fn alloc_from_new_page(&mut self, class: ClassId) -> Option<Chunk> {
+        if !self.slabs.table.is_of_use(class) {
+            return None;
+        }
         let size = self.slabs.table.size(class);
         let page = self.new_page(class, size)?;
         let owner = &mut self.state.classes[class.index() - 1];

@@ -60,6 +60,7 @@ impl Page {
 
     /// Cuts a page into chunks and frees them in ascending order, so that the highest address is taken first.
     pub(super) fn split(&self, class: ClassId, size: usize, count: usize, into: &mut FreeList) {
+        assert!(size >= HEADER, "a chunk holds a header");
         assert!(size * count <= self.memory.len(), "chunks fit their page");
         for index in 0..count {
             let base = self.memory.base().as_ptr().wrapping_add(index * size);

@@ -166,6 +166,31 @@ fn of_equal_classes_the_first_is_taken() {
     assert_eq!(table.class_of(97), Some(ClassId::new(63)));
 }
 
+#[test]
+fn classes_too_small_for_any_item_are_listed_and_never_used() {
+    let tiny = |settings: &mut Settings| {
+        settings.chunk_size = 1;
+        settings.slab_sizes = Some(vec![8, 24, 48, 100]);
+    };
+    assert_eq!(chunks(tiny), [8, 24, 48, 104, 524_288]);
+    let table = table(tiny);
+    for size in 1..=104 {
+        assert_eq!(table.class_of(size), Some(ClassId::new(4)), "{size} bytes");
+    }
+    assert_eq!(table.class_of(105), Some(ClassId::new(5)));
+    let slabs = slabs(tiny);
+    let mut slabs = slabs.lock();
+    for class in [1, 2, 3].map(ClassId::new) {
+        assert!(slabs.alloc(class).is_none());
+        assert_eq!(slabs.pages_of(class), 0);
+    }
+    assert_eq!(slabs.allocated(), 0);
+    assert!(slabs.alloc(ClassId::new(4)).is_some_and(|chunk| {
+        slabs.free(chunk);
+        true
+    }));
+}
+
 fn slabs(change: impl FnOnce(&mut Settings)) -> Slabs {
     let mut settings = Settings::default();
     change(&mut settings);
