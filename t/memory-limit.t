@@ -79,4 +79,21 @@ SKIP: {
 }
 ok($c->get('k5') eq $value, 'the old value is kept');
 
+# Tests of what happens near a limit can begin there: bytes that count as allocated before anything is.
+SKIP: {
+    skip 'only the debug server looks at T_MEMD_INITIAL_MALLOC', 7 if !TestServer::has_feature('debug');
+    my $page = 1_048_576;
+    for my $row ([ 6 * $page, 2, 'six of eight megabytes' ], [ 2**32, 1, 'four gigabytes' ], [ '6x', 8, 'no number' ]) {
+        my ($preset, $pages, $name) = @$row;
+        $server = TestServer->start({ env => { T_MEMD_INITIAL_MALLOC => $preset } }, '-t', '1', '-m', '8', '-M');
+        $c = $server->client;
+        my $before = $preset =~ /^\d+$/ ? $preset : 0;
+        is($memory->(), $before, "$name: allocated from the start");
+        $next = 0;
+        is(fill(), $pages * 94, "$name: $pages more pages of 94 items");
+        next if !$before;
+        is($memory->(), $before + $pages * $page, "$name: they come on top");
+    }
+}
+
 done_testing;

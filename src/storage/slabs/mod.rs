@@ -28,6 +28,9 @@ const ALIGNMENT: usize = 8;
 /// The least that an item takes: header, a key of one byte and its NUL, CR LF. Whatever a chunk holds, it begins with
 /// a header, so smaller ones could not even be free.
 const LEAST_CHUNK: u32 = HEADER as u32 + 4;
+/// Environment variable: bytes that count as allocated from the start, so that tests see a full cache cheaply.
+#[cfg(feature = "debug-server")]
+const INITIAL_MALLOC: &str = "T_MEMD_INITIAL_MALLOC";
 
 /// A slab class, 1 … 63; 0 is the pool of spare pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -209,7 +212,7 @@ impl Slabs {
             state: Mutex::new(State {
                 classes,
                 pool: Vec::new(),
-                allocated: 0,
+                allocated: initially_allocated(),
             }),
             tunables,
         }
@@ -227,6 +230,21 @@ impl Slabs {
             state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
+}
+
+/// What tests want to be allocated before anything is.
+#[cfg(feature = "debug-server")]
+fn initially_allocated() -> u64 {
+    std::env::var(INITIAL_MALLOC)
+        .ok()
+        .and_then(|text| text.parse::<i64>().ok())
+        // Compat: a negative number is an enormous one.
+        .map_or(0, |bytes| bytes as u64)
+}
+
+#[cfg(not(feature = "debug-server"))]
+fn initially_allocated() -> u64 {
+    0
 }
 
 /// The slab lock, held.
@@ -281,11 +299,13 @@ impl SlabsGuard<'_> {
         };
         let limit = self.slabs.tunables.memory_limit.load(Ordering::Relaxed);
         let owns_one = !self.state.classes[class.index() - 1].pages.is_empty();
-        if limit != 0 && self.state.allocated + len as u64 > limit && owns_one {
+        // It saturates for the sake of tests that preload it.
+        let allocated = self.state.allocated.saturating_add(len as u64);
+        if limit != 0 && allocated > limit && owns_one {
             return None;
         }
         let page = Page::new(len).ok()?;
-        self.state.allocated += page.len() as u64;
+        self.state.allocated = self.state.allocated.saturating_add(page.len() as u64);
         Some(page)
     }
 
