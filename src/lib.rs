@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod conn;
+pub mod decimal;
 pub mod event;
 pub mod limits;
 pub mod listener;

@@ -34,6 +34,12 @@ for my $row (
     [ '007', 'incr', '1', '8', '8  ' ],
     [ '7  ', 'incr', '1', '8', '8  ' ],
     [ '1', 'incr', '9223372036854775808', '9223372036854775809', '9223372036854775809' ],
+    [ ' 12', 'incr', '1', '13', '13 ' ],
+    [ "\t\n12", 'decr', '1', '11', '11  ' ],
+    [ "12\t", 'incr', '1', '13', '13 ' ],
+    [ "12\n", 'incr', '1', '13', '13 ' ],
+    [ "12\r\n34", 'incr', '1', '13', '13    ' ],
+    [ '12 x', 'decr', '1', '11', '11  ' ],
 ) {
     my ($text, $command, $delta, $reply, $after) = @$row;
     $c->set('n', $text);
@@ -41,7 +47,7 @@ for my $row (
     is($c->get('n'), $after, "the text after $command '$text' by $delta");
 }
 
-for my $text ('', 'x', '-5', '1.5', '0x10', '5x', '18446744073709551616', '1' x 30) {
+for my $text ('', 'x', '-5', '1.5', '0x10', '5x', ' 5x', "\t", '18446744073709551616', '1' x 30) {
     $c->set('n', $text);
     $c->answers('incr n 1', [$NON_NUMERIC], "incr of '$text'");
     $c->answers('decr n 1', [$NON_NUMERIC], "decr of '$text'");

@@ -84,6 +84,12 @@ $c->answers_now('ma n ' . 'v ' x 20, [$FLAG], 'more flags than there may be');
 $c->answers_now('ma n ' . '!x', ['CLIENT_ERROR bad command line format'], 'a flag that is no letter');
 is($c->get('n'), 1, 'none of them counted');
 $c->answers_now('ma n O' . 'x' x 32, ['CLIENT_ERROR opaque token too long'], 'an opaque of 32 bytes');
+
+# stored numbers are read as leniently as incr reads them
+for my $text (' 12', "12\t", "12\r\n34", '12 x') {
+    $c->set('lenient', $text);
+    $c->answers('ma lenient v', [ 'VA 2', '13' ], 'ma counts ' . $text =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger);
+}
 $c->answers_now('mg n v', [ 'VA 1', '2' ], 'is found after counting');
 
 done_testing;

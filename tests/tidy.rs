@@ -21,6 +21,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("event", 1),
     ("os", 0),
     ("clock", 0),
+    ("decimal", 0),
     ("limits", 0),
     ("pool", 0),
     ("settings", 0),

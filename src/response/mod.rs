@@ -20,8 +20,6 @@ mod gather;
 mod tests;
 mod write;
 
-pub use crate::response::write::Digits;
-
 use crate::limits::{OUT_BUFFER, OUT_BUFFER_MAX, OUT_ROOM, READ_BUFFER, REPLIES_PER_BLOCK};
 use crate::pool::Share;
 use crate::storage::ItemRef;

@@ -2,16 +2,14 @@
 //!
 //! Called with the bucket held. (storage-engine.md §7.7)
 
+use crate::decimal::Digits;
 use crate::storage::item::LockedItem;
 use crate::storage::locks::BucketGuard;
 use crate::storage::{ArithOutcome, CasId, Direction, PerThread};
 
-/// Digits of the largest number.
-const DIGITS_MAX: usize = 20;
-
 impl BucketGuard<'_> {
-    /// Adds or takes away: incr wraps at 2^64, decr stops at 0. The stored text is digits and perhaps blanks behind
-    /// them. `new_cas` is asked for an id only when the number changes hands. Hits and misses are the caller's to
+    /// Adds or takes away: incr wraps at 2^64, decr stops at 0. The stored text is read leniently (text-protocol.md
+    /// §6.4). `new_cas` is asked for an id only when the number changes hands. Hits and misses are the caller's to
     /// count.
     pub fn arith(
         &self,
@@ -29,8 +27,8 @@ impl BucketGuard<'_> {
             Direction::Incr => old.wrapping_add(delta),
             Direction::Decr => old.saturating_sub(delta),
         };
-        let mut buffer = [0; DIGITS_MAX];
-        let digits = decimal(value, &mut buffer);
+        let digits = Digits::of(value);
+        let digits = digits.bytes();
         if item.overwrite(digits) {
             item.set_cas(new_cas());
             self.engine().update(&item, self.engine().clock.now());
@@ -66,33 +64,5 @@ impl BucketGuard<'_> {
         new.fill(digits, me).ok()?;
         new.fill(b"\r\n", me).ok()?;
         Some(self.replace(old, new, new_cas(), me))
-    }
-}
-
-fn decimal(mut value: u64, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
-    let mut at = DIGITS_MAX;
-    loop {
-        at -= 1;
-        // A digit fits a byte.
-        buffer[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return &buffer[at..];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_without_leading_zeros() {
-        for value in [0, 7, 10, 12_345, u64::MAX] {
-            assert_eq!(
-                decimal(value, &mut [0; DIGITS_MAX]),
-                value.to_string().as_bytes()
-            );
-        }
     }
 }

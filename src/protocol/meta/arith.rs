@@ -4,6 +4,7 @@
 //! of the request. An opaque that is too long is noticed last, when the number has changed already.
 
 use crate::clock::RelTime;
+use crate::decimal::Digits;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Fault, Flags};
@@ -11,7 +12,7 @@ use crate::protocol::meta::{Key, push_flag, push_key, push_opaque, push_request_
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::text::arith::{count_hit, count_miss};
-use crate::response::{Digits, Out};
+use crate::response::Out;
 use crate::storage::{
     AllocFailure, ArithOutcome, BucketGuard, Bump, CasId, Direction, LockedItem, NoMemory,
 };

@@ -609,3 +609,51 @@ fn debug_commands_are_unknown_to_the_plain_server() {
         "ERROR|ERROR|ERROR|",
     )]);
 }
+
+#[test]
+fn stored_numbers_are_read_leniently() {
+    let mut peer = peer();
+    for text in [
+        " 12",
+        "\t\n\u{b}\u{c}\r12",
+        "12\t",
+        "12\n",
+        "12 ",
+        "12\r\n34",
+        "12 x",
+        "+12",
+        "0012",
+    ] {
+        for (command, answer) in [
+            ("incr n 1", "13|"),
+            ("decr n 1", "11|"),
+            ("ma n v", "VA 2|13|"),
+        ] {
+            peer.ask(format!("set n 0 0 {}\r\n{text}\r\n", text.len()));
+            let told = peer.ask(format!("{command}\r\nget n\r\n"));
+            let number = &answer[answer.len() - 3..answer.len() - 1];
+            let padded = format!("{number:<width$}", width = text.len());
+            let expected = format!("{answer}VALUE n 0 {}|{padded}|END|", text.len());
+            assert_eq!(shown(&told), expected, "{command} of {text:?}");
+        }
+    }
+    const NOT: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value|";
+    for text in [
+        "",
+        " ",
+        "\t\n",
+        "-5",
+        " -5",
+        "- 5",
+        "1.5",
+        "0x10",
+        "12x",
+        " x",
+        "+",
+        "18446744073709551616",
+    ] {
+        peer.ask(format!("set n 0 0 {}\r\n{text}\r\n", text.len()));
+        let told = peer.ask("incr n 1\r\ndecr n 1\r\nma n\r\n");
+        assert_eq!(shown(&told), NOT.repeat(3), "{text:?}");
+    }
+}

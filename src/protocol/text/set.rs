@@ -6,10 +6,11 @@
 use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
+use crate::decimal::{lenient_i64, lenient_u64};
 use crate::limits::{KEY_MAX, VALUE_LEN_MAX};
 use crate::protocol::command::{After, Command, Quiet, reply};
 use crate::protocol::env::Env;
-use crate::protocol::numbers::{lenient_i64, lenient_u64, strict_i32, strict_u64};
+use crate::protocol::numbers::{strict_i32, strict_u64};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::upload;

@@ -9,6 +9,7 @@ use std::slice;
 use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
+use crate::decimal::lenient_u64;
 use crate::limits::REFCOUNT_MAX;
 #[cfg(test)]
 use crate::storage::chunked::Parts;
@@ -257,14 +258,14 @@ impl<'g> LockedItem<'g> {
         classes
     }
 
-    /// The value as an unsigned number: digits, then blanks.
+    /// The value as an unsigned number: white space or none, digits, and what white space divides from them.
     pub(in crate::storage) fn number(&self) -> Option<u64> {
         if self.look.is_chunked() {
             return None;
         }
         // SAFETY: not chunked; the bytes are looked at and let go within this call, under the guard.
         let value = unsafe { self.look.plain_value() };
-        parsed(&value[..value.len() - 2])
+        lenient_u64(&value[..value.len() - 2])
     }
 
     /// Writes `digits` over the value and fills the rest with blanks. False, and nothing written, when they do not
@@ -283,15 +284,4 @@ impl<'g> LockedItem<'g> {
         blanks.fill(b' ');
         true
     }
-}
-
-fn parsed(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, rest) = text.split_at(digits);
-    if digits == 0 || rest.iter().any(|byte| *byte != b' ') {
-        return None;
-    }
-    number.iter().try_fold(0_u64, |sum, digit| {
-        sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
 }

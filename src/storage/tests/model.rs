@@ -324,20 +324,22 @@ impl Run {
             0 => (Direction::Incr, self.dice.roll() >> self.dice.below(64)),
             _ => (Direction::Decr, self.dice.below(1_000_000)),
         };
-        let is_read = self
-            .lab
-            .with(&key, Bump::Leave, |item| item.is_referenced());
+        let seen = self.lab.with(&key, Bump::Leave, |item| {
+            (item.is_referenced(), item.is_chunked())
+        });
+        let (is_read, is_chunked) = seen.map_or((None, false), |(read, cut)| (Some(read), cut));
         let outcome = self.lab.arith(&key, direction, delta);
         let Some(mut old) = old else {
             assert_eq!(outcome, Err(Refusal::Absent), "{}", self.name);
             return;
         };
-        let text = String::from_utf8(old.value.clone()).unwrap_or_default();
-        let number: Option<u64> = match text.trim_end_matches(' ') {
-            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
-            _ => None,
-        };
-        let number = number.filter(|_| old.value.len() < 8000);
+        // White space may stand before the number; behind it, it divides the number from anything else.
+        let is_white = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+        let mut words = old.value.split(is_white).skip_while(|word| word.is_empty());
+        let number: Option<u64> = words
+            .next()
+            .and_then(|word| str::from_utf8(word).ok()?.parse().ok());
+        let number = number.filter(|_| !is_chunked);
         let expected = number.map(|number| match direction {
             Direction::Incr => number.wrapping_add(delta),
             Direction::Decr => number.saturating_sub(delta),
@@ -352,7 +354,7 @@ impl Run {
                 let trimmed = value.trim_ascii_end();
                 assert_eq!(trimmed, expected.to_string().as_bytes(), "{}", self.name);
                 let fits = trimmed.len() <= old.value.len();
-                let in_place = fits && is_read == Ok(false);
+                let in_place = fits && is_read == Some(false);
                 let len = if in_place {
                     old.value.len()
                 } else {
@@ -360,7 +362,7 @@ impl Run {
                 };
                 assert_eq!(value.len(), len, "{}", self.name);
                 self.arith_in_place += u32::from(in_place);
-                self.arith_while_read += u32::from(is_read == Ok(true));
+                self.arith_while_read += u32::from(is_read == Some(true));
                 if self.lab.engine.uses_cas() {
                     assert!(cas > old.cas, "{}", self.name);
                 }
