@@ -57,6 +57,27 @@ for my $exptime (-1, -2_147_483_648, 2_592_001, $now - 100_000, $now - 1_000_000
     $c->answers('get k', ['END'], 'and the item has expired');
 }
 
+# beyond 32 bits the low ones count in the storage commands, with their sign; the other commands refuse
+for my $row (
+    [ 2_147_483_648, 'EN', 'negative, so expired' ],
+    [ 4_294_967_295, 'EN', 'minus one' ],
+    [ 4_294_967_396, 'HD t100', 'a hundred seconds' ],
+    [ -4_294_967_296, 'HD t-1', 'zero, so never' ],
+    [ -2_147_483_649, 'HD t' . (2_147_483_647 - $server->stat('time')), 'the largest time' ],
+) {
+    my ($exptime, $answer, $what) = @$row;
+    for my $command (qw(set add replace)) {
+        $command eq 'replace' ? $c->set('k', 'v') : $c->talk('delete k');
+        $c->answers([ "$command k 0 $exptime 1", 'v' ], ['STORED'], "$command with $exptime");
+        is($c->ask('mg k t'), $answer, "$command: $what");
+    }
+    next if TestServer::is_old();
+    $c->set('k', 'v');
+    $c->answers($_, ['CLIENT_ERROR invalid exptime argument'], $_) for "touch k $exptime", "gat $exptime k", "flush_all $exptime";
+    $c->answers("$_$exptime", ['CLIENT_ERROR bad token in command line format'], "$_$exptime") for 'mg k T', 'mg k N', 'md k T';
+    is($c->ask('mg k t'), 'HD t-1', 'and nothing has changed');
+}
+
 # absolute times pass, too
 $now = $server->stat('time');
 $c->talk([ 'set k 0 ' . ($now + 4) . ' 1', 'v' ]);

@@ -92,18 +92,6 @@ fn client_flags_have_64_bits() {
 }
 
 #[test]
-fn far_expiry_numbers_mean_never_and_far_negative_ones_at_once() {
-    peer().dialogue(&[
-        ("set a 0 4294967306 1|a|mg a t|", "STORED|HD t-1|"),
-        ("set a 0 -4294967306 1|a|mg a t|", "STORED|EN|"),
-        (
-            "set a 0 99999999999999999999 1|a|",
-            "CLIENT_ERROR bad command line format|",
-        ),
-    ]);
-}
-
-#[test]
 fn retrieval() {
     let mut peer = peer();
     peer.dialogue(&[
@@ -655,5 +643,59 @@ fn stored_numbers_are_read_leniently() {
         peer.ask(format!("set n 0 0 {}\r\n{text}\r\n", text.len()));
         let told = peer.ask("incr n 1\r\ndecr n 1\r\nma n\r\n");
         assert_eq!(shown(&told), NOT.repeat(3), "{text:?}");
+    }
+}
+
+#[test]
+fn of_an_exptime_beyond_32_bits_the_low_ones_count() {
+    let mut peer = peer();
+    for (exptime, answer) in [
+        ("2147483647", "HD t"),
+        ("2147483648", "EN|"),
+        ("4294967295", "EN|"),
+        ("4294967296", "HD t-1|"),
+        ("4294967396", "HD t100|"),
+        ("-2147483649", "HD t"),
+        ("-4294967196", "HD t100|"),
+        ("-4294967296", "HD t-1|"),
+        ("9223372036854775807", "EN|"),
+        ("-9223372036854775808", "HD t-1|"),
+    ] {
+        for (before, name, behind) in [
+            ("delete k|", "set", ""),
+            ("delete k|", "add", ""),
+            ("ms k 1|u|", "replace", ""),
+            ("ms k 1 E7|u|", "cas", " 7"),
+        ] {
+            peer.ask(wire(before));
+            let store = format!("{name} k 0 {exptime} 1{behind}|v|");
+            peer.dialogue(&[(&store, "STORED|")]);
+            let told = shown(&peer.ask("mg k t\r\n"));
+            assert!(told.starts_with(answer), "{store}: {told}");
+        }
+    }
+    let bad = "CLIENT_ERROR bad command line format|";
+    peer.dialogue(&[("set k 0 9223372036854775808 1|v|", bad)]);
+}
+
+#[test]
+fn other_commands_refuse_an_exptime_beyond_32_bits() {
+    let invalid = "CLIENT_ERROR invalid exptime argument|";
+    let bad = "CLIENT_ERROR bad token in command line format|";
+    for exptime in ["2147483648", "-2147483649", "4294967396", "-4294967296"] {
+        peer().dialogue(&[
+            ("set k 0 0 1|v|", "STORED|"),
+            (
+                &format!("touch k {exptime}|gat {exptime} k|"),
+                &invalid.repeat(2),
+            ),
+            (&format!("flush_all {exptime}|"), invalid),
+            (&format!("mg k T{exptime}|mg k N{exptime}|"), &bad.repeat(2)),
+            (
+                &format!("md k T{exptime}|ms k 1 T{exptime}|v|"),
+                &bad.repeat(2),
+            ),
+            ("mg k t v|", "VA 1 t-1|v|"),
+        ]);
     }
 }

@@ -59,12 +59,9 @@ impl<'a> Line<'a> {
     }
 
     fn expiry(&self, env: &Env) -> Option<RelTime> {
-        Some(match i32::try_from(lenient_i64(self.exptime)?) {
-            Ok(exptime) => env.engine.clock().expiry(exptime),
-            // Compat: numbers beyond 32 bits have no pinned meaning; a far moment is as good as never.
-            Err(_) if self.exptime.contains(&b'-') => RelTime::PAST,
-            Err(_) => RelTime::NEVER,
-        })
+        // Compat: of a number beyond 32 bits the low ones count, with their sign; 4294967396 is 100 seconds.
+        let exptime = lenient_i64(self.exptime)? as i32;
+        Some(env.engine.clock().expiry(exptime))
     }
 }
 
