@@ -42,6 +42,16 @@ $c->answers([ 'ms k 3 T10', 'new' ], ['HD'], 'again');
 $c->answers('mg k R0', ['HD'], 'R0 never wins');
 $c->answers('mg k R-1', ['HD'], 'nor does R-1');
 
+# an opaque that is too long ends mg: nobody has won
+my $long = 'O' . 'x' x 32;
+my $too_long = 'CLIENT_ERROR opaque token too long';
+$c->answers([ 'ms k 3 T10', 'new' ], ['HD'], 'a short time to live');
+$c->answers("mg k R20 $long", [$too_long], 'R before a long opaque');
+$c->answers("mg k $long R20 T300", [$too_long], 'R behind it');
+$c->answers('mg k R20', ['HD W'], 'the right to recache is still there');
+$c->answers("mg made N0 $long T30", [$too_long], 'N before a long opaque');
+$c->answers('mg made s t', ['HD s0 t-1'], 'an item was made, without a mark, and T did not act');
+
 # stale
 $c->answers([ 'ms s 5 T300', 'fresh' ], ['HD'], 'an item');
 $c->answers('md s I T30', ['HD'], 'made stale');

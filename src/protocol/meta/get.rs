@@ -114,7 +114,6 @@ fn hit(found: &Found<'_>, guard: &BucketGuard<'_>, flags: &Flags<'_>, out: &mut 
     } else {
         None
     };
-    count_hit(item, flags, env);
     let start = out.mark();
     if is_wanted {
         out.push(b"VA ");
@@ -122,18 +121,22 @@ fn hit(found: &Found<'_>, guard: &BucketGuard<'_>, flags: &Flags<'_>, out: &mut 
     } else {
         out.push(b"HD");
     }
-    let has_won = act_and_report(found, flags, out, env);
-    push_marks(item, has_won, out);
-    out.push(b"\r\n");
-    if let Some(value) = value {
-        value.push(out);
+    match act_and_report(found, flags, out, env) {
+        Ok(has_won) => {
+            count_hit(item, flags, env);
+            push_marks(item, has_won, out);
+            out.push(b"\r\n");
+            if let Some(value) = value {
+                value.push(out);
+            }
+        }
+        Err(error) => {
+            out.truncate(start);
+            out.push(error.line());
+        }
     }
     if !flags.has(b'u') {
         item.bump(guard, env.me);
-    }
-    if flags.opaque_is_too_long() {
-        out.truncate(start);
-        out.push(ClientError::OpaqueTooLong.line());
     }
 }
 
@@ -148,8 +151,14 @@ fn count_hit(item: &LockedItem<'_>, flags: &Flags<'_>, env: &Env) {
     }
 }
 
-/// Goes through the flags; true when the client has won the right to recache.
-fn act_and_report(found: &Found<'_>, flags: &Flags<'_>, out: &mut Out, env: &Env) -> bool {
+/// Goes through the flags; true when the client has won the right to recache. An opaque that is too long ends it:
+/// what flags before it did is done, those behind it do nothing, and nobody has won.
+fn act_and_report(
+    found: &Found<'_>,
+    flags: &Flags<'_>,
+    out: &mut Out,
+    env: &Env,
+) -> Result<bool, ClientError> {
     let item = &found.item;
     let clock = env.engine.clock();
     let mut has_won = found.is_new;
@@ -165,6 +174,7 @@ fn act_and_report(found: &Found<'_>, flags: &Flags<'_>, out: &mut Out, env: &Env
             }
             b't' => push_ttl(item, env, out),
             b'k' => push_key(item.key(), item.key_is_binary(), out),
+            b'O' if flags.opaque_is_too_long() => return Err(ClientError::OpaqueTooLong),
             b'O' => push_opaque(flags.opaque(), out),
             b'T' => item.set_exptime(clock.expiry(flags.ttl().unwrap_or(0))),
             b'N' if found.is_new => item.set_exptime(clock.expiry(flags.vivify().unwrap_or(0))),
@@ -172,7 +182,7 @@ fn act_and_report(found: &Found<'_>, flags: &Flags<'_>, out: &mut Out, env: &Env
             _ => {}
         }
     }
-    has_won
+    Ok(has_won)
 }
 
 /// True when the item expires so soon that this client, the first to ask, shall fetch it anew.

@@ -36,6 +36,15 @@ fn expired_items_are_misses() {
 }
 
 #[test]
+fn an_mg_refused_for_its_opaque_is_no_hit() {
+    let (scalars, _, get_hits) = counted(
+        "set a 0 0 1|1|mg a Okkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk|mg b Okkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk|",
+    );
+    assert_eq!((scalars.cmd_get, get_hits), (1, 0));
+    assert_eq!(scalars.get_misses, 1);
+}
+
+#[test]
 fn stores_count_once_they_have_memory() {
     let (scalars, classes, _) = counted(
         "add a 0 0 1|1|add a 0 0 1|1|replace none 0 0 1|1|append none 0 0 1|1|set a 0 0 1|1XXset a x 0 1|1|",

@@ -699,3 +699,48 @@ fn other_commands_refuse_an_exptime_beyond_32_bits() {
         ]);
     }
 }
+
+/// One byte more than an opaque may have.
+const LONG: &str = "Okkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+const TOO_LONG: &str = "CLIENT_ERROR opaque token too long|";
+
+#[test]
+fn mg_ends_at_an_opaque_that_is_too_long() {
+    let mut peer = peer();
+    peer.dialogue(&[
+        // What it has made carries no token, and flags behind the opaque have not acted.
+        (
+            &format!("mg a N0 {LONG}|mg a k s t|"),
+            &format!("{TOO_LONG}HD ka s0 t-1|"),
+        ),
+        (
+            &format!("mg b N30 {LONG} T40|mg b s t|"),
+            &format!("{TOO_LONG}HD s0 t30|"),
+        ),
+        (
+            &format!("mg c {LONG} N30|mg c s t|"),
+            &format!("{TOO_LONG}HD s0 t-1|"),
+        ),
+        // The right to recache stays to be won.
+        ("ms k 1 T30|v|", "HD|"),
+        (
+            &format!("mg k R60 {LONG}|mg k {LONG} R60 T90|"),
+            &TOO_LONG.repeat(2),
+        ),
+        ("mg k t R60|mg k R60|", "HD t30 W|HD Z|"),
+        ("ms s 1|v|md s I|", "HD|HD|"),
+        (
+            &format!("mg s v {LONG}|mg s v|mg s|"),
+            &format!("{TOO_LONG}VA 1 X W|v|HD Z X|"),
+        ),
+        // Flags before it have acted.
+        (
+            &format!("mg k T90 {LONG} N9|mg k t|"),
+            &format!("{TOO_LONG}HD t90 Z|"),
+        ),
+        (
+            &format!("mg none {LONG}|mg none q {LONG}|"),
+            &TOO_LONG.repeat(2),
+        ),
+    ]);
+}
