@@ -31,6 +31,14 @@ is($server->stat('cmd_meta') - $before, 1, 'me counts in cmd_meta');
 $c->answers_now('me', ['CLIENT_ERROR bad command line format'], 'no key');
 $c->answers_now('me ' . 'k' x 251, ['CLIENT_ERROR bad command line format'], 'a key of 251 bytes');
 
+# with b the key is what its token stands for
+unless (TestServer::is_old()) {
+    $c->answers_like('me Yg== b', qr/EN\r\n/, 'an encoded key that is not there');
+    $c->answers([ 'ms Yg== 1 b', 'v' ], ['HD'], 'stored');
+    $c->answers_like('me Yg== b', qr/ME Yg== exp=-1 .*\r\n/, 'and there');
+    $c->answers('me b b', ['EN'], 'a token that stands for no key');
+}
+
 # the largest class for what lies in several chunks
 $c->set('large', 'x' x 700_000);
 $c->answers_like('me large', qr/ME large exp=-1 la=[01] cas=\d+ fetch=no cls=39 size=700\d\d\d\r\n/, 'a large item');

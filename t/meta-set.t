@@ -126,4 +126,12 @@ $c->set('k', 'old');
 $c->answers([ 'ms k 2000000 MR', 'x' x 2_000_000 ], ['SERVER_ERROR object too large for cache'], 'too large, with its block');
 is($c->get('k'), undef, 'the older value is gone, whatever the mode');
 
+# without cas numbers append and prepend compare with nothing
+my $p = TestServer->start('-C')->client;
+$p->answers([ 'ms k 1', 'b' ], ['HD'], '-C: a store');
+$p->answers([ 'ms k 1 MA C5', 'c' ], ['HD'], '-C: append ignores C');
+$p->answers([ 'ms k 1 MP C5', 'a' ], ['HD'], '-C: so does prepend');
+$p->answers('mg k v', [ 'VA 3', 'abc' ], '-C: both are done');
+$p->answers([ 'ms k 1 C5', 'x' ], ['EX'], '-C: a set does not');
+
 done_testing;

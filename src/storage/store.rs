@@ -127,11 +127,12 @@ impl BucketGuard<'_> {
         new_cas: CasId,
         me: &PerThread,
     ) -> Result<usize, StoreOutcome> {
-        // Compat: for append and prepend an id of 0 is no condition.
-        let is_checked = !matches!(
-            check,
-            CasCheck::Equal(CasId(0)) | CasCheck::EqualOrStale(CasId(0))
-        );
+        // Compat: for append and prepend an id of 0 is no condition, be it the client's or, with -C, the item's.
+        let is_checked = self.engine().uses_cas()
+            && !matches!(
+                check,
+                CasCheck::Equal(CasId(0)) | CasCheck::EqualOrStale(CasId(0))
+            );
         if is_checked && !matches!(matched(check, old.cas()), Match::Free | Match::Same) {
             return Err(StoreOutcome::Exists);
         }

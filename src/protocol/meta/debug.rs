@@ -28,11 +28,12 @@ pub(in crate::protocol) fn debug(command: &mut Command<'_>, mut words: Words<'_>
     } else {
         Some(Key::Plain(token))
     };
-    let Some(key) = key else {
-        return command.refuse(ClientError::KeyNotDecoded);
-    };
     let env = command.env;
     env.me.counters.scalars.cmd_meta.inc();
+    let Some(key) = key else {
+        // What stands for no key is no item's.
+        return command.reply(replies::EN);
+    };
     let guard = env.engine.lock(env.engine.hash(key.bytes()));
     match env.lookup(&guard, key.bytes(), Bump::Leave) {
         Ok(item) => describe(&item, command.out, env),

@@ -744,3 +744,24 @@ fn mg_ends_at_an_opaque_that_is_too_long() {
         ),
     ]);
 }
+
+#[test]
+fn without_cas_numbers_append_and_prepend_compare_with_nothing() {
+    Peer::new(env(|settings| settings.cas = false)).dialogue(&[
+        ("ms k 1|b|", "HD|"),
+        ("ms k 1 MA C5|c|ms k 1 MP C7 I|a|mg k v|", "HD|HD|VA 3|abc|"),
+        ("ms k 1 C5|x|ms k 1 MR C5|x|ms k 1 C0|x|", "EX|EX|EX|"),
+        ("ms none 1 MA C5|x|ms none 1 MA C5 N0|x|", "NS|HD|"),
+    ]);
+    peer().dialogue(&[("ms k 1 E4|b|ms k 1 MA C5|c|ms k 1 MA C4|c|", "HD|EX|HD|")]);
+}
+
+#[test]
+fn me_finds_nothing_under_what_stands_for_no_key() {
+    let mut peer = peer();
+    peer.dialogue(&[
+        ("me b b|me !!! b|me Zm9 bx|", "EN|EN|EN|"),
+        ("set b 0 0 1|v|me b b|", "STORED|EN|"),
+    ]);
+    assert_eq!(peer.counters().scalars.cmd_meta, 4);
+}

@@ -240,7 +240,9 @@ impl Run {
         let stored = guard.store(new, mode, check, cas, self.lab.me);
         drop(guard);
         let appends = matches!(mode, Append | Prepend | AppendOrCreate | PrependOrCreate);
-        let is_checked = check != CasCheck::None && mode != Add;
+        // Without ids append and prepend have nothing to compare with.
+        let compares = mode != Add && (self.lab.engine.uses_cas() || !appends);
+        let is_checked = check != CasCheck::None && compares;
         let expected = match &old {
             None if appends => match mode {
                 Append | Prepend => StoreOutcome::NotStored,
