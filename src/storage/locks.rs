@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
 use crate::storage::item::{Gone, ItemPtr, LockedItem};
+use crate::storage::order::{Held, Level};
 use crate::storage::{Engine, Hv};
 
 /// Tries before a waiter gives its processor away.
@@ -95,7 +96,7 @@ impl Stripes {
     }
 }
 
-/// A held stripe of the bucket locks; `!Send`, since the debug record of held stripes is per thread.
+/// A held stripe of the bucket locks; `!Send`, since the debug record of held locks is per thread.
 pub struct BucketGuard<'e> {
     engine: &'static Engine,
     hv: Hv,
@@ -103,33 +104,35 @@ pub struct BucketGuard<'e> {
     buried: Cell<Option<ItemPtr>>,
     /// True once bytes of a value have been lent for the guard's life; such a value is not written in place.
     lent: Cell<bool>,
-    _here: PhantomData<(&'e Engine, *const ())>,
+    _held: Held,
+    _life: PhantomData<&'e Engine>,
 }
 
 impl BucketGuard<'static> {
     /// Locks the stripe of `hv`, waiting for it.
     #[inline]
     pub(super) fn lock(engine: &'static Engine, hv: Hv) -> BucketGuard<'static> {
-        record::before_waiting(engine);
+        let held = Held::waiting_for(Level::Bucket);
         engine.stripes.acquire(hv);
-        BucketGuard::held(engine, hv)
+        BucketGuard::new(engine, hv, held)
     }
 
     /// Locks the stripe of `hv` if nobody holds it.
     #[inline]
     pub(super) fn try_lock(engine: &'static Engine, hv: Hv) -> Option<BucketGuard<'static>> {
-        Stripes::grab(engine.stripes.cell(hv)).then(|| BucketGuard::held(engine, hv))
+        Stripes::grab(engine.stripes.cell(hv))
+            .then(|| BucketGuard::new(engine, hv, Held::tried(Level::Bucket)))
     }
 
     #[inline]
-    fn held(engine: &'static Engine, hv: Hv) -> BucketGuard<'static> {
-        record::taken(engine);
+    fn new(engine: &'static Engine, hv: Hv, held: Held) -> BucketGuard<'static> {
         BucketGuard {
             engine,
             hv,
             buried: Cell::new(None),
             lent: Cell::new(false),
-            _here: PhantomData,
+            _held: held,
+            _life: PhantomData,
         }
     }
 }
@@ -198,7 +201,6 @@ impl BucketGuard<'_> {
 impl Drop for BucketGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        record::released(self.engine);
         self.engine.stripes.release(self.hv);
         if let Some(first) = self.buried.get() {
             self.give_back(first);
@@ -234,54 +236,4 @@ impl Engine {
             self.stripes.release(hv);
         }
     }
-}
-
-/// What this thread holds, in debug builds: waiting for a second stripe of one engine can deadlock, by order or by
-/// the two being the same.
-#[cfg(debug_assertions)]
-mod record {
-    use std::cell::RefCell;
-    use std::ptr;
-
-    use crate::storage::Engine;
-
-    thread_local! {
-        static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    }
-
-    fn id(engine: &Engine) -> usize {
-        ptr::from_ref(engine).addr()
-    }
-
-    pub(super) fn before_waiting(engine: &Engine) {
-        HELD.with_borrow(|held| {
-            assert!(
-                !held.contains(&id(engine)),
-                "a thread that holds a stripe waits for another"
-            );
-        });
-    }
-
-    pub(super) fn taken(engine: &Engine) {
-        HELD.with_borrow_mut(|held| held.push(id(engine)));
-    }
-
-    pub(super) fn released(engine: &Engine) {
-        HELD.with_borrow_mut(|held| {
-            let at = held.iter().rposition(|other| *other == id(engine));
-            held.swap_remove(at.expect("a guard is dropped by the thread that made it"));
-        });
-    }
-}
-
-#[cfg(not(debug_assertions))]
-mod record {
-    use crate::storage::Engine;
-
-    #[inline]
-    pub(super) fn before_waiting(_: &Engine) {}
-    #[inline]
-    pub(super) fn taken(_: &Engine) {}
-    #[inline]
-    pub(super) fn released(_: &Engine) {}
 }

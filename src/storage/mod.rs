@@ -10,7 +10,7 @@
 //!
 //! Lock order: **bucket → LRU queue → slabs**. From a queue's lock a bucket may only be tried; the slab lock is
 //! innermost. A thread waits for one bucket at a time and never for a background thread. Memory of an item is freed
-//! with its last reference: the table's, or a reader's that outlived it.
+//! with its last reference: the table's, or a reader's that outlived it. The debug server asserts the order (`order`).
 //!
 //! Workers call everything here; the threads of `background` grow the table and juggle the queues. Per request: one
 //! bucket lock, no allocation outside slab memory, no clock but a relaxed load, counters of the thread's own.
@@ -26,6 +26,7 @@ mod hash;
 mod item;
 mod locks;
 mod lru;
+mod order;
 mod outcome;
 mod report;
 mod slabs;

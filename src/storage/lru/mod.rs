@@ -33,6 +33,7 @@ use crate::clock::RelTime;
 use crate::storage::Engine;
 use crate::storage::item::{ItemPtr, LockedItem, Unqueued};
 use crate::storage::locks::BucketGuard;
+use crate::storage::order::{Held, Level};
 use crate::storage::slabs::ClassId;
 
 /// Part of a class's items.
@@ -177,9 +178,11 @@ impl Lru {
     #[inline]
     pub(super) fn lock(&self, id: LruId) -> LruGuard<'_> {
         let queue = &self.queues[usize::from(id.number())];
+        let held = Held::waiting_for(Level::Queue);
         LruGuard {
             list: queue.0.lock().unwrap_or_else(PoisonError::into_inner),
             id,
+            _held: held,
         }
     }
 
@@ -204,6 +207,7 @@ impl Lru {
 pub(super) struct LruGuard<'l> {
     list: MutexGuard<'l, List>,
     id: LruId,
+    _held: Held,
 }
 
 impl<'l> LruGuard<'l> {

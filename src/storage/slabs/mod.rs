@@ -21,6 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::limits::{CLASS_MAX, PAGE_SIZE};
 use crate::settings::{Settings, Tunables};
 use crate::storage::item::HEADER;
+use crate::storage::order::{Held, Level};
 use crate::storage::slabs::page::{Chunk, FreeList, Page};
 
 /// Chunk sizes are multiples of this.
@@ -225,9 +226,11 @@ impl Slabs {
     /// Takes the slab lock, innermost of all.
     #[inline]
     pub(super) fn lock(&self) -> SlabsGuard<'_> {
+        let held = Held::waiting_for(Level::Slabs);
         SlabsGuard {
             slabs: self,
             state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            _held: held,
         }
     }
 }
@@ -251,6 +254,7 @@ fn initially_allocated() -> u64 {
 pub(super) struct SlabsGuard<'s> {
     slabs: &'s Slabs,
     state: MutexGuard<'s, State>,
+    _held: Held,
 }
 
 impl SlabsGuard<'_> {

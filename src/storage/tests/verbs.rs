@@ -553,7 +553,7 @@ fn reset_zeroes_what_is_counted_and_keeps_what_is_there() {
 
 #[test]
 #[cfg(debug_assertions)]
-#[should_panic(expected = "waits for another")]
+#[should_panic(expected = "holds a lock of kind Bucket waits")]
 fn waiting_for_a_second_bucket_is_noticed() {
     let lab = lab(|_| ());
     let _one = lab.engine.lock(crate::storage::Hv(1));
