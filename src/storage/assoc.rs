@@ -241,6 +241,9 @@ impl Assoc {
     }
 
     /// Makes a complete item findable; its reference becomes the table's.
+    ///
+    /// # Panics
+    /// As [`NewItem::into_linkable`] does.
     #[inline]
     pub(super) fn insert<'g>(
         &self,
@@ -250,16 +253,11 @@ impl Assoc {
         generation: u32,
         guard: &'g BucketGuard<'_>,
     ) -> Unqueued<'g> {
-        debug_assert_eq!(
-            guard.engine().hash(new.key()),
-            guard.hv(),
-            "the guard is that of the item's bucket"
-        );
         debug_assert!(
             self.find(guard, new.key()).is_none(),
             "a key is linked once"
         );
-        let item = new.into_linkable(now, cas, generation);
+        let item = new.into_linkable(now, cas, generation, guard);
         let slot = self.slot(guard.hv());
         // SAFETY: the item is not in any chain, and nobody else knows it.
         unsafe { item.set_chain(ItemPtr::from_raw(slot.load(Ordering::Relaxed))) };

@@ -330,6 +330,9 @@ impl BucketGuard<'_> {
     }
 
     /// Links a complete item for a key that is absent (autovivify).
+    ///
+    /// # Panics
+    /// When the value is not complete, or the guard not that of the item's [`NewItem::hv`] and engine.
     pub fn link(&self, new: NewItem, cas: CasId, me: &PerThread) -> LockedItem<'_> {
         let engine = self.engine();
         let now = engine.clock.now();
@@ -347,6 +350,9 @@ impl BucketGuard<'_> {
     }
 
     /// Puts a complete `new` in the place of `old`. Looks at `old` stay good as long as the guard.
+    ///
+    /// # Panics
+    /// As [`BucketGuard::link`], and when `old` was found under another guard.
     pub fn replace(
         &self,
         old: LockedItem<'_>,

@@ -22,6 +22,9 @@ enum Match {
 impl BucketGuard<'_> {
     /// Stores `new` as `mode` and `check` allow and counts cas_hits, cas_badval and cas_misses, for append and
     /// prepend also store_too_large and store_no_memory. `new_cas` is the id to give when stored.
+    ///
+    /// # Panics
+    /// As [`BucketGuard::link`], when it is to be stored.
     pub fn store(
         &self,
         new: NewItem,

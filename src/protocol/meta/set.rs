@@ -137,7 +137,7 @@ impl Finish {
             key = &copy[..len];
         }
         let stored = {
-            let guard = env.engine.lock(env.engine.hash(item.key()));
+            let guard = env.engine.lock(item.hv());
             guard.store(item, self.mode, self.check, self.cas, env.me)
         };
         self.answer(key, &stored, out);

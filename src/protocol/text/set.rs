@@ -147,7 +147,7 @@ impl Finish {
     /// The value is whole and closed by CR LF.
     pub(in crate::protocol) fn store(self, item: NewItem, out: &mut Out, env: &Env) {
         let cas = env.engine.next_cas();
-        let guard = env.engine.lock(env.engine.hash(item.key()));
+        let guard = env.engine.lock(item.hv());
         let stored = guard.store(item, self.mode, self.check, cas, env.me);
         drop(guard);
         let line = match stored.outcome {

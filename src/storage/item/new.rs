@@ -16,9 +16,10 @@ use crate::storage::item::{
     CHUNKED, CLIENT_FLAGS, Header, ItemPtr, KEY_BINARY, Look, STALE, TOKEN_SENT, WITH_CAS,
     WITH_CLIENT_FLAGS, mark_bits, size_before_value,
 };
+use crate::storage::locks::BucketGuard;
 use crate::storage::lru::LruId;
 use crate::storage::slabs::page::Chunk;
-use crate::storage::{CasId, Engine, Marks, NoMemory, PerThread};
+use crate::storage::{CasId, Engine, Hv, Marks, NoMemory, PerThread};
 
 /// What a new item is made of.
 pub(in crate::storage) struct Plan<'k> {
@@ -40,6 +41,8 @@ pub struct NewItem {
     engine: &'static Engine,
     /// Bytes of value and CR LF that are there.
     filled: u32,
+    /// Of the key; decides the bucket, and so the guard, that the item will be linked under.
+    hv: Hv,
 }
 
 // A NewItem owns its memory alone; it may be filled by one thread and stored by another.
@@ -112,6 +115,7 @@ impl NewItem {
             item,
             engine,
             filled: 0,
+            hv: engine.hash(plan.key),
         }
     }
 
@@ -125,6 +129,13 @@ impl NewItem {
     #[must_use]
     pub fn key(&self) -> &[u8] {
         self.look().key()
+    }
+
+    /// The key's hash value: whose stripe to lock for storing the item.
+    #[inline]
+    #[must_use]
+    pub fn hv(&self) -> Hv {
+        self.hv
     }
 
     /// Length of the value without CR LF.
@@ -275,15 +286,31 @@ impl NewItem {
         unsafe { self.look().slices(0, &mut |part| each(part)) };
     }
 
-    /// The last touch before it becomes findable: its reference goes over to the table.
+    /// The last touch before it becomes findable under `guard`: its reference goes over to the table.
+    ///
+    /// # Panics
+    /// When the guard is of another engine or of another key's hash value: two could then change the item at a time,
+    /// each under a guard of its own. When bytes are missing, which readers would see as they lie in memory.
     #[inline]
     pub(in crate::storage) fn into_linkable(
         self,
         now: RelTime,
         cas: CasId,
         generation: u32,
+        guard: &BucketGuard<'_>,
     ) -> ItemPtr {
-        debug_assert_eq!(self.remaining(), 0, "only a complete value is linked");
+        assert!(
+            ptr::eq(self.engine, guard.engine()),
+            "an item is linked in the engine that its memory is of"
+        );
+        assert!(
+            self.hv == guard.hv(),
+            "an item is linked under the guard of its own bucket"
+        );
+        assert!(
+            self.filled as usize == self.look().nbytes(),
+            "only a complete value is linked"
+        );
         let look = self.look();
         look.time_cell().store(now.0, Ordering::Relaxed);
         look.generation_cell().store(generation, Ordering::Relaxed);

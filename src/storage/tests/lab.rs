@@ -90,7 +90,7 @@ impl Lab {
         let new = self
             .item(key, 0, RelTime::NEVER, value)
             .expect("there is memory");
-        let guard = self.engine.lock(self.engine.hash(key));
+        let guard = self.engine.lock(new.hv());
         guard.store(new, mode, check, self.engine.next_cas(), self.me)
     }
 
@@ -110,7 +110,7 @@ impl Lab {
         exptime: RelTime,
     ) -> Result<(), AllocFailure> {
         let new = self.item(key, 0, exptime, value)?;
-        let guard = self.engine.lock(self.engine.hash(key));
+        let guard = self.engine.lock(new.hv());
         let cas = self.engine.next_cas();
         let stored = guard.store(new, StoreMode::Set, CasCheck::None, cas, self.me);
         assert_eq!(stored.outcome, StoreOutcome::Stored);

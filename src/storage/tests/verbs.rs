@@ -4,7 +4,8 @@ use super::lab::{Refusal, lab, value_of};
 use crate::clock::RelTime;
 use crate::limits::REFCOUNT_MAX;
 use crate::storage::{
-    AllocFailure, Bump, CasCheck, CasId, Direction, ItemRef, Marks, Miss, StoreMode, StoreOutcome,
+    AllocFailure, Bump, CasCheck, CasId, Direction, Hv, ItemRef, Marks, Miss, StoreMode,
+    StoreOutcome,
 };
 
 #[test]
@@ -556,8 +557,8 @@ fn reset_zeroes_what_is_counted_and_keeps_what_is_there() {
 #[should_panic(expected = "holds a lock of kind Bucket waits")]
 fn waiting_for_a_second_bucket_is_noticed() {
     let lab = lab(|_| ());
-    let _one = lab.engine.lock(crate::storage::Hv(1));
-    let _two = lab.engine.lock(crate::storage::Hv(2));
+    let _one = lab.engine.lock(Hv(1));
+    let _two = lab.engine.lock(Hv(2));
 }
 
 #[test]
@@ -566,10 +567,42 @@ fn an_item_is_changed_under_its_own_guard_only() {
     let lab = lab(|_| ());
     lab.set(b"key", b"value");
     let hv = lab.engine.hash(b"key");
-    let other = lab.engine.lock(crate::storage::Hv(hv.0 ^ 1));
+    let other = lab.engine.lock(Hv(hv.0 ^ 1));
     let guard = lab.engine.try_lock(hv).expect("it is free");
     let item = guard
         .lookup(b"key", lab.me, Bump::Leave)
         .expect("it is there");
     other.unlink(item, lab.me);
+}
+
+#[test]
+#[should_panic(expected = "under the guard of its own bucket")]
+fn an_item_is_linked_under_its_own_buckets_guard_only() {
+    let lab = lab(|_| ());
+    let new = lab.item(b"key", 0, RelTime::NEVER, b"value");
+    let new = new.expect("there is memory");
+    // Another stripe's guard, found by a hash value that is not the key's.
+    let guard = lab.engine.lock(Hv(new.hv().0 ^ 1));
+    guard.link(new, CasId(1), lab.me);
+}
+
+#[test]
+#[should_panic(expected = "in the engine that its memory is of")]
+fn an_item_is_linked_in_its_own_engine_only() {
+    let (one, two) = (lab(|_| ()), lab(|_| ()));
+    let new = one.item(b"key", 0, RelTime::NEVER, b"value");
+    let new = new.expect("there is memory");
+    let guard = two.engine.lock(new.hv());
+    guard.link(new, CasId(1), two.me);
+}
+
+#[test]
+#[should_panic(expected = "only a complete value is linked")]
+fn a_value_with_bytes_missing_is_not_linked() {
+    let lab = lab(|_| ());
+    let new = lab.engine.allocate(b"key", 0, RelTime::NEVER, 5, lab.me);
+    let mut new = new.expect("there is memory");
+    assert_eq!(new.fill(b"four", lab.me), Ok(4));
+    let guard = lab.engine.lock(new.hv());
+    guard.link(new, CasId(1), lab.me);
 }
