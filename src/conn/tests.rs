@@ -13,7 +13,7 @@ use crate::protocol::Control;
 use crate::roster::counts::ConnStats;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_counts::HandshakeStats;
-use crate::settings::{Settings, Tunables};
+use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
 use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
 use crate::storage::Engine;
 use crate::storage::counters::ScalarValues;
@@ -120,7 +120,7 @@ impl Lab {
             opener: Opener::new(None, 0),
             gather: Gather::new(),
             handshakes: Handshakes::new(HandshakeStats::leak(1).worker(0), None),
-            turn_requests: settings.reqs_per_event,
+            turn_requests: settings.workers.reqs_per_event,
             cards: Cards::leak(1024),
             worker: 0,
         };
@@ -389,7 +389,10 @@ fn yields_are_counted_as_operators_know_them() {
     let count = |commands: String, per_turn| {
         let mut lab = Lab::with(
             Settings {
-                reqs_per_event: per_turn,
+                workers: WorkerSettings {
+                    reqs_per_event: per_turn,
+                    ..WorkerSettings::default()
+                },
                 ..Settings::default()
             },
             usize::MAX,
@@ -662,8 +665,11 @@ fn only_a_silent_client_is_kicked() {
 #[test]
 fn a_fast_upload_gives_way() {
     let settings = Settings {
-        item_size_max: 8 << 20,
-        memory_limit: 128 << 20,
+        storage: StorageSettings {
+            item_size_max: 8 << 20,
+            memory_limit: 128 << 20,
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     let mut lab = Lab::with(settings, usize::MAX);

@@ -52,8 +52,8 @@ fn own_fds(threads: usize, listeners: usize) -> usize {
 /// It does not.
 pub fn check_room(settings: &Settings, stats: &ConnStats) -> Result<(), ListenError> {
     let open = stats.curr() + 1;
-    let reserved = FDS_WORKER * to_usize(settings.threads);
-    if open + reserved < to_usize(settings.conn_limit).saturating_sub(1) {
+    let reserved = FDS_WORKER * to_usize(settings.workers.threads);
+    if open + reserved < to_usize(settings.network.conn_limit).saturating_sub(1) {
         return Ok(());
     }
     Err(ListenError {
@@ -84,9 +84,9 @@ impl Ceiling {
     /// As the settings want it, with so many listening sockets, in a process that may have so many descriptors.
     #[must_use]
     pub fn new(settings: &Settings, listeners: usize, descriptors: usize) -> Ceiling {
-        let maxconns = to_usize(settings.conn_limit);
-        let threads = to_usize(settings.threads);
-        if settings.maxconns_fast {
+        let maxconns = to_usize(settings.network.conn_limit);
+        let threads = to_usize(settings.workers.threads);
+        if settings.network.maxconns_fast {
             Ceiling::Reject {
                 clients: client_limit(maxconns, threads, listeners),
                 last_fd: descriptors.saturating_sub(1),
@@ -173,7 +173,7 @@ impl Acceptor {
         }
         Acceptor {
             doors,
-            backlog: settings.backlog,
+            backlog: settings.network.backlog,
             ceiling,
             stats,
             tunables,
@@ -336,6 +336,7 @@ mod tests {
 
     use crate::listener::open::open_tcp;
     use crate::roster::counts::Counted;
+    use crate::settings::{NetworkSettings, WorkerSettings};
     use crate::tls;
 
     /// An acceptor on one ephemeral port with room for so many clients.
@@ -350,10 +351,16 @@ mod tests {
         fn new(room: u32, maxconns_fast: bool) -> Fixture {
             let spare = u32::from(maxconns_fast);
             let settings = Settings {
-                listen: Some("127.0.0.1:0".to_owned()),
-                threads: 1,
-                conn_limit: 6 + 5 + 1 + spare + room,
-                maxconns_fast,
+                network: NetworkSettings {
+                    listen: Some("127.0.0.1:0".to_owned()),
+                    conn_limit: 6 + 5 + 1 + spare + room,
+                    maxconns_fast,
+                    ..NetworkSettings::default()
+                },
+                workers: WorkerSettings {
+                    threads: 1,
+                    ..WorkerSettings::default()
+                },
                 ..Settings::default()
             };
             let stats: &'static ConnStats = Box::leak(Box::default());
@@ -406,7 +413,10 @@ mod tests {
         let stats = ConnStats::new();
         stats.listener_opened();
         let limited = |conn_limit| Settings {
-            conn_limit,
+            network: NetworkSettings {
+                conn_limit,
+                ..NetworkSettings::default()
+            },
             ..Settings::default()
         };
         assert_eq!(check_room(&limited(23), &stats), Ok(()));

@@ -56,7 +56,7 @@ pub struct ListenError {
 /// # Errors
 /// A socket that was asked for by name could not be had. Others may have been opened; they close with the error.
 pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, ListenError> {
-    if let Some(path) = &settings.socket_path {
+    if let Some(path) = &settings.network.socket_path {
         return open_unix(settings, Path::new(path));
     }
     let mut lines = Vec::new();
@@ -65,7 +65,7 @@ pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, Lis
             .map_err(|complaint| lines.push(complaint))
             .ok()
     });
-    let opened = if settings.port == 0 {
+    let opened = if settings.network.port == 0 {
         Ok(Opened::default())
     } else {
         open_tcp(settings, ports.as_mut())
@@ -90,8 +90,8 @@ pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, Lis
 pub fn open_tcp(settings: &Settings, ports: Option<&mut PortFile>) -> Result<Opened, ListenError> {
     let rules = Rules {
         tls_enabled: settings.tls.enabled,
-        default_protocol: settings.protocol,
-        ascii_auth: settings.auth_file.is_some(),
+        default_protocol: settings.network.protocol,
+        ascii_auth: settings.auth.file.is_some(),
     };
     let mut pass = Pass {
         settings,
@@ -99,7 +99,7 @@ pub fn open_tcp(settings: &Settings, ports: Option<&mut PortFile>) -> Result<Ope
         opened: Opened::default(),
         outcome: Outcome::Complete,
     };
-    match &settings.listen {
+    match &settings.network.listen {
         Some(list) => {
             for piece in grammar::parse(list, rules) {
                 match piece {
@@ -131,13 +131,14 @@ pub fn open_unix(settings: &Settings, path: &Path) -> Result<Opened, ListenError
             status: ExitStatus::OsError,
         }
     };
-    let fd = socket::bind_unix(path, settings.socket_mode & 0o777)
+    let fd = socket::bind_unix(path, settings.network.socket_mode & 0o777)
         .map_err(|error| failed("bind", &error))?;
-    socket::listen(fd.as_fd(), settings.backlog).map_err(|error| failed("listen", &error))?;
+    socket::listen(fd.as_fd(), settings.network.backlog)
+        .map_err(|error| failed("listen", &error))?;
     let socket = ListenSocket {
         fd,
         class: ListenClass::Plain,
-        protocol: settings.protocol,
+        protocol: settings.network.protocol,
         tag: 0,
         address_text: Address::Unix(path.to_owned()).to_string(),
     };
@@ -154,7 +155,7 @@ fn announcement(settings: &Settings, socket: &ListenSocket) -> Option<String> {
         Protocol::Binary => "binary",
     };
     let fd = socket.fd.as_raw_fd();
-    (settings.verbosity > 1).then(|| format!("<{fd} server listening ({protocol})"))
+    (settings.process.verbosity > 1).then(|| format!("<{fd} server listening ({protocol})"))
 }
 
 /// The TCP pass under way.
@@ -199,7 +200,7 @@ impl Pass<'_> {
         if let Some(warning) = piece.warning {
             self.say(warning.to_owned());
         }
-        let port = port_text(piece.port.unwrap_or(self.settings.port));
+        let port = port_text(piece.port.unwrap_or(self.settings.network.port));
         let addresses = match socket::resolve(piece.host.as_deref(), &port) {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -238,7 +239,7 @@ impl Pass<'_> {
             }
             Err(error) => return Ok(Attempt::Skipped(error)),
         };
-        if self.settings.napi_ids != 0 && socket::napi_id(socket.as_fd()).is_err() {
+        if self.settings.network.napi_ids != 0 && socket::napi_id(socket.as_fd()).is_err() {
             let line = "-N <num_napi_ids> option not supported".to_owned();
             return Err(self.fatal(line, ExitStatus::Failure));
         }
@@ -260,7 +261,7 @@ impl Pass<'_> {
                 return Ok(Attempt::Refused(error));
             }
         }
-        match socket::listen(socket.as_fd(), self.settings.backlog) {
+        match socket::listen(socket.as_fd(), self.settings.network.backlog) {
             Ok(()) => Ok(Attempt::Listening(socket)),
             Err(error) => {
                 self.say(format!("listen(): {}", reason(&error)));
@@ -271,7 +272,7 @@ impl Pass<'_> {
 
     /// Options that conns inherit; none is worth failing for.
     fn set_up(&mut self, socket: &OwnedFd) {
-        let cookie = self.settings.sock_cookie_id;
+        let cookie = self.settings.network.sock_cookie_id;
         let mark = (cookie != 0).then_some(SocketOption::Mark(cookie));
         let always = [
             SocketOption::ReuseAddr,
@@ -327,9 +328,12 @@ impl Pass<'_> {
         };
         // Compat: where the kernel named no fault the line ends in the C library's word for none.
         let why = fault.map_or_else(|| "Success".to_owned(), reason);
-        let line = match &self.settings.listen {
+        let line = match &self.settings.network.listen {
             Some(list) => format!("failed to listen on one of interface(s) {list}: {why}"),
-            None => format!("failed to listen on TCP port {}: {why}", self.settings.port),
+            None => format!(
+                "failed to listen on TCP port {}: {why}",
+                self.settings.network.port
+            ),
         };
         Err(self.fatal(line, ExitStatus::OsError))
     }
@@ -406,6 +410,8 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use crate::settings::NetworkSettings;
+
     /// A directory of the test's own, gone with it.
     struct Scratch(PathBuf);
 
@@ -436,16 +442,22 @@ mod tests {
 
     fn settings(listen: &str) -> Settings {
         Settings {
-            listen: Some(listen.to_owned()),
-            port: -1,
+            network: NetworkSettings {
+                listen: Some(listen.to_owned()),
+                port: -1,
+                ..NetworkSettings::default()
+            },
             ..Settings::default()
         }
     }
 
     fn unix_settings(path: &Path, mode: u32) -> Settings {
         Settings {
-            socket_path: Some(path.to_str().expect("UTF-8").to_owned()),
-            socket_mode: mode,
+            network: NetworkSettings {
+                socket_path: Some(path.to_str().expect("UTF-8").to_owned()),
+                socket_mode: mode,
+                ..NetworkSettings::default()
+            },
             ..Settings::default()
         }
     }
@@ -539,7 +551,10 @@ mod tests {
         let port = taken.local_addr().expect("an address").port();
         let taken6 = TcpListener::bind(("::", port));
         let settings = Settings {
-            port: i32::from(port),
+            network: NetworkSettings {
+                port: i32::from(port),
+                ..NetworkSettings::default()
+            },
             ..Settings::default()
         };
         match open(&settings, None) {
@@ -594,19 +609,15 @@ mod tests {
 
     #[test]
     fn tcp_off_opens_nothing() {
-        let settings = Settings {
-            port: 0,
-            ..settings("127.0.0.1:0")
-        };
+        let mut settings = settings("127.0.0.1:0");
+        settings.network.port = 0;
         assert!(open(&settings, None).expect("no pass").sockets.is_empty());
     }
 
     #[test]
     fn listeners_are_announced_from_the_second_level_on() {
-        let settings = Settings {
-            verbosity: 2,
-            ..settings("proto[binary]:127.0.0.1")
-        };
+        let mut settings = settings("proto[binary]:127.0.0.1");
+        settings.process.verbosity = 2;
         let opened = open(&settings, None).expect("a socket");
         let fd = opened.sockets[0].fd.as_raw_fd();
         assert_eq!(opened.lines, [format!("<{fd} server listening (binary)")]);

@@ -152,13 +152,13 @@ pub(super) fn load_certificates(
 /// Core files, open files, and whose rights the server runs with. Gives the limit of descriptors.
 pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootError> {
     let os = |line: &str| BootError::new(ExitStatus::OsError, line);
-    if settings.core_dumps {
+    if settings.process.core_dumps {
         process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
     }
-    let descriptors = process::limit_open_files(settings.conn_limit).map_err(|_| {
+    let descriptors = process::limit_open_files(settings.network.conn_limit).map_err(|_| {
         os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
     })?;
-    if let Groups::Kept(error) = process::drop_root(settings.user.as_deref())? {
+    if let Groups::Kept(error) = process::drop_root(settings.process.user.as_deref())? {
         say!("{}", process::groups_line(&error));
     }
     Ok(descriptors)
@@ -166,15 +166,15 @@ pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootE
 
 /// Leaves the terminal, with `-d`.
 pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
-    if !settings.daemonize {
+    if !settings.process.daemonize {
         return Ok(());
     }
-    let directory = if settings.core_dumps {
+    let directory = if settings.process.core_dumps {
         Directory::Kept
     } else {
         Directory::Root
     };
-    let streams = if settings.verbosity > 0 {
+    let streams = if settings.process.verbosity > 0 {
         Streams::Kept
     } else {
         Streams::Null
@@ -189,7 +189,7 @@ pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
 
 /// Keeps memory from being paged out, with `-k`, where the kernel allows it.
 pub(super) fn lock_memory(settings: &Settings) {
-    if !settings.lock_memory {
+    if !settings.process.lock_memory {
         return;
     }
     if let Err(error) = process::lock_memory() {
@@ -218,7 +218,7 @@ pub(super) fn start_idle_sweep(
     workers: &Workers,
     clock: &'static Clock,
 ) -> Result<Option<IdleSweep>, BootError> {
-    let Some(limit) = idle_limit(settings.idle_timeout_secs) else {
+    let Some(limit) = idle_limit(settings.workers.idle_timeout_secs) else {
         return Ok(None);
     };
     IdleSweep::start(cards, workers.inboxes().to_vec(), limit, clock)

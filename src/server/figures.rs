@@ -62,7 +62,7 @@ impl Figures for &'static ServerFigures {
             total: self.counts.total(),
             rejected: self.counts.rejected(),
             structures: self.counts.structures() as u64,
-            reserved_fds: FDS_PER_WORKER * u64::from(self.settings.threads),
+            reserved_fds: FDS_PER_WORKER * u64::from(self.settings.workers.threads),
             response_objects: buffers.response_objects,
             response_bytes: buffers.response_bytes,
             read_buffers: buffers.count,

@@ -153,6 +153,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     let mut main = open_doors(house, &base, &workers)?;
     check_room(settings, counts)?;
     let pid_file = settings
+        .process
         .pid_file
         .as_deref()
         .and_then(|path| boot::write_pid_file(Path::new(path)));
@@ -172,7 +173,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         // These end with the process, as operators expect of SIGTERM: at once.
         tell!(tunables, 1, "Exiting normally");
     }
-    if let Some(file) = pid_file.filter(|_| settings.daemonize) {
+    if let Some(file) = pid_file.filter(|_| settings.process.daemonize) {
         if let Err(error) = file.remove() {
             say!("{error}");
         }
@@ -194,7 +195,7 @@ fn start_workers(house: &House) -> Result<(Workers, &'static ServerFigures), Sta
         ..
     } = house;
     let tls = refresher.map(Refresher::current);
-    let handshakes = HandshakeStats::leak(settings.threads);
+    let handshakes = HandshakeStats::leak(settings.workers.threads);
     let figures: &ServerFigures =
         leak(ServerFigures::new(settings, clock, counts, tls, handshakes));
     let registry = Registry::new(stats::Parts {

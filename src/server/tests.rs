@@ -11,7 +11,7 @@ use crate::conn::NewConn;
 use crate::os::socket::Address;
 use crate::protocol::{Control, Shutdown};
 use crate::roster::cards::Kind;
-use crate::settings::Protocol;
+use crate::settings::{Protocol, WorkerSettings};
 use crate::stats::Figures;
 use crate::tls;
 use crate::worker::inbox::Message;
@@ -85,8 +85,11 @@ impl Lab {
 
 fn two_workers() -> Settings {
     Settings {
-        threads: 2,
-        idle_timeout_secs: 60,
+        workers: WorkerSettings {
+            threads: 2,
+            idle_timeout_secs: 60,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     }
 }
@@ -126,12 +129,11 @@ fn workers_that_have_left_their_loops_answer_nobody_and_keep_their_conns() {
 #[test]
 fn a_stop_ends_every_thread_and_every_stream() {
     for (maintainer, growth, idle) in [(true, true, 60), (false, false, 0), (true, false, -1)] {
-        let lab = Lab::start(Settings {
-            lru_maintainer: maintainer,
-            hash_expand: growth,
-            idle_timeout_secs: idle,
-            ..two_workers()
-        });
+        let mut settings = two_workers();
+        settings.workers.idle_timeout_secs = idle;
+        settings.storage.lru_maintainer = maintainer;
+        settings.storage.hash_expand = growth;
+        let lab = Lab::start(settings);
         let mut clients = [lab.connect(0), lab.connect(1), lab.connect(1)];
         let live = lab.house.engine.maintainer_running();
         assert_eq!(live, maintainer);
@@ -147,7 +149,10 @@ fn a_stop_ends_every_thread_and_every_stream() {
 #[test]
 fn figures_are_those_of_the_conns_and_of_the_workers_buffers() {
     let lab = Lab::start(Settings {
-        threads: 3,
+        workers: WorkerSettings {
+            threads: 3,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let figures = lab.figures;

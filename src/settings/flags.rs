@@ -103,22 +103,22 @@ pub(super) const OPTIONS: &[Flag] = &[
         "TCP port; 0 for none, -1 for any that is free",
         |draft, value| {
             draft.given.port = true;
-            draft.settings.port = atoi(value);
+            draft.settings.network.port = atoi(value);
             Ok(())
         },
     )
-    .default(|s| s.port.to_string()),
+    .default(|s| s.network.port.to_string()),
     valued(
         'U',
         "udp-port",
         "<num>",
         "UDP port to listen on",
         |draft, value| {
-            draft.settings.udp_port = atoi(value);
+            draft.settings.network.udp_port = atoi(value);
             Ok(())
         },
     )
-    .default(|s| format!("{}, off", s.udp_port))
+    .default(|s| format!("{}, off", s.network.udp_port))
     .listed_if(NOT_BUILT),
     valued(
         's',
@@ -127,7 +127,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "path of a UNIX socket to listen on, instead of any network port",
         |draft, value| {
             with_unix_socket()?;
-            draft.settings.socket_path = Some(value.to_string());
+            draft.settings.network.socket_path = Some(value.to_string());
             Ok(())
         },
     )
@@ -139,18 +139,18 @@ pub(super) const OPTIONS: &[Flag] = &[
         "permissions of the UNIX socket, in octal",
         |draft, value| {
             with_unix_socket()?;
-            draft.settings.socket_mode = octal(value);
+            draft.settings.network.socket_mode = octal(value);
             Ok(())
         },
     )
-    .default(|s| format!("{:o}", s.socket_mode))
+    .default(|s| format!("{:o}", s.network.socket_mode))
     .listed_if(UNIX_SOCKET),
     plain(
         'A',
         "enable-shutdown",
         "let clients stop the server by \"shutdown\"",
         |draft, _| {
-            draft.settings.shutdown_command = true;
+            draft.settings.commands.shutdown_command = true;
             Ok(())
         },
     ),
@@ -174,7 +174,7 @@ pub(super) const OPTIONS: &[Flag] = &[
              tag[<name>]:"
         },
         |draft, value| {
-            match &mut draft.settings.listen {
+            match &mut draft.settings.network.listen {
                 // Compat: a value that is part of what was given before adds nothing.
                 Some(before) if before.contains(value) => {}
                 Some(before) => {
@@ -187,7 +187,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         },
     ),
     plain('d', "daemon", "run in the background", |draft, _| {
-        draft.settings.daemonize = true;
+        draft.settings.process.daemonize = true;
         Ok(())
     }),
     plain(
@@ -195,7 +195,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "enable-coredumps",
         "raise the limit of core files",
         |draft, _| {
-            draft.settings.core_dumps = true;
+            draft.settings.process.core_dumps = true;
             Ok(())
         },
     ),
@@ -205,7 +205,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<user>",
         "user to become when started as root",
         |draft, value| {
-            draft.settings.user = Some(value.to_string());
+            draft.settings.process.user = Some(value.to_string());
             Ok(())
         },
     ),
@@ -216,17 +216,17 @@ pub(super) const OPTIONS: &[Flag] = &[
         "memory for items, in megabytes",
         |draft, value| {
             // Compat: a negative number of megabytes stands for "all there is", by 64-bit wrap.
-            draft.settings.memory_limit = (i64::from(atoi(value)) << 20) as u64;
+            draft.settings.storage.memory_limit = (i64::from(atoi(value)) << 20) as u64;
             Ok(())
         },
     )
-    .default(|s| (s.memory_limit >> 20).to_string()),
+    .default(|s| (s.storage.memory_limit >> 20).to_string()),
     plain(
         'M',
         "disable-evictions",
         "answer an error when memory is full, instead of evicting",
         |draft, _| {
-            draft.settings.evict = false;
+            draft.settings.storage.evict = false;
             Ok(())
         },
     ),
@@ -236,18 +236,18 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<num>",
         "most connections at a time",
         |draft, value| {
-            draft.settings.conn_limit =
+            draft.settings.network.conn_limit =
                 positive(value, "Maximum connections must be greater than 0")?;
             Ok(())
         },
     )
-    .default(|s| s.conn_limit.to_string()),
+    .default(|s| s.network.conn_limit.to_string()),
     plain(
         'k',
         "lock-memory",
         "lock all memory, so that none is paged out",
         |draft, _| {
-            draft.settings.lock_memory = true;
+            draft.settings.process.lock_memory = true;
             Ok(())
         },
     ),
@@ -256,7 +256,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "verbose",
         "tell errors and warnings of a running server",
         |draft, _| {
-            draft.settings.verbosity = draft.settings.verbosity.saturating_add(1);
+            draft.settings.process.verbosity = draft.settings.process.verbosity.saturating_add(1);
             Ok(())
         },
     )
@@ -279,7 +279,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<file>",
         "file to write the process id to; removed at exit with -d",
         |draft, value| {
-            draft.settings.pid_file = Some(value.to_string());
+            draft.settings.process.pid_file = Some(value.to_string());
             Ok(())
         },
     ),
@@ -293,28 +293,29 @@ pub(super) const OPTIONS: &[Flag] = &[
             if factor <= 1.0 {
                 return Err(Refusal::failure("Factor must be greater than 1").into());
             }
-            draft.settings.growth_factor = factor;
+            draft.settings.storage.growth_factor = factor;
             Ok(())
         },
     )
-    .default(|s| s.growth_factor.to_string()),
+    .default(|s| s.storage.growth_factor.to_string()),
     valued(
         'n',
         "slab-min-size",
         "<bytes>",
         "space for key, value and flags in the smallest chunk",
         |draft, value| {
-            draft.settings.chunk_size = positive(value, "Chunk size must be greater than 0")?;
+            draft.settings.storage.chunk_size =
+                positive(value, "Chunk size must be greater than 0")?;
             Ok(())
         },
     )
-    .default(|s| s.chunk_size.to_string()),
+    .default(|s| s.storage.chunk_size.to_string()),
     plain(
         'L',
         "enable-largepages",
         "use large memory pages",
         |draft, _| {
-            draft.settings.large_pages = true;
+            draft.settings.storage.large_pages = true;
             Ok(())
         },
     )
@@ -329,8 +330,8 @@ pub(super) const OPTIONS: &[Flag] = &[
             let Some(&first) = value.as_bytes().first() else {
                 return Err(Refusal::failure("No delimiter specified").into());
             };
-            draft.settings.prefix_delimiter = first;
-            draft.settings.detail_enabled = true;
+            draft.settings.commands.prefix_delimiter = first;
+            draft.settings.commands.detail_enabled = true;
             Ok(())
         },
     )
@@ -343,28 +344,28 @@ pub(super) const OPTIONS: &[Flag] = &[
                      Set this value to the number of cores in your machine or less.",
             );
         }
-        draft.settings.threads = threads;
+        draft.settings.workers.threads = threads;
         Ok(())
     })
-    .default(|s| s.threads.to_string()),
+    .default(|s| s.workers.threads.to_string()),
     valued(
         'R',
         "max-reqs-per-event",
         "<num>",
         "requests a connection may have served in a row",
         |draft, value| {
-            draft.settings.reqs_per_event =
+            draft.settings.workers.reqs_per_event =
                 positive(value, "Number of requests per event must be greater than 0")?;
             Ok(())
         },
     )
-    .default(|s| s.reqs_per_event.to_string()),
+    .default(|s| s.workers.reqs_per_event.to_string()),
     plain(
         'C',
         "disable-cas",
         "keep no unique ids (cas) with items",
         |draft, _| {
-            draft.settings.cas = false;
+            draft.settings.storage.cas = false;
             Ok(())
         },
     ),
@@ -374,11 +375,11 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<num>",
         "connections that may wait to be accepted",
         |draft, value| {
-            draft.settings.backlog = atoi(value);
+            draft.settings.network.backlog = atoi(value);
             Ok(())
         },
     )
-    .default(|s| s.backlog.to_string()),
+    .default(|s| s.network.backlog.to_string()),
     valued(
         'B',
         "protocol",
@@ -386,7 +387,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "protocol: ascii, binary, or auto",
         |draft, value| {
             draft.given.protocol = true;
-            draft.settings.protocol = match value {
+            draft.settings.network.protocol = match value {
                 "auto" => Protocol::Negotiate,
                 "ascii" => Protocol::Ascii,
                 "binary" => Protocol::Binary,
@@ -401,7 +402,7 @@ pub(super) const OPTIONS: &[Flag] = &[
             Ok(())
         },
     )
-    .default(|s| s.protocol.setting_name().to_string()),
+    .default(|s| s.network.protocol.setting_name().to_string()),
     valued(
         'I',
         "max-item-size",
@@ -412,7 +413,7 @@ pub(super) const OPTIONS: &[Flag] = &[
             Ok(())
         },
     )
-    .default(|s| format!("{}m, min: 1k, max: 1024m", s.item_size_max >> 20)),
+    .default(|s| format!("{}m, min: 1k, max: 1024m", s.storage.item_size_max >> 20)),
     plain(
         'S',
         "enable-sasl",
@@ -425,7 +426,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "disable-flush-all",
         "refuse \"flush_all\"",
         |draft, _| {
-            draft.settings.flush_enabled = false;
+            draft.settings.commands.flush_enabled = false;
             Ok(())
         },
     ),
@@ -434,7 +435,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "disable-dumping",
         "refuse commands that list keys (cachedump, metadump)",
         |draft, _| {
-            draft.settings.dump_enabled = false;
+            draft.settings.commands.dump_enabled = false;
             Ok(())
         },
     ),
@@ -443,7 +444,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "disable-watch",
         "refuse \"watch\", which shows logs to clients",
         |draft, _| {
-            draft.settings.watch_enabled = false;
+            draft.settings.commands.watch_enabled = false;
             Ok(())
         },
     ),
@@ -453,7 +454,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<file>",
         "file of users and passwords for the text protocol",
         |draft, value| {
-            draft.settings.auth_file = Some(value.to_string());
+            draft.settings.auth.file = Some(value.to_string());
             Ok(())
         },
     )
@@ -464,7 +465,7 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<file>",
         "file that keeps the items over a restart",
         |draft, value| {
-            draft.settings.memory_file = Some(value.to_string());
+            draft.settings.storage.memory_file = Some(value.to_string());
             Ok(())
         },
     )
@@ -495,12 +496,12 @@ pub(super) const OPTIONS: &[Flag] = &[
         "<num>",
         "receive queues of the network card, to choose workers by",
         |draft, value| {
-            draft.settings.napi_ids =
+            draft.settings.network.napi_ids =
                 positive(value, "Maximum number of NAPI IDs must be greater than 0")?;
             Ok(())
         },
     )
-    .default(|s| s.napi_ids.to_string())
+    .default(|s| s.network.napi_ids.to_string())
     .listed_if(NOT_BUILT),
 ];
 

@@ -90,12 +90,12 @@ pub(super) const CORE: &[Suboption] = &[
         "maxconns_fast",
         "answer an error and close at once when connections are \
          too many; no_maxconns_fast lets clients wait",
-        Effect::Flag(|draft| draft.settings.maxconns_fast = true),
+        Effect::Flag(|draft| draft.settings.network.maxconns_fast = true),
     )
-    .default(|s| on_off(s.maxconns_fast)),
+    .default(|s| on_off(s.network.maxconns_fast)),
     unlisted(
         "no_maxconns_fast",
-        Effect::Flag(|draft| draft.settings.maxconns_fast = false),
+        Effect::Flag(|draft| draft.settings.network.maxconns_fast = false),
     ),
     listed(
         "hashpower",
@@ -113,72 +113,73 @@ pub(super) const CORE: &[Suboption] = &[
             if seconds < 10 {
                 return Err("Cannot set tail_repair_time to less than 10 seconds".to_string());
             }
-            draft.settings.tail_repair_secs = seconds;
+            draft.settings.storage.tail_repair_secs = seconds;
             Ok(())
         }),
     )
-    .default(|s| s.tail_repair_secs.to_string()),
+    .default(|s| s.storage.tail_repair_secs.to_string()),
     listed(
         "hash_algorithm",
         "hash of keys: jenkins, murmur3 or xxh3",
         Effect::Text(Missing::Argument, |draft, name| {
-            draft.settings.hash_algorithm = HashAlgorithm::by_name(name).ok_or_else(|| {
-                "Unknown hash_algorithm option (jenkins, murmur3, xxh3)".to_string()
-            })?;
+            draft.settings.storage.hash_algorithm =
+                HashAlgorithm::by_name(name).ok_or_else(|| {
+                    "Unknown hash_algorithm option (jenkins, murmur3, xxh3)".to_string()
+                })?;
             Ok(())
         }),
     )
-    .default(|s| s.hash_algorithm.setting_name().to_string()),
+    .default(|s| s.storage.hash_algorithm.setting_name().to_string()),
     unlisted(
         "lru_crawler",
-        Effect::Flag(|draft| draft.settings.lru_crawler = true),
+        Effect::Flag(|draft| draft.settings.storage.lru_crawler = true),
     ),
     listed(
         "no_lru_crawler",
         "do not start the thread that looks for expired items",
-        Effect::Flag(|draft| draft.settings.lru_crawler = false),
+        Effect::Flag(|draft| draft.settings.storage.lru_crawler = false),
     )
-    .default(|s| format!("crawler {}", on_off(s.lru_crawler))),
+    .default(|s| format!("crawler {}", on_off(s.storage.lru_crawler))),
     listed(
         "lru_crawler_sleep",
         "microseconds the crawler rests between items \
          (0 to 1000000)",
         Effect::Number(Missing::Value, |draft, micros| {
             match u32::try_from(micros) {
-                Ok(micros @ ..=1_000_000) => draft.settings.crawler_sleep_usecs = micros,
+                Ok(micros @ ..=1_000_000) => draft.settings.storage.crawler_sleep_usecs = micros,
                 _ => return Err("LRU crawler sleep must be between 0 and 1 second".to_string()),
             }
             Ok(())
         }),
     )
-    .default(|s| s.crawler_sleep_usecs.to_string()),
+    .default(|s| s.storage.crawler_sleep_usecs.to_string()),
     listed(
         "lru_crawler_tocrawl",
         "items of a queue that one run of the crawler looks at \
          (0 = all)",
         Effect::Text(Missing::Value, |draft, value| {
-            draft.settings.crawler_tocrawl = strict_u32(value)
+            draft.settings.storage.crawler_tocrawl = strict_u32(value)
                 .ok_or_else(|| "lru_crawler_tocrawl takes a numeric 32bit value".to_string())?;
             Ok(())
         }),
     )
-    .default(|s| s.crawler_tocrawl.to_string()),
+    .default(|s| s.storage.crawler_tocrawl.to_string()),
     listed(
         "read_buf_mem_limit",
         "megabytes for read buffers and responses of all \
          connections (0 = no limit)",
         Effect::StrictU32(|draft, megabytes| {
-            draft.settings.read_buf_mem_limit = megabytes.wrapping_mul(1 << 20);
+            draft.settings.workers.read_buf_mem_limit = megabytes.wrapping_mul(1 << 20);
             Ok(())
         }),
     )
-    .default(|s| (s.read_buf_mem_limit >> 20).to_string()),
+    .default(|s| (s.workers.read_buf_mem_limit >> 20).to_string()),
     unlisted("resp_obj_mem_limit", Effect::Maybe(resp_obj_mem_limit)),
     unlisted(
         "lru_maintainer",
         Effect::Flag(|draft| {
-            draft.settings.lru_maintainer = true;
-            draft.settings.lru_segmented = true;
+            draft.settings.storage.lru_maintainer = true;
+            draft.settings.storage.lru_segmented = true;
         }),
     ),
     listed(
@@ -187,79 +188,85 @@ pub(super) const CORE: &[Suboption] = &[
          and keep one queue for each size",
         Effect::Flag(without_maintainer),
     )
-    .default(|s| format!("maintainer {}", on_off(s.lru_maintainer))),
+    .default(|s| format!("maintainer {}", on_off(s.storage.lru_maintainer))),
     listed(
         "hot_lru_pct",
         "percent of memory for recently stored items (1 to 79)",
         Effect::Number(Missing::Argument, |draft, percent| {
-            draft.settings.hot_lru_pct = percentage("hot_lru_pct", percent)?;
+            draft.settings.storage.hot_lru_pct = percentage("hot_lru_pct", percent)?;
             Ok(())
         }),
     )
-    .default(|s| s.hot_lru_pct.to_string()),
+    .default(|s| s.storage.hot_lru_pct.to_string()),
     listed(
         "warm_lru_pct",
         "percent of memory for items in use (1 to 79)",
         Effect::Number(Missing::Argument, |draft, percent| {
-            draft.settings.warm_lru_pct = percentage("warm_lru_pct", percent)?;
+            draft.settings.storage.warm_lru_pct = percentage("warm_lru_pct", percent)?;
             Ok(())
         }),
     )
-    .default(|s| s.warm_lru_pct.to_string()),
+    .default(|s| s.storage.warm_lru_pct.to_string()),
     listed(
         "hot_max_factor",
         "items leave the hot queue at this share of the age of \
          the cold queue's tail",
         Effect::Fraction(|draft, factor| {
-            draft.settings.hot_max_factor = above_zero("hot_max_factor", factor)?;
+            draft.settings.storage.hot_max_factor = above_zero("hot_max_factor", factor)?;
             Ok(())
         }),
     )
-    .default(|s| format!("{:.1}", s.hot_max_factor)),
+    .default(|s| format!("{:.1}", s.storage.hot_max_factor)),
     listed(
         "warm_max_factor",
         "items leave the warm queue at this share of the age of \
          the cold queue's tail",
         Effect::Fraction(|draft, factor| {
-            draft.settings.warm_max_factor = above_zero("warm_max_factor", factor)?;
+            draft.settings.storage.warm_max_factor = above_zero("warm_max_factor", factor)?;
             Ok(())
         }),
     )
-    .default(|s| format!("{:.1}", s.warm_max_factor)),
+    .default(|s| format!("{:.1}", s.storage.warm_max_factor)),
     listed(
         "temporary_ttl",
         "items that expire within so many seconds go to a queue \
          of their own, without eviction; needs the maintainer",
         Effect::Number(Missing::Argument, |draft, seconds| {
-            draft.settings.temp_lru = true;
+            draft.settings.storage.temp_lru = true;
             // Compat: a negative time is very long.
-            draft.settings.temporary_ttl = seconds as u32;
+            draft.settings.storage.temporary_ttl = seconds as u32;
             Ok(())
         }),
     )
-    .default(|s| format!("{}, {}", s.temporary_ttl, on_off(s.temp_lru))),
+    .default(|s| {
+        format!(
+            "{}, {}",
+            s.storage.temporary_ttl,
+            on_off(s.storage.temp_lru)
+        )
+    }),
     listed(
         "idle_timeout",
         "seconds after which a silent connection is closed \
          (0 = never)",
         Effect::Number(Missing::Numeric, |draft, seconds| {
-            draft.settings.idle_timeout_secs = seconds;
+            draft.settings.workers.idle_timeout_secs = seconds;
             Ok(())
         }),
     )
-    .default(|s| s.idle_timeout_secs.to_string()),
+    .default(|s| s.workers.idle_timeout_secs.to_string()),
     unlisted(
         "slab_reassign",
-        Effect::Flag(|draft| draft.settings.slab_reassign = true),
+        Effect::Flag(|draft| draft.settings.storage.slab_reassign = true),
     ),
     unlisted(
         "no_slab_reassign",
-        Effect::Flag(|draft| draft.settings.slab_reassign = false),
+        Effect::Flag(|draft| draft.settings.storage.slab_reassign = false),
     ),
     unlisted("slab_automove", Effect::Maybe(slab_automove)),
     unlisted(
         "no_slab_automove",
-        Effect::Flag(|draft| draft.settings.slab_automove = 0),
+        Effect::Flag(|draft| draft.settings.storage.slab_automove = 0),
     ),
     unlisted(
         "slab_automove_ratio",
@@ -267,7 +274,7 @@ pub(super) const CORE: &[Suboption] = &[
             if ratio <= 0.0 || ratio > 1.0 {
                 return Err("slab_automove_ratio must be > 0 and < 1".to_string());
             }
-            draft.settings.slab_automove_ratio = ratio;
+            draft.settings.storage.slab_automove_ratio = ratio;
             Ok(())
         }),
     ),
@@ -275,7 +282,7 @@ pub(super) const CORE: &[Suboption] = &[
         "slab_automove_window",
         Effect::Number(Missing::Argument, |draft, window| {
             match u32::try_from(window) {
-                Ok(window @ 3..=1800) => draft.settings.slab_automove_window = window,
+                Ok(window @ 3..=1800) => draft.settings.storage.slab_automove_window = window,
                 _ => return Err("slab_automove_window must be > 2 and < 1800".to_string()),
             }
             Ok(())
@@ -294,41 +301,41 @@ pub(super) const CORE: &[Suboption] = &[
          kept in several",
         Effect::StrictI32(slab_chunk_max),
     )
-    .default(|s| (s.slab_chunk_max >> 10).to_string()),
+    .default(|s| (s.storage.slab_chunk_max >> 10).to_string()),
     unlisted(
         "no_chunked_items",
-        Effect::Flag(|draft| draft.settings.slab_chunk_max = ONE_PAGE),
+        Effect::Flag(|draft| draft.settings.storage.slab_chunk_max = ONE_PAGE),
     ),
     listed(
         "watcher_logbuf_size",
         "kilobytes of log kept for one watcher",
         Effect::StrictU32(|draft, kilobytes| {
-            draft.settings.watcher_logbuf_size = kilobytes.wrapping_mul(1 << 10);
+            draft.settings.logger.watcher_logbuf_size = kilobytes.wrapping_mul(1 << 10);
             Ok(())
         }),
     )
-    .default(|s| (s.watcher_logbuf_size >> 10).to_string()),
+    .default(|s| (s.logger.watcher_logbuf_size >> 10).to_string()),
     listed(
         "worker_logbuf_size",
         "kilobytes of log kept by one worker for all watchers",
         Effect::StrictU32(|draft, kilobytes| {
-            draft.settings.worker_logbuf_size = kilobytes.wrapping_mul(1 << 10);
+            draft.settings.logger.worker_logbuf_size = kilobytes.wrapping_mul(1 << 10);
             Ok(())
         }),
     )
-    .default(|s| (s.worker_logbuf_size >> 10).to_string()),
+    .default(|s| (s.logger.worker_logbuf_size >> 10).to_string()),
     listed(
         "track_sizes",
         "count items by size, for \"stats sizes\"",
-        Effect::Flag(|draft| draft.settings.track_sizes = true),
+        Effect::Flag(|draft| draft.settings.storage.track_sizes = true),
     )
-    .default(|s| on_off(s.track_sizes)),
+    .default(|s| on_off(s.storage.track_sizes)),
     listed(
         "no_hashexpand",
         "never grow the hash table",
-        Effect::Flag(|draft| draft.settings.hash_expand = false),
+        Effect::Flag(|draft| draft.settings.storage.hash_expand = false),
     )
-    .default(|s| format!("growth {}", on_off(s.hash_expand))),
+    .default(|s| format!("growth {}", on_off(s.storage.hash_expand))),
     listed(
         "modern",
         "nothing; what it once chose is the default",
@@ -353,11 +360,11 @@ pub(super) const CORE: &[Suboption] = &[
         "mark of listening sockets for the kernel's filters \
          (SO_MARK; 0 = none)",
         Effect::Text(Missing::Argument, |draft, value| {
-            draft.settings.sock_cookie_id = strict_u32(value).unwrap_or(0);
+            draft.settings.network.sock_cookie_id = strict_u32(value).unwrap_or(0);
             Ok(())
         }),
     )
-    .default(|s| s.sock_cookie_id.to_string()),
+    .default(|s| s.network.sock_cookie_id.to_string()),
 ];
 
 /// Names that `ssl_min_version` takes for its numbers.
@@ -369,7 +376,7 @@ const DAY: u32 = 86_400;
 const DEBUG_SERVER: &[Suboption] = if cfg!(feature = "debug-server") {
     &[unlisted(
         "relaxed_privileges",
-        Effect::Flag(|draft| draft.settings.relaxed_privileges = true),
+        Effect::Flag(|draft| draft.settings.process.relaxed_privileges = true),
     )]
 } else {
     &[]
@@ -651,7 +658,7 @@ impl Missing {
 
 fn hashpower(draft: &mut Draft, power: i32) -> Result<(), String> {
     match u32::try_from(power) {
-        Ok(good @ 12..=32) => draft.settings.hash_power = good,
+        Ok(good @ 12..=32) => draft.settings.storage.hash_power = good,
         Ok(33..) => {
             return Err(format!(
                 "Initial hashtable multiplier of {power} is too high\n\
@@ -669,7 +676,7 @@ fn hashpower(draft: &mut Draft, power: i32) -> Result<(), String> {
 
 fn slab_automove(draft: &mut Draft, value: Option<&str>) -> Result<(), String> {
     match u32::try_from(value.map_or(1, atoi)) {
-        Ok(level @ ..=2) => draft.settings.slab_automove = level,
+        Ok(level @ ..=2) => draft.settings.storage.slab_automove = level,
         _ => return Err("slab_automove must be between 0 and 2".to_string()),
     }
     Ok(())
@@ -678,7 +685,7 @@ fn slab_automove(draft: &mut Draft, value: Option<&str>) -> Result<(), String> {
 fn slab_chunk_max(draft: &mut Draft, kilobytes: i32) -> Result<(), String> {
     draft.given.slab_chunk_max = true;
     match u32::try_from(kilobytes) {
-        Ok(kilobytes @ 1..=1024) => draft.settings.slab_chunk_max = kilobytes << 10,
+        Ok(kilobytes @ 1..=1024) => draft.settings.storage.slab_chunk_max = kilobytes << 10,
         Ok(1025..) => return Err("slab_chunk_max must be specified in kilobytes.".to_string()),
         _ => return Err("slab_chunk_max must be >= 0".to_string()),
     }
@@ -691,19 +698,19 @@ fn resp_obj_mem_limit(draft: &mut Draft, _value: Option<&str>) -> Result<(), Str
 }
 
 fn without_maintainer(draft: &mut Draft) {
-    draft.settings.lru_maintainer = false;
-    draft.settings.lru_segmented = false;
+    draft.settings.storage.lru_maintainer = false;
+    draft.settings.storage.lru_segmented = false;
 }
 
 fn no_modern(draft: &mut Draft) {
     if !draft.given.slab_chunk_max {
-        draft.settings.slab_chunk_max = ONE_PAGE;
+        draft.settings.storage.slab_chunk_max = ONE_PAGE;
     }
-    draft.settings.slab_reassign = false;
-    draft.settings.slab_automove = 0;
-    draft.settings.maxconns_fast = false;
-    draft.settings.hash_algorithm = HashAlgorithm::Jenkins;
-    draft.settings.lru_crawler = false;
+    draft.settings.storage.slab_reassign = false;
+    draft.settings.storage.slab_automove = 0;
+    draft.settings.network.maxconns_fast = false;
+    draft.settings.storage.hash_algorithm = HashAlgorithm::Jenkins;
+    draft.settings.storage.lru_crawler = false;
     without_maintainer(draft);
 }
 

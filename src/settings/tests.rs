@@ -50,8 +50,8 @@ fn shown(settings: &Settings) -> Vec<(String, String)> {
     let tunables = Tunables::new(settings);
     let live = Live {
         oldest: 0,
-        crawler_running: settings.lru_crawler,
-        maintainer_running: settings.lru_maintainer,
+        crawler_running: settings.storage.lru_crawler,
+        maintainer_running: settings.storage.lru_maintainer,
     };
     let mut lines = Vec::new();
     settings_lines(settings, &tunables, live, &mut |name, value| {
@@ -154,36 +154,63 @@ fn short_options_fill_their_settings() {
         "127.0.0.12",
     ]);
     let expected = Settings {
-        port: 0,
-        verbosity: 4,
-        threads: 2,
-        threads_per_udp: 2,
-        prefix_delimiter: b'_',
-        detail_enabled: true,
-        conn_limit: 77,
-        reqs_per_event: 5,
-        backlog: -3,
-        protocol: Protocol::Binary,
-        growth_factor: 1.5,
-        chunk_size: 80,
-        pid_file: Some("/tmp/pid".to_string()),
-        user: Some("nobody".to_string()),
-        listen: Some("127.0.0.12".to_string()),
+        process: ProcessSettings {
+            verbosity: 4,
+            pid_file: Some("/tmp/pid".to_string()),
+            user: Some("nobody".to_string()),
+            ..ProcessSettings::default()
+        },
+        network: NetworkSettings {
+            port: 0,
+            conn_limit: 77,
+            backlog: -3,
+            protocol: Protocol::Binary,
+            listen: Some("127.0.0.12".to_string()),
+            ..NetworkSettings::default()
+        },
+        workers: WorkerSettings {
+            threads: 2,
+            threads_per_udp: 2,
+            reqs_per_event: 5,
+            ..WorkerSettings::default()
+        },
+        commands: CommandSettings {
+            prefix_delimiter: b'_',
+            detail_enabled: true,
+            ..CommandSettings::default()
+        },
+        storage: StorageSettings {
+            growth_factor: 1.5,
+            chunk_size: 80,
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(settings, expected);
     let settings = run(&["-AdrMkCFXW", "-p", "-1"]);
     let expected = Settings {
-        port: -1,
-        shutdown_command: true,
-        daemonize: true,
-        core_dumps: true,
-        evict: false,
-        lock_memory: true,
-        cas: false,
-        flush_enabled: false,
-        dump_enabled: false,
-        watch_enabled: false,
+        process: ProcessSettings {
+            daemonize: true,
+            core_dumps: true,
+            lock_memory: true,
+            ..ProcessSettings::default()
+        },
+        network: NetworkSettings {
+            port: -1,
+            ..NetworkSettings::default()
+        },
+        commands: CommandSettings {
+            shutdown_command: true,
+            flush_enabled: false,
+            dump_enabled: false,
+            watch_enabled: false,
+            ..CommandSettings::default()
+        },
+        storage: StorageSettings {
+            evict: false,
+            cas: false,
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(settings, expected);
@@ -191,8 +218,11 @@ fn short_options_fill_their_settings() {
 
 #[test]
 fn memory_wraps_at_64_bits() {
-    assert_eq!(run(&["-m", "-1"]).memory_limit, 18_446_744_073_708_503_040);
-    assert_eq!(run(&["-m", "2"]).memory_limit, 2 << 20);
+    assert_eq!(
+        run(&["-m", "-1"]).storage.memory_limit,
+        18_446_744_073_708_503_040
+    );
+    assert_eq!(run(&["-m", "2"]).storage.memory_limit, 2 << 20);
     for small in ["0", "1", "x"] {
         refused(
             &["-m", small],
@@ -204,7 +234,7 @@ fn memory_wraps_at_64_bits() {
 
 #[test]
 fn listen_values_join_unless_they_are_part_of_what_stands() {
-    let listen = |words: &[&str]| run(words).listen.unwrap();
+    let listen = |words: &[&str]| run(words).network.listen.unwrap();
     assert_eq!(
         listen(&["-l", "127.0.0.12", "-l", "127.0.0.1"]),
         "127.0.0.12"
@@ -219,9 +249,9 @@ fn listen_values_join_unless_they_are_part_of_what_stands() {
 
 #[test]
 fn udp_threads_follow_the_comma() {
-    assert_eq!(run(&["-l", "a,b"]).threads_per_udp, 1);
-    assert_eq!(run(&["-l", "a;b"]).threads_per_udp, 4);
-    assert_eq!(run(&["-t", "7"]).threads_per_udp, 7);
+    assert_eq!(run(&["-l", "a,b"]).workers.threads_per_udp, 1);
+    assert_eq!(run(&["-l", "a;b"]).workers.threads_per_udp, 4);
+    assert_eq!(run(&["-t", "7"]).workers.threads_per_udp, 7);
 }
 
 #[test]
@@ -287,7 +317,7 @@ fn many_threads_are_warned_about_even_when_the_line_fails() {
     let warning = "WARNING: Setting a high number of workerthreads is not recommended.\n \
                    Set this value to the number of cores in your machine or less.";
     assert_eq!(line(&["-t", "65"]).warnings, [warning]);
-    assert_eq!(run(&["-t", "65"]).threads, 65);
+    assert_eq!(run(&["-t", "65"]).workers.threads, 65);
     assert!(line(&["-t", "64"]).warnings.is_empty());
     let reading = line(&["-t", "65", "-o", "resp_obj_mem_limit", "-c0"]);
     assert_eq!(
@@ -326,9 +356,12 @@ fn item_sizes_keep_the_arithmetic_of_32_bits() {
         USAGE,
         "Cannot set item size limit higher than 1/2 of memory max.",
     );
-    assert_eq!(run(&["-I", "1024m", "-m", "2048"]).item_size_max, 1 << 30);
-    assert_eq!(run(&["-I", "512k"]).item_size_max, 512 << 10);
-    assert_eq!(run(&["-I", "2M"]).slab_chunk_max, 512 << 10);
+    assert_eq!(
+        run(&["-I", "1024m", "-m", "2048"]).storage.item_size_max,
+        1 << 30
+    );
+    assert_eq!(run(&["-I", "512k"]).storage.item_size_max, 512 << 10);
+    assert_eq!(run(&["-I", "2M"]).storage.slab_chunk_max, 512 << 10);
     assert_eq!(run(&["-I", "1024K"]), Settings::default());
 }
 
@@ -350,7 +383,9 @@ fn item_and_chunk_sizes_must_fit_each_other() {
         "slab_chunk_max (bytes: 3072) must divide evenly into 1048576 (slab_page_size)",
     );
     assert_eq!(
-        run(&["-I", "256k", "-o", "slab_chunk_max=64"]).slab_chunk_max,
+        run(&["-I", "256k", "-o", "slab_chunk_max=64"])
+            .storage
+            .slab_chunk_max,
         64 << 10
     );
 }
@@ -358,11 +393,14 @@ fn item_and_chunk_sizes_must_fit_each_other() {
 #[test]
 fn large_items_undo_whole_page_chunks() {
     for list in ["no_chunked_items", "no_modern"] {
-        assert_eq!(run(&["-o", list]).slab_chunk_max, 1 << 20);
-        assert_eq!(run(&["-I", "2m", "-o", list]).slab_chunk_max, 512 << 10);
+        assert_eq!(run(&["-o", list]).storage.slab_chunk_max, 1 << 20);
+        assert_eq!(
+            run(&["-I", "2m", "-o", list]).storage.slab_chunk_max,
+            512 << 10
+        );
     }
     let explicit = ["-I", "2m", "-o", "slab_chunk_max=1024"];
-    assert_eq!(run(&explicit).slab_chunk_max, 1 << 20);
+    assert_eq!(run(&explicit).storage.slab_chunk_max, 1 << 20);
 }
 
 #[test]
@@ -398,8 +436,8 @@ fn the_earliest_rule_speaks() {
 fn ports_are_judged_late() {
     refused(&["-p", "65536"], USAGE, "ERROR: Invalid port number 65536.");
     refused(&["-U", "70000"], USAGE, "ERROR: Invalid port number 70000.");
-    assert_eq!(run(&["-p", "65535"]).port, 65535);
-    assert_eq!(run(&["-p", "-7"]).port, -7);
+    assert_eq!(run(&["-p", "65535"]).network.port, 65535);
+    assert_eq!(run(&["-p", "-7"]).network.port, -7);
 }
 
 #[test]
@@ -417,8 +455,11 @@ fn the_hash_table_outnumbers_its_locks() {
                 Item lock table grows with `-t N` (worker threadcount)\n\
                 Hash table grows with `-o hashpower=N` ";
     refused(&["-o", "hashpower=12"], FAILURE, text);
-    assert_eq!(run(&["-t", "3", "-o", "hashpower=12"]).hash_power, 12);
-    assert_eq!(run(&["-t", "40"]).hash_power, 0);
+    assert_eq!(
+        run(&["-t", "3", "-o", "hashpower=12"]).storage.hash_power,
+        12
+    );
+    assert_eq!(run(&["-t", "40"]).storage.hash_power, 0);
 }
 
 #[test]
@@ -445,7 +486,9 @@ fn suboption_lists_follow_getsubopt() {
         suboption_refused(name, &format!("Illegal suboption \"{name}\""));
     }
     assert_eq!(
-        run(&["-o", "idle_timeout=5", "-o", "idle_timeout=7"]).idle_timeout_secs,
+        run(&["-o", "idle_timeout=5", "-o", "idle_timeout=7"])
+            .workers
+            .idle_timeout_secs,
         7
     );
 }
@@ -468,32 +511,43 @@ fn suboptions_fill_their_settings() {
          read_buf_mem_limit=3,sock_cookie_id=9,slab_sizes=100-200",
     ]);
     let expected = Settings {
-        maxconns_fast: false,
-        hash_power: 20,
-        hash_expand: false,
-        slab_reassign: false,
-        slab_automove: 2,
-        slab_automove_ratio: 1.0,
-        slab_automove_window: 1800,
-        tail_repair_secs: 10,
-        hash_algorithm: HashAlgorithm::Xxh3,
-        lru_crawler: false,
-        crawler_sleep_usecs: 1_000_000,
-        crawler_tocrawl: 5,
-        hot_lru_pct: 1,
-        warm_lru_pct: 79,
-        hot_max_factor: 0.5,
-        warm_max_factor: 3.0,
-        temp_lru: true,
-        temporary_ttl: 90,
-        idle_timeout_secs: -3,
-        watcher_logbuf_size: 1 << 10,
-        worker_logbuf_size: 2 << 10,
-        track_sizes: true,
-        slab_chunk_max: 1 << 20,
-        read_buf_mem_limit: 3 << 20,
-        sock_cookie_id: 9,
-        slab_sizes: Some(vec![100, 200]),
+        network: NetworkSettings {
+            maxconns_fast: false,
+            sock_cookie_id: 9,
+            ..NetworkSettings::default()
+        },
+        workers: WorkerSettings {
+            idle_timeout_secs: -3,
+            read_buf_mem_limit: 3 << 20,
+            ..WorkerSettings::default()
+        },
+        logger: LoggerSettings {
+            watcher_logbuf_size: 1 << 10,
+            worker_logbuf_size: 2 << 10,
+        },
+        storage: StorageSettings {
+            hash_power: 20,
+            hash_expand: false,
+            slab_reassign: false,
+            slab_automove: 2,
+            slab_automove_ratio: 1.0,
+            slab_automove_window: 1800,
+            tail_repair_secs: 10,
+            hash_algorithm: HashAlgorithm::Xxh3,
+            lru_crawler: false,
+            crawler_sleep_usecs: 1_000_000,
+            crawler_tocrawl: 5,
+            hot_lru_pct: 1,
+            warm_lru_pct: 79,
+            hot_max_factor: 0.5,
+            warm_max_factor: 3.0,
+            temp_lru: true,
+            temporary_ttl: 90,
+            track_sizes: true,
+            slab_chunk_max: 1 << 20,
+            slab_sizes: Some(vec![100, 200]),
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(settings, expected);
@@ -502,17 +556,23 @@ fn suboptions_fill_their_settings() {
 #[test]
 fn numbers_of_suboptions_wrap_and_fall_back_as_known() {
     assert_eq!(
-        run(&["-o", "read_buf_mem_limit=4096"]).read_buf_mem_limit,
+        run(&["-o", "read_buf_mem_limit=4096"])
+            .workers
+            .read_buf_mem_limit,
         0
     );
-    assert_eq!(run(&["-o", "sock_cookie_id=x"]).sock_cookie_id, 0);
-    assert_eq!(run(&["-o", "temporary_ttl=x"]).temporary_ttl, 0);
+    assert_eq!(run(&["-o", "sock_cookie_id=x"]).network.sock_cookie_id, 0);
+    assert_eq!(run(&["-o", "temporary_ttl=x"]).storage.temporary_ttl, 0);
     assert_eq!(
-        run(&["-o", "slab_automove,no_slab_automove"]).slab_automove,
+        run(&["-o", "slab_automove,no_slab_automove"])
+            .storage
+            .slab_automove,
         0
     );
     assert_eq!(
-        run(&["-o", "no_slab_automove,slab_automove"]).slab_automove,
+        run(&["-o", "no_slab_automove,slab_automove"])
+            .storage
+            .slab_automove,
         1
     );
 }
@@ -638,14 +698,20 @@ fn suboptions_refuse_missing_and_wrong_values() {
 fn no_modern_is_a_macro_that_later_suboptions_refine() {
     let settings = run(&["-o", "no_modern"]);
     let expected = Settings {
-        slab_chunk_max: 1 << 20,
-        slab_reassign: false,
-        slab_automove: 0,
-        maxconns_fast: false,
-        lru_segmented: false,
-        hash_algorithm: HashAlgorithm::Jenkins,
-        lru_crawler: false,
-        lru_maintainer: false,
+        network: NetworkSettings {
+            maxconns_fast: false,
+            ..NetworkSettings::default()
+        },
+        storage: StorageSettings {
+            slab_chunk_max: 1 << 20,
+            slab_reassign: false,
+            slab_automove: 0,
+            lru_segmented: false,
+            hash_algorithm: HashAlgorithm::Jenkins,
+            lru_crawler: false,
+            lru_maintainer: false,
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(settings, expected);
@@ -656,10 +722,16 @@ fn no_modern_is_a_macro_that_later_suboptions_refine() {
         "lru_maintainer,maxconns_fast",
     ]);
     let expected = Settings {
-        slab_chunk_max: 64 << 10,
-        lru_maintainer: true,
-        lru_segmented: true,
-        maxconns_fast: true,
+        network: NetworkSettings {
+            maxconns_fast: true,
+            ..expected.network
+        },
+        storage: StorageSettings {
+            slab_chunk_max: 64 << 10,
+            lru_maintainer: true,
+            lru_segmented: true,
+            ..expected.storage
+        },
         ..expected
     };
     assert_eq!(settings, expected);
@@ -668,7 +740,7 @@ fn no_modern_is_a_macro_that_later_suboptions_refine() {
 #[test]
 fn slab_sizes_ascend_within_bounds() {
     let sizes = |list: &str| format!("slab_sizes={list}");
-    let ok = |list: &str| run(&["-o", &sizes(list)]).slab_sizes.unwrap();
+    let ok = |list: &str| run(&["-o", &sizes(list)]).storage.slab_sizes.unwrap();
     assert_eq!(ok("100-109"), [100, 109]);
     assert_eq!(ok("48"), [48]);
     let many = |count: u32| {
@@ -708,11 +780,11 @@ fn slab_sizes_ascend_within_bounds() {
 #[test]
 fn the_socket_mode_is_kept_whole() {
     let settings = run(&["-s", "/tmp/s", "-a", "1777"]);
-    assert_eq!(settings.socket_path.as_deref(), Some("/tmp/s"));
+    assert_eq!(settings.network.socket_path.as_deref(), Some("/tmp/s"));
     assert_eq!(shown_as(&settings, "umask"), "1777");
     assert_eq!(shown_as(&settings, "domain_socket"), "/tmp/s");
     assert_eq!(shown_as(&settings, "tcpport"), "11211");
-    assert_eq!(run(&["-a", "rwx"]).socket_mode, 0);
+    assert_eq!(run(&["-a", "rwx"]).network.socket_mode, 0);
 }
 
 #[cfg(not(feature = "unix-socket"))]
@@ -914,7 +986,11 @@ fn the_key_log_belongs_to_the_debug_server() {
 #[test]
 fn relaxed_privileges_belong_to_the_debug_server() {
     if cfg!(feature = "debug-server") {
-        assert!(run(&["-o", "relaxed_privileges"]).relaxed_privileges);
+        assert!(
+            run(&["-o", "relaxed_privileges"])
+                .process
+                .relaxed_privileges
+        );
     } else {
         suboption_refused(
             "relaxed_privileges",

@@ -116,36 +116,42 @@ pub fn settings_lines(
     let s = settings;
     let null = "NULL";
     put("maxbytes", &tunables.memory_limit.load(Ordering::Relaxed));
-    put("maxconns", &s.conn_limit);
-    put("tcpport", &s.port);
-    put("udpport", &s.udp_port);
-    put("inter", &s.listen.as_deref().unwrap_or(null));
+    put("maxconns", &s.network.conn_limit);
+    put("tcpport", &s.network.port);
+    put("udpport", &s.network.udp_port);
+    put("inter", &s.network.listen.as_deref().unwrap_or(null));
     put("verbosity", &tunables.verbosity());
     put("oldest", &live.oldest);
-    put("evictions", &if s.evict { "on" } else { "off" });
-    put("domain_socket", &s.socket_path.as_deref().unwrap_or(null));
-    put("umask", &format_args!("{:o}", s.socket_mode));
-    put("shutdown_command", &yes_no(s.shutdown_command));
-    put("growth_factor", &format_args!("{:.2}", s.growth_factor));
-    put("chunk_size", &s.chunk_size);
-    put("num_threads", &s.threads);
-    put("num_threads_per_udp", &s.threads_per_udp);
-    put("stat_key_prefix", &char::from(s.prefix_delimiter));
+    put("evictions", &if s.storage.evict { "on" } else { "off" });
+    put(
+        "domain_socket",
+        &s.network.socket_path.as_deref().unwrap_or(null),
+    );
+    put("umask", &format_args!("{:o}", s.network.socket_mode));
+    put("shutdown_command", &yes_no(s.commands.shutdown_command));
+    put(
+        "growth_factor",
+        &format_args!("{:.2}", s.storage.growth_factor),
+    );
+    put("chunk_size", &s.storage.chunk_size);
+    put("num_threads", &s.workers.threads);
+    put("num_threads_per_udp", &s.workers.threads_per_udp);
+    put("stat_key_prefix", &char::from(s.commands.prefix_delimiter));
     let detail_enabled = tunables.detail_enabled.load(Ordering::Relaxed);
     put("detail_enabled", &yes_no(detail_enabled));
-    put("reqs_per_event", &s.reqs_per_event);
-    put("cas_enabled", &yes_no(s.cas));
-    put("tcp_backlog", &s.backlog);
-    put("binding_protocol", &s.protocol.setting_name());
-    put("auth_enabled_sasl", &yes_no(s.sasl));
+    put("reqs_per_event", &s.workers.reqs_per_event);
+    put("cas_enabled", &yes_no(s.storage.cas));
+    put("tcp_backlog", &s.network.backlog);
+    put("binding_protocol", &s.network.protocol.setting_name());
+    put("auth_enabled_sasl", &yes_no(s.auth.sasl));
     put(
         "auth_enabled_ascii",
-        &s.auth_file.as_deref().unwrap_or("no"),
+        &s.auth.file.as_deref().unwrap_or("no"),
     );
-    put("item_size_max", &s.item_size_max);
-    put("maxconns_fast", &yes_no(s.maxconns_fast));
-    put("hashpower_init", &s.hash_power);
-    put("slab_reassign", &yes_no(s.slab_reassign));
+    put("item_size_max", &s.storage.item_size_max);
+    put("maxconns_fast", &yes_no(s.network.maxconns_fast));
+    put("hashpower_init", &s.storage.hash_power);
+    put("slab_reassign", &yes_no(s.storage.slab_reassign));
     put(
         "slab_automove",
         &tunables.slab_automove.load(Ordering::Relaxed),
@@ -154,16 +160,16 @@ pub fn settings_lines(
     put("slab_automove_ratio", &format_args!("{ratio:.2}"));
     let window = tunables.slab_automove_window.load(Ordering::Relaxed);
     put("slab_automove_window", &window);
-    put("slab_chunk_max", &s.slab_chunk_max);
+    put("slab_chunk_max", &s.storage.slab_chunk_max);
     put("lru_crawler", &yes_no(live.crawler_running));
     let crawler_sleep = tunables.crawler_sleep_usecs.load(Ordering::Relaxed);
     put("lru_crawler_sleep", &crawler_sleep);
     let crawler_tocrawl = tunables.crawler_tocrawl.load(Ordering::Relaxed);
     put("lru_crawler_tocrawl", &crawler_tocrawl);
-    put("tail_repair_time", &s.tail_repair_secs);
-    put("flush_enabled", &yes_no(s.flush_enabled));
-    put("dump_enabled", &yes_no(s.dump_enabled));
-    put("hash_algorithm", &s.hash_algorithm.setting_name());
+    put("tail_repair_time", &s.storage.tail_repair_secs);
+    put("flush_enabled", &yes_no(s.commands.flush_enabled));
+    put("dump_enabled", &yes_no(s.commands.dump_enabled));
+    put("hash_algorithm", &s.storage.hash_algorithm.setting_name());
     put("lru_maintainer_thread", &yes_no(live.maintainer_running));
     let segmented = tunables.lru_segmented.load(Ordering::Relaxed);
     put("lru_segmented", &yes_no(segmented));
@@ -188,17 +194,20 @@ pub fn settings_lines(
         "temporary_ttl",
         &tunables.temporary_ttl.load(Ordering::Relaxed),
     );
-    put("idle_timeout", &s.idle_timeout_secs);
-    put("watcher_logbuf_size", &s.watcher_logbuf_size);
-    put("worker_logbuf_size", &s.worker_logbuf_size);
-    put("read_buf_mem_limit", &s.read_buf_mem_limit);
-    put("track_sizes", &yes_no(s.track_sizes));
+    put("idle_timeout", &s.workers.idle_timeout_secs);
+    put("watcher_logbuf_size", &s.logger.watcher_logbuf_size);
+    put("worker_logbuf_size", &s.logger.worker_logbuf_size);
+    put("read_buf_mem_limit", &s.workers.read_buf_mem_limit);
+    put("track_sizes", &yes_no(s.storage.track_sizes));
     put("inline_ascii_response", &"no");
     if cfg!(feature = "tls") {
         tls_lines(s, &mut put);
     }
-    put("num_napi_ids", &s.napi_ids);
-    put("memory_file", &s.memory_file.as_deref().unwrap_or("(null)"));
+    put("num_napi_ids", &s.network.napi_ids);
+    put(
+        "memory_file",
+        &s.storage.memory_file.as_deref().unwrap_or("(null)"),
+    );
     let flags_size = if cfg!(feature = "large-client-flags") {
         8
     } else {

@@ -8,7 +8,7 @@ use crate::limits::{CLASS_MAX, HASH_POWER, PAGE_SIZE, item_lock_power};
 use crate::settings::command_line::{Draft, Refusal};
 use crate::settings::numbers::strict_u32;
 use crate::settings::suboptions::ONE_PAGE;
-use crate::settings::{Protocol, Settings};
+use crate::settings::{Protocol, Settings, StorageSettings};
 
 /// Smallest and largest `-I`, in bytes.
 const ITEM_SIZE_MIN: u32 = 1 << 10;
@@ -26,27 +26,28 @@ pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
     sizes(&mut draft)?;
     let settings = &mut draft.settings;
     if let Some(list) = &draft.slab_sizes {
-        settings.slab_sizes = Some(slab_sizes(
+        settings.storage.slab_sizes = Some(slab_sizes(
             list,
-            settings.chunk_size,
-            settings.slab_chunk_max,
+            settings.storage.chunk_size,
+            settings.storage.slab_chunk_max,
         )?);
     }
-    if settings.hot_lru_pct + settings.warm_lru_pct > 80 {
+    if settings.storage.hot_lru_pct + settings.storage.warm_lru_pct > 80 {
         return Err(Refusal::usage(
             "hot_lru_pct + warm_lru_pct cannot be more than 80% combined",
         ));
     }
-    if settings.temp_lru && !settings.lru_maintainer {
+    if settings.storage.temp_lru && !settings.storage.lru_maintainer {
         return Err(Refusal::usage(
             "temporary_ttl requires lru_maintainer to be enabled",
         ));
     }
     let several = settings
+        .network
         .listen
         .as_ref()
         .is_some_and(|list| list.contains(','));
-    settings.threads_per_udp = if several { 1 } else { settings.threads };
+    settings.workers.threads_per_udp = if several { 1 } else { settings.workers.threads };
     protocol_with_auth_file(&mut draft)?;
     ports(&mut draft)?;
     refuse_unbuilt(&draft.settings)?;
@@ -56,7 +57,7 @@ pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
 
 /// A queue of the network card needs a worker of its own.
 fn napi_ids(settings: &Settings) -> Result<(), Refusal> {
-    let (ids, threads) = (settings.napi_ids, settings.threads);
+    let (ids, threads) = (settings.network.napi_ids, settings.workers.threads);
     if ids > threads {
         return Err(Refusal::usage(format!(
             "Number of napi_ids({ids}) cannot be greater than number of threads({threads})"
@@ -76,7 +77,7 @@ fn sizes(draft: &mut Draft) -> Result<(), Refusal> {
             "Item max size cannot be less than 1024 bytes.",
         ));
     };
-    if u64::from(item) > settings.memory_limit / 2 {
+    if u64::from(item) > settings.storage.memory_limit / 2 {
         return Err(Refusal::usage(
             "Cannot set item size limit higher than 1/2 of memory max.",
         ));
@@ -86,12 +87,12 @@ fn sizes(draft: &mut Draft) -> Result<(), Refusal> {
             "Cannot set item size limit higher than a gigabyte.",
         ));
     }
-    settings.item_size_max = item;
+    settings.storage.item_size_max = item;
     if item > WHOLE_ITEM_MAX && !draft.given.slab_chunk_max {
         // Compat: undoes no_chunked_items and no_modern.
-        settings.slab_chunk_max = Settings::default().slab_chunk_max;
+        settings.storage.slab_chunk_max = StorageSettings::default().slab_chunk_max;
     }
-    let chunk = settings.slab_chunk_max;
+    let chunk = settings.storage.slab_chunk_max;
     if chunk > item {
         return Err(Refusal::usage(format!(
             "slab_chunk_max (bytes: {chunk}) cannot be larger than -I (item_size_max {item})"
@@ -146,12 +147,12 @@ fn slab_sizes(list: &str, smallest: u32, largest: u32) -> Result<Vec<u32>, Refus
 
 /// Users and passwords of a file are for the text protocol alone.
 fn protocol_with_auth_file(draft: &mut Draft) -> Result<(), Refusal> {
-    if draft.settings.auth_file.is_none() {
+    if draft.settings.auth.file.is_none() {
         return Ok(());
     }
     if !draft.given.protocol {
-        draft.settings.protocol = Protocol::Ascii;
-    } else if draft.settings.protocol != Protocol::Ascii {
+        draft.settings.network.protocol = Protocol::Ascii;
+    } else if draft.settings.network.protocol != Protocol::Ascii {
         return Err(Refusal::usage(
             "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
         ));
@@ -161,16 +162,16 @@ fn protocol_with_auth_file(draft: &mut Draft) -> Result<(), Refusal> {
 
 fn ports(draft: &mut Draft) -> Result<(), Refusal> {
     let settings = &mut draft.settings;
-    if settings.udp_port != 0 && !draft.given.port {
-        settings.port = settings.udp_port;
+    if settings.network.udp_port != 0 && !draft.given.port {
+        settings.network.port = settings.network.udp_port;
     }
-    if settings.port > i32::from(u16::MAX) {
+    if settings.network.port > i32::from(u16::MAX) {
         return Err(Refusal::usage(format!(
             "ERROR: Invalid port number {}.",
-            settings.port
+            settings.network.port
         )));
     }
-    if settings.tls.enabled && settings.port == 0 {
+    if settings.tls.enabled && settings.network.port == 0 {
         return Err(Refusal::usage(
             "ERROR: You cannot enable SSL without a TCP port.",
         ));
@@ -181,11 +182,11 @@ fn ports(draft: &mut Draft) -> Result<(), Refusal> {
 /// Ends the start for options whose room is not built, rather than serving without what was asked for.
 fn refuse_unbuilt(settings: &Settings) -> Result<(), Refusal> {
     let asked = [
-        ("-U", settings.udp_port != 0),
-        ("-L", settings.large_pages),
-        ("-Y", settings.auth_file.is_some()),
-        ("-e", settings.memory_file.is_some()),
-        ("-N", settings.napi_ids != 0),
+        ("-U", settings.network.udp_port != 0),
+        ("-L", settings.storage.large_pages),
+        ("-Y", settings.auth.file.is_some()),
+        ("-e", settings.storage.memory_file.is_some()),
+        ("-N", settings.network.napi_ids != 0),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         Some((option, _)) => Err(Refusal::usage(format!("{option}: not built yet"))),
@@ -195,8 +196,8 @@ fn refuse_unbuilt(settings: &Settings) -> Result<(), Refusal> {
 
 /// The hash table must have more buckets than there are locks for them.
 fn hash_power(settings: &Settings) -> Result<(), Refusal> {
-    let locks = item_lock_power(settings.threads);
-    let power = match settings.hash_power {
+    let locks = item_lock_power(settings.workers.threads);
+    let power = match settings.storage.hash_power {
         0 => HASH_POWER,
         given => given,
     };

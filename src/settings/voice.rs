@@ -23,7 +23,7 @@ impl Verbosity for i32 {
 
 impl Verbosity for Settings {
     fn level(&self) -> i32 {
-        self.verbosity
+        self.process.verbosity
     }
 }
 
@@ -68,6 +68,8 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
+    use crate::settings::ProcessSettings;
+
     #[test]
     fn words_below_the_level_are_not_evaluated() {
         let asked = Cell::new(0);
@@ -76,7 +78,10 @@ mod tests {
             "level reached"
         };
         let settings = Settings {
-            verbosity: 1,
+            process: ProcessSettings {
+                verbosity: 1,
+                ..ProcessSettings::default()
+            },
             ..Settings::default()
         };
         let tunables = Tunables::new(&settings);

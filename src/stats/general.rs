@@ -48,10 +48,10 @@ fn conn_rows(
     lines: &mut Lines<'_>,
 ) {
     let settings = registry.parts.settings;
-    lines.show("max_connections", settings.conn_limit);
+    lines.show("max_connections", settings.network.conn_limit);
     lines.show("curr_connections", conns.curr);
     lines.show("total_connections", conns.total);
-    if settings.maxconns_fast {
+    if settings.network.maxconns_fast {
         lines.show("rejected_connections", conns.rejected);
     }
     lines.show("connection_structures", conns.structures);
@@ -94,7 +94,7 @@ fn command_rows(registry: &Registry, threads: &ThreadValues, lines: &mut Lines<'
     lines.show("store_no_memory", counts.store_no_memory);
     lines.show("auth_cmds", counts.auth_cmds);
     lines.show("auth_errors", counts.auth_errors);
-    if registry.parts.settings.idle_timeout_secs != 0 {
+    if registry.parts.settings.workers.idle_timeout_secs != 0 {
         lines.show("idle_kicks", counts.idle_kicks);
     }
 }
@@ -118,7 +118,7 @@ fn traffic_rows(
         "time_in_listen_disabled_us",
         conns.listen_disabled_time.as_micros(),
     );
-    lines.show("threads", registry.parts.settings.threads);
+    lines.show("threads", registry.parts.settings.workers.threads);
     lines.show("conn_yields", threads.scalars.conn_yields);
 }
 

@@ -11,7 +11,7 @@ pub(super) fn settings(registry: &Registry, lines: &mut Lines<'_>) {
     let parts = &registry.parts;
     let live = Live {
         oldest: parts.engine.oldest().0,
-        crawler_running: parts.settings.lru_crawler,
+        crawler_running: parts.settings.storage.lru_crawler,
         maintainer_running: parts.engine.maintainer_running(),
     };
     settings_lines(parts.settings, parts.tunables, live, &mut |name, value| {

@@ -167,7 +167,7 @@ impl Registry {
     /// A registry over the parts of one server; without the lists of TLS.
     #[must_use]
     pub fn new(parts: Parts) -> Registry {
-        let separator = parts.settings.prefix_delimiter;
+        let separator = parts.settings.commands.prefix_delimiter;
         Registry {
             parts,
             base: Mutex::new(ThreadValues::default()),

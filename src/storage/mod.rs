@@ -138,19 +138,19 @@ impl Engine {
         tunables: &'static Tunables,
         clock: &'static Clock,
     ) -> Result<&'static Engine, EngineError> {
-        let hash_power = match settings.hash_power {
+        let hash_power = match settings.storage.hash_power {
             0 => HASH_POWER,
             given => given,
         };
-        let lock_power = item_lock_power(settings.threads);
+        let lock_power = item_lock_power(settings.workers.threads);
         assert!(
             hash_power > lock_power,
             "a stripe covers whole buckets, as the settings were checked for"
         );
         let assoc = Assoc::new(hash_power)
             .map_err(|_| EngineError("Failed to init hashtable.".to_owned()))?;
-        let histogram = settings.track_sizes.then(|| {
-            (0..Engine::histogram_buckets(settings.item_size_max))
+        let histogram = settings.storage.track_sizes.then(|| {
+            (0..Engine::histogram_buckets(settings.storage.item_size_max))
                 .map(|_| AtomicU64::new(0))
                 .collect()
         });
@@ -163,12 +163,12 @@ impl Engine {
             last_cas: AtomicU64::new(FIRST_CAS),
             clock,
             tunables,
-            hash_algorithm: settings.hash_algorithm,
-            uses_cas: settings.cas,
-            evicts: settings.evict,
-            tail_repair_secs: u32::try_from(settings.tail_repair_secs).unwrap_or(0),
-            hash_expands: settings.hash_expand,
-            has_maintainer: settings.lru_maintainer,
+            hash_algorithm: settings.storage.hash_algorithm,
+            uses_cas: settings.storage.cas,
+            evicts: settings.storage.evict,
+            tail_repair_secs: u32::try_from(settings.storage.tail_repair_secs).unwrap_or(0),
+            hash_expands: settings.storage.hash_expand,
+            has_maintainer: settings.storage.lru_maintainer,
             histogram,
             threads: Mutex::new(Vec::new()),
             own_thread: OnceLock::new(),

@@ -97,7 +97,7 @@ impl Workers {
     /// # Errors
     /// A thread, a base or a descriptor could not be had; those that ran have ended again.
     pub fn start(shared: Shared) -> Result<Workers, StartError> {
-        let count = usize::try_from(shared.settings.threads).unwrap_or(usize::MAX);
+        let count = usize::try_from(shared.settings.workers.threads).unwrap_or(usize::MAX);
         let most = buffer_limit(shared.settings);
         let gauges: Vec<BufferGauges> = (0..count).map(|_| BufferGauges::new(most)).collect();
         let mut workers = Workers {
@@ -282,7 +282,7 @@ impl Worker {
             opener: Opener::new(shared.tls, settings.tls.wbuf_size),
             gather: Gather::new(),
             handshakes: Handshakes::new(counts, limit),
-            turn_requests: settings.reqs_per_event.max(1),
+            turn_requests: settings.workers.reqs_per_event.max(1),
             cards: shared.cards,
             worker: seat.number,
         };
@@ -296,7 +296,7 @@ impl Worker {
             gave_way: Vec::new(),
             resuming: Vec::new(),
             patience: limit.map(|_| Patience::new(registrar)).transpose()?,
-            idle_limit_secs: u32::try_from(settings.idle_timeout_secs).unwrap_or(0),
+            idle_limit_secs: u32::try_from(settings.workers.idle_timeout_secs).unwrap_or(0),
             halt: None,
         })
     }
@@ -426,10 +426,10 @@ fn handshake_limit(settings: &Settings) -> Option<Duration> {
 /// Blocks of buffer memory a worker may have: its share of `read_buf_mem_limit`, at least one.
 fn buffer_limit(settings: &Settings) -> usize {
     let block = READ_BUFFER as u64;
-    match u64::from(settings.read_buf_mem_limit) {
+    match u64::from(settings.workers.read_buf_mem_limit) {
         0 => usize::MAX,
         limit => {
-            let share = limit / u64::from(settings.threads.max(1)) / block;
+            let share = limit / u64::from(settings.workers.threads.max(1)) / block;
             usize::try_from(share.max(1)).unwrap_or(usize::MAX)
         }
     }

@@ -112,11 +112,10 @@ fn leak<T>(value: T) -> &'static T {
 }
 
 impl Server {
-    pub fn start(settings: Settings) -> Server {
-        let settings = leak(Settings {
-            listen: settings.listen.or(Some("127.0.0.1:0".to_owned())),
-            ..settings
-        });
+    pub fn start(mut settings: Settings) -> Server {
+        let anywhere = || "127.0.0.1:0".to_owned();
+        settings.network.listen.get_or_insert_with(anywhere);
+        let settings = leak(settings);
         let tunables = leak(Tunables::new(settings));
         let clock = leak(Clock::new());
         let stats = leak(ConnStats::new());
@@ -143,11 +142,11 @@ impl Server {
             control: &NoControl,
             cards,
             tls,
-            handshakes: HandshakeStats::leak(settings.threads),
+            handshakes: HandshakeStats::leak(settings.workers.threads),
         })
         .expect("workers");
         let gauges = workers.gauges();
-        let sweep = match u32::try_from(settings.idle_timeout_secs) {
+        let sweep = match u32::try_from(settings.workers.idle_timeout_secs) {
             Ok(limit @ 1..) => {
                 let inboxes = workers.inboxes().to_vec();
                 Some(IdleSweep::start(cards, inboxes, limit, clock).expect("a thread"))

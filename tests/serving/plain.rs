@@ -3,14 +3,17 @@
 use std::io::Read;
 
 use memcached::roster::gauges::BufferValues;
-use memcached::settings::Settings;
+use memcached::settings::{NetworkSettings, Settings, WorkerSettings};
 
 use crate::harness::{Client, Server, eventually};
 
 #[test]
 fn clients_of_all_workers_see_each_other() {
     let mut server = Server::start(Settings {
-        threads: 3,
+        workers: WorkerSettings {
+            threads: 3,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let mut clients: Vec<Client> = (0..7).map(|_| server.connect()).collect();
@@ -40,8 +43,14 @@ fn clients_of_all_workers_see_each_other() {
 #[test]
 fn the_limit_means_the_number_of_clients_it_always_meant() {
     let server = Server::start(Settings {
-        threads: 2,
-        conn_limit: 40,
+        network: NetworkSettings {
+            conn_limit: 40,
+            ..NetworkSettings::default()
+        },
+        workers: WorkerSettings {
+            threads: 2,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let mut clients: Vec<Client> = (0..22).map(|_| server.connect()).collect();
@@ -63,9 +72,15 @@ fn the_limit_means_the_number_of_clients_it_always_meant() {
 #[test]
 fn without_maxconns_fast_clients_wait_for_a_place() {
     let server = Server::start(Settings {
-        threads: 1,
-        conn_limit: 14,
-        maxconns_fast: false,
+        network: NetworkSettings {
+            conn_limit: 14,
+            maxconns_fast: false,
+            ..NetworkSettings::default()
+        },
+        workers: WorkerSettings {
+            threads: 1,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let (mut first, mut second) = (server.connect(), server.connect());
@@ -113,7 +128,10 @@ fn stats_conns_shows_listener_and_clients() {
 #[test]
 fn silent_clients_are_closed() {
     let server = Server::start(Settings {
-        idle_timeout_secs: 1,
+        workers: WorkerSettings {
+            idle_timeout_secs: 1,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let (mut idle, mut uploading) = (server.connect(), server.connect());

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use memcached::settings::{Settings, TlsSettings};
+use memcached::settings::{NetworkSettings, Settings, TlsSettings, WorkerSettings};
 use openssl::asn1::Asn1Time;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -172,7 +172,10 @@ fn records_and_commands_need_not_end_together() {
 #[test]
 fn one_request_a_turn_leaves_nothing_behind() {
     let server = start(Settings {
-        reqs_per_event: 1,
+        workers: WorkerSettings {
+            reqs_per_event: 1,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     for version in BOTH {
@@ -190,7 +193,10 @@ fn one_request_a_turn_leaves_nothing_behind() {
 #[test]
 fn stalled_readers_get_every_byte() {
     let server = start(Settings {
-        threads: 1,
+        workers: WorkerSettings {
+            threads: 1,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let mut writer = connect(&server, SslVersion::TLS1_3);
@@ -243,7 +249,10 @@ fn small_records_carry_large_values() {
 #[test]
 fn a_handshake_that_does_not_go_on_delays_nobody() {
     let server = start(Settings {
-        threads: 1,
+        workers: WorkerSettings {
+            threads: 1,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let silent: Vec<TcpStream> = (0..20).map(|_| server.socket(0)).collect();
@@ -260,7 +269,10 @@ fn a_handshake_that_does_not_go_on_delays_nobody() {
 #[test]
 fn plain_words_on_a_tls_port_are_not_answered() {
     let server = start(Settings {
-        listen: Some("127.0.0.1:0,notls:127.0.0.1:0".to_owned()),
+        network: NetworkSettings {
+            listen: Some("127.0.0.1:0,notls:127.0.0.1:0".to_owned()),
+            ..NetworkSettings::default()
+        },
         ..Settings::default()
     });
     let mut wrong = server.socket(0);
@@ -281,8 +293,14 @@ fn plain_words_on_a_tls_port_are_not_answered() {
 #[test]
 fn a_tls_client_too_many_hears_nothing() {
     let server = start(Settings {
-        threads: 1,
-        conn_limit: 14,
+        network: NetworkSettings {
+            conn_limit: 14,
+            ..NetworkSettings::default()
+        },
+        workers: WorkerSettings {
+            threads: 1,
+            ..WorkerSettings::default()
+        },
         ..Settings::default()
     });
     let mut first = connect(&server, SslVersion::TLS1_3);

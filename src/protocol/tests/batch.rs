@@ -204,6 +204,6 @@ fn usual_lines_take_the_direct_road() {
 fn what_is_told_goes_the_general_road() {
     let quiet = env(|_| {});
     assert_eq!(Road::for_verbosity(&quiet), Road::Direct);
-    let talkative = env(|settings| settings.verbosity = 2);
+    let talkative = env(|settings| settings.process.verbosity = 2);
     assert_eq!(Road::for_verbosity(&talkative), Road::General);
 }

@@ -286,9 +286,9 @@ fn administration() {
 #[test]
 fn options_that_refuse() {
     Peer::new(env(|settings| {
-        settings.flush_enabled = false;
-        settings.dump_enabled = false;
-        settings.large_pages = true;
+        settings.commands.flush_enabled = false;
+        settings.commands.dump_enabled = false;
+        settings.storage.large_pages = true;
     }))
     .dialogue(&[
         (
@@ -305,7 +305,7 @@ fn options_that_refuse() {
 
 #[test]
 fn shutdown_closes_where_it_is_allowed() {
-    let mut peer = Peer::new(env(|settings| settings.shutdown_command = true));
+    let mut peer = Peer::new(env(|settings| settings.commands.shutdown_command = true));
     peer.dialogue(&[
         ("shutdown other|", "CLIENT_ERROR invalid shutdown mode|"),
         ("shutdown noreply|", ""),
@@ -316,7 +316,7 @@ fn shutdown_closes_where_it_is_allowed() {
 
 #[test]
 fn cas_numbers_are_zero_without_cas() {
-    Peer::new(env(|settings| settings.cas = false)).dialogue(&[
+    Peer::new(env(|settings| settings.storage.cas = false)).dialogue(&[
         ("set k 0 0 1|a|gets k|", "STORED|VALUE k 0 1 0|a|END|"),
         ("cas k 0 0 1 0|b|cas none 0 0 1 0|b|", "EXISTS|NOT_FOUND|"),
         (
@@ -747,7 +747,7 @@ fn mg_ends_at_an_opaque_that_is_too_long() {
 
 #[test]
 fn without_cas_numbers_append_and_prepend_compare_with_nothing() {
-    Peer::new(env(|settings| settings.cas = false)).dialogue(&[
+    Peer::new(env(|settings| settings.storage.cas = false)).dialogue(&[
         ("ms k 1|b|", "HD|"),
         ("ms k 1 MA C5|c|ms k 1 MP C7 I|a|mg k v|", "HD|HD|VA 3|abc|"),
         ("ms k 1 C5|x|ms k 1 MR C5|x|ms k 1 C0|x|", "EX|EX|EX|"),

@@ -7,8 +7,8 @@ use crate::storage::{Bump, ItemRef};
 /// A server without eviction that has taken what it can.
 fn full(value_len: usize) -> Peer {
     let mut peer = Peer::new(env(|settings| {
-        settings.memory_limit = 4 << 20;
-        settings.evict = false;
+        settings.storage.memory_limit = 4 << 20;
+        settings.storage.evict = false;
     }));
     let value = "f".repeat(value_len);
     for n in 0.. {

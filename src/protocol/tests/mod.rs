@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::clock::Clock;
-use crate::settings::{Settings, Tunables};
+use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
 use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
 use crate::storage::Engine;
 
@@ -49,8 +49,14 @@ impl Section for Nothing {
 /// What a verb can reach, over an engine of its own.
 fn env(change: impl FnOnce(&mut Settings)) -> Env {
     let mut settings = Settings {
-        threads: 1,
-        hash_power: 12,
+        workers: WorkerSettings {
+            threads: 1,
+            ..WorkerSettings::default()
+        },
+        storage: StorageSettings {
+            hash_power: 12,
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     change(&mut settings);

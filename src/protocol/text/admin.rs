@@ -53,7 +53,7 @@ pub(super) fn stats(command: &mut Command<'_>, line: &[u8]) -> After {
 /// `stats detail on|off|dump`
 fn stats_detail(command: &mut Command<'_>, word: Option<&[u8]>) -> After {
     let env = command.env;
-    if !env.settings.dump_enabled {
+    if !env.settings.commands.dump_enabled {
         return command.refuse(ClientError::DetailNotAllowed);
     }
     match word {
@@ -72,7 +72,7 @@ fn stats_detail(command: &mut Command<'_>, word: Option<&[u8]>) -> After {
 pub(super) fn flush_all(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     let env = command.env;
     env.me.counters.scalars.cmd_flush.inc();
-    if !env.settings.flush_enabled {
+    if !env.settings.commands.flush_enabled {
         return command.refuse(ClientError::FlushNotAllowed);
     }
     let arguments = match command.quiet {
@@ -111,7 +111,7 @@ pub(super) fn verbosity(command: &mut Command<'_>, words: &[&[u8]]) -> After {
 
 /// `shutdown [graceful]`, with `-A`
 pub(super) fn shutdown(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    if !command.env.settings.shutdown_command {
+    if !command.env.settings.commands.shutdown_command {
         return command.reply(replies::SHUTDOWN_OFF);
     }
     let how = match words {
@@ -131,7 +131,9 @@ pub(super) fn cache_memlimit(command: &mut Command<'_>, words: &[&[u8]]) -> Afte
         Some(..MEMLIMIT_MIN) => replies::MEMLIMIT_TOO_SMALL,
         Some(megabytes) if megabytes > MEMLIMIT_MAX => replies::MEMLIMIT_NOT_BYTES,
         // All memory was taken at start.
-        Some(_) if env.settings.large_pages || env.settings.memory_file.is_some() => {
+        Some(_)
+            if env.settings.storage.large_pages || env.settings.storage.memory_file.is_some() =>
+        {
             replies::MEMLIMIT_FIXED
         }
         Some(megabytes) => {

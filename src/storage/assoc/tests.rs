@@ -6,15 +6,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::settings::{Settings, Tunables};
+use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
 use crate::storage::{Bump, Engine, EngineError, Hv, PerThread};
 
 fn engine_with(
     change: impl FnOnce(&mut Settings),
 ) -> Result<(&'static Engine, &'static PerThread), EngineError> {
     let mut settings = Settings {
-        threads: 1,
-        hash_power: 12,
+        workers: WorkerSettings {
+            threads: 1,
+            ..WorkerSettings::default()
+        },
+        storage: StorageSettings {
+            hash_power: 12,
+            ..StorageSettings::default()
+        },
         ..Settings::default()
     };
     change(&mut settings);
@@ -58,7 +64,8 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 
 #[test]
 fn the_table_starts_as_told() {
-    let (engine, _) = engine_with(|settings| settings.hash_power = 0).expect("the default is good");
+    let (engine, _) =
+        engine_with(|settings| settings.storage.hash_power = 0).expect("the default is good");
     let stats = engine.hash_stats();
     assert_eq!(
         (stats.power, stats.bytes, stats.is_expanding),
@@ -69,7 +76,7 @@ fn the_table_starts_as_told() {
 #[test]
 #[should_panic(expected = "a stripe covers whole buckets")]
 fn a_table_not_larger_than_the_lock_table_is_refused() {
-    let _ = engine_with(|settings| settings.threads = 4);
+    let _ = engine_with(|settings| settings.workers.threads = 4);
 }
 
 #[test]
@@ -87,8 +94,8 @@ fn lock_tables_grow_with_the_workers() {
     ];
     for (threads, power) in powers {
         let (engine, _) = engine_with(|settings| {
-            settings.threads = threads;
-            settings.hash_power = 16;
+            settings.workers.threads = threads;
+            settings.storage.hash_power = 16;
         })
         .expect("16 is enough");
         assert_eq!(engine.stripes.len(), 1 << power, "-t {threads}");
@@ -121,8 +128,8 @@ fn growth_begins_above_three_items_for_two_buckets() {
 
 #[test]
 fn without_growth_nothing_happens() {
-    let (engine, me) =
-        engine_with(|settings| settings.hash_expand = false).expect("the settings are good");
+    let (engine, me) = engine_with(|settings| settings.storage.hash_expand = false)
+        .expect("the settings are good");
     for index in 0..6200 {
         store(engine, me, index);
     }

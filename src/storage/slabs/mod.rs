@@ -88,7 +88,7 @@ pub(super) struct ClassTable {
 
 impl ClassTable {
     pub(super) fn new(settings: &Settings) -> ClassTable {
-        let chunk_max = settings.slab_chunk_max;
+        let chunk_max = settings.storage.slab_chunk_max;
         let class = |id: usize, chunk: u32| ClassSize {
             // Ids end at CLASS_MAX.
             id: id as u8,
@@ -97,24 +97,24 @@ impl ClassTable {
         };
         let mut sizes = Vec::new();
         // HEADER is 48.
-        let mut size = settings.chunk_size.saturating_add(HEADER as u32);
+        let mut size = settings.storage.chunk_size.saturating_add(HEADER as u32);
         for id in 1..CLASS_MAX {
-            match &settings.slab_sizes {
+            match &settings.storage.slab_sizes {
                 Some(list) => match list.get(id - 1) {
                     Some(given) => size = *given,
                     None => break,
                 },
                 None => {
-                    if f64::from(size) >= f64::from(chunk_max) / settings.growth_factor {
+                    if f64::from(size) >= f64::from(chunk_max) / settings.storage.growth_factor {
                         break;
                     }
                 }
             }
             size = size.next_multiple_of(ALIGNMENT as u32);
             sizes.push(class(id, size));
-            if settings.slab_sizes.is_none() {
+            if settings.storage.slab_sizes.is_none() {
                 // Cut off towards zero, as clients see in the sizes of classes.
-                size = (f64::from(size) * settings.growth_factor) as u32;
+                size = (f64::from(size) * settings.storage.growth_factor) as u32;
             }
         }
         sizes.push(class(sizes.len() + 1, chunk_max));
@@ -127,7 +127,7 @@ impl ClassTable {
             sizes,
             useless,
             lookup,
-            item_size_max: settings.item_size_max,
+            item_size_max: settings.storage.item_size_max,
         }
     }
 
@@ -208,7 +208,8 @@ impl Slabs {
             })
             .collect();
         Slabs {
-            exact_pages: !settings.slab_reassign && settings.slab_chunk_max as usize == PAGE_SIZE,
+            exact_pages: !settings.storage.slab_reassign
+                && settings.storage.slab_chunk_max as usize == PAGE_SIZE,
             table,
             state: Mutex::new(State {
                 classes,

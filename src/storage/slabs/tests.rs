@@ -47,13 +47,13 @@ fn the_default_table() {
 
 #[test]
 fn options_that_leave_the_table_alone() {
-    assert_eq!(chunks(|settings| settings.cas = false), DEFAULT);
+    assert_eq!(chunks(|settings| settings.storage.cas = false), DEFAULT);
     assert_eq!(
-        chunks(|settings| settings.item_size_max = 512 << 10),
+        chunks(|settings| settings.storage.item_size_max = 512 << 10),
         DEFAULT
     );
     assert_eq!(
-        chunks(|settings| settings.item_size_max = 128 << 20),
+        chunks(|settings| settings.storage.item_size_max = 128 << 20),
         DEFAULT
     );
 }
@@ -63,7 +63,7 @@ fn a_chunk_as_large_as_a_page() {
     let mut expected = DEFAULT[..38].to_vec();
     expected.extend([493_552, 616_944, 771_184, 1_048_576]);
     assert_eq!(
-        chunks(|settings| settings.slab_chunk_max = 1024 << 10),
+        chunks(|settings| settings.storage.slab_chunk_max = 1024 << 10),
         expected
     );
 }
@@ -73,14 +73,14 @@ fn a_small_largest_chunk() {
     let mut expected = DEFAULT[..22].to_vec();
     expected.push(16_384);
     assert_eq!(
-        chunks(|settings| settings.slab_chunk_max = 16 << 10),
+        chunks(|settings| settings.storage.slab_chunk_max = 16 << 10),
         expected
     );
 }
 
 #[test]
 fn growth_factors() {
-    let with = |factor: f64| chunks(|settings| settings.growth_factor = factor);
+    let with = |factor: f64| chunks(|settings| settings.storage.growth_factor = factor);
     assert_eq!(
         with(2.0),
         [
@@ -105,7 +105,7 @@ fn growth_factors() {
 
 #[test]
 fn first_chunk_sizes() {
-    let with = |size: u32| chunks(|settings| settings.chunk_size = size);
+    let with = |size: u32| chunks(|settings| settings.storage.chunk_size = size);
     let mut tiny = vec![56, 72];
     tiny.extend(DEFAULT);
     assert_eq!(with(1), tiny);
@@ -121,8 +121,8 @@ fn first_chunk_sizes() {
     assert_eq!(with(500), N_32[8..]);
     assert_eq!(
         chunks(|settings| {
-            settings.growth_factor = 1.05;
-            settings.chunk_size = 8;
+            settings.storage.growth_factor = 1.05;
+            settings.storage.chunk_size = 8;
         }),
         [
             56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152, 160, 168, 176, 184, 200,
@@ -136,17 +136,17 @@ fn first_chunk_sizes() {
 #[test]
 fn explicit_sizes_are_rounded_and_the_largest_is_appended() {
     assert_eq!(
-        chunks(|settings| settings.slab_sizes = Some(vec![100, 200, 300])),
+        chunks(|settings| settings.storage.slab_sizes = Some(vec![100, 200, 300])),
         [104, 200, 304, 524_288]
     );
     let full: Vec<u32> = (1..=62).map(|step| 96 + 16 * step).collect();
-    let sizes = chunks(|settings| settings.slab_sizes = Some(full));
+    let sizes = chunks(|settings| settings.storage.slab_sizes = Some(full));
     assert_eq!(sizes.len(), 63);
 }
 
 #[test]
 fn a_size_gets_the_first_class_that_holds_it() {
-    let table = table(|settings| settings.item_size_max = 1 << 20);
+    let table = table(|settings| settings.storage.item_size_max = 1 << 20);
     let class = |size| table.class_of(size).map(ClassId::number);
     assert_eq!(class(0), None);
     assert_eq!(class(1), Some(1));
@@ -161,7 +161,7 @@ fn a_size_gets_the_first_class_that_holds_it() {
 
 #[test]
 fn of_equal_classes_the_first_is_taken() {
-    let table = table(|settings| settings.growth_factor = 1.01);
+    let table = table(|settings| settings.storage.growth_factor = 1.01);
     assert_eq!(table.class_of(96), Some(ClassId::new(1)));
     assert_eq!(table.class_of(97), Some(ClassId::new(63)));
 }
@@ -169,8 +169,8 @@ fn of_equal_classes_the_first_is_taken() {
 #[test]
 fn classes_too_small_for_any_item_are_listed_and_never_used() {
     let tiny = |settings: &mut Settings| {
-        settings.chunk_size = 1;
-        settings.slab_sizes = Some(vec![8, 24, 48, 100]);
+        settings.storage.chunk_size = 1;
+        settings.storage.slab_sizes = Some(vec![8, 24, 48, 100]);
     };
     assert_eq!(chunks(tiny), [8, 24, 48, 104, 524_288]);
     let table = table(tiny);
@@ -221,7 +221,7 @@ fn chunks_are_taken_from_the_end_of_a_page_and_the_last_freed_comes_first() {
 
 #[test]
 fn a_class_may_take_its_first_page_beyond_the_limit_and_no_other() {
-    let slabs = slabs(|settings| settings.memory_limit = 1 << 20);
+    let slabs = slabs(|settings| settings.storage.memory_limit = 1 << 20);
     let mut slabs = slabs.lock();
     for class in [39, 38, 37].map(ClassId::new) {
         let per_page = 1_048_576 / slabs.chunk_size(class);
@@ -239,8 +239,8 @@ fn a_class_may_take_its_first_page_beyond_the_limit_and_no_other() {
 #[test]
 fn without_page_moves_a_page_is_as_long_as_its_chunks() {
     let slabs = slabs(|settings| {
-        settings.slab_reassign = false;
-        settings.slab_chunk_max = 1 << 20;
+        settings.storage.slab_reassign = false;
+        settings.storage.slab_chunk_max = 1 << 20;
     });
     let mut slabs = slabs.lock();
     let chunk = slabs.alloc(ClassId::new(40)).expect("a page can be had");

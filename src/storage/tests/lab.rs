@@ -38,7 +38,7 @@ pub(super) fn lab(change: impl FnOnce(&mut Settings)) -> Lab {
 
 /// Settings of `-m`.
 pub(super) fn megabytes(settings: &mut Settings, count: u64) {
-    settings.memory_limit = count << 20;
+    settings.storage.memory_limit = count << 20;
 }
 
 impl Lab {

@@ -33,14 +33,14 @@ fn a_value_takes_the_chunks_that_it_needs() {
 
 #[test]
 fn chunk_sizes_follow_the_options() {
-    let small = lab(|settings| settings.slab_chunk_max = 16 << 10);
+    let small = lab(|settings| settings.storage.slab_chunk_max = 16 << 10);
     assert_eq!(chunks_of(small, 1_048_516), [(2, 1), (17, 1), (23, 64)]);
-    let large = lab(|settings| settings.item_size_max = 4 << 20);
+    let large = lab(|settings| settings.storage.item_size_max = 4 << 20);
     assert_eq!(chunks_of(large, 4_194_244), [(2, 1), (7, 1), (39, 8)]);
-    let bare = lab(|settings| settings.cas = false);
+    let bare = lab(|settings| settings.storage.cas = false);
     assert_eq!(chunks_of(bare, 524_236), [(39, 1)]);
     assert_eq!(chunks_of(bare, 524_237), [(2, 1), (39, 1)]);
-    let whole = lab(|settings| settings.item_size_max = 512 << 10);
+    let whole = lab(|settings| settings.storage.item_size_max = 512 << 10);
     assert_eq!(chunks_of(whole, 524_228), [(39, 1)]);
     let refused = whole.try_set(b"a", &patterned(524_229));
     assert_eq!(refused, Err(AllocFailure::TooLarge));
@@ -68,8 +68,8 @@ fn a_large_item_counts_in_the_largest_class() {
 /// Chunks of 1 KiB, so that few bytes cross many borders.
 fn tiny_chunks() -> Lab {
     lab(|settings| {
-        settings.slab_chunk_max = 1 << 10;
-        settings.item_size_max = 64 << 10;
+        settings.storage.slab_chunk_max = 1 << 10;
+        settings.storage.item_size_max = 64 << 10;
     })
 }
 
@@ -208,8 +208,8 @@ fn appending_to_an_item_that_is_read_leaves_the_readers_bytes() {
 #[test]
 fn values_of_700_000_bytes_in_a_full_server_fail_while_they_arrive() {
     let lab = lab(|settings| {
-        settings.memory_limit = 8 << 20;
-        settings.evict = false;
+        settings.storage.memory_limit = 8 << 20;
+        settings.storage.evict = false;
     });
     let value = vec![b'v'; 10_000];
     let mut index = 0;
@@ -244,7 +244,7 @@ fn values_of_700_000_bytes_in_a_full_server_fail_while_they_arrive() {
 #[test]
 fn a_large_value_evicts_a_large_one_when_its_own_class_has_nothing() {
     let lab = lab(|settings| {
-        settings.memory_limit = 4 << 20;
+        settings.storage.memory_limit = 4 << 20;
     });
     // Only large items: the classes of their last chunks hold chunks and no items to evict.
     let value = patterned(600_000);

@@ -56,7 +56,7 @@ fn sets_over_the_limit_evict_one_for_one() {
 
 #[test]
 fn without_evictions_a_full_class_refuses() {
-    let lab = lab(|settings| settings.evict = false);
+    let lab = lab(|settings| settings.storage.evict = false);
     assert_eq!(fill(lab, 7856), 6016);
     let totals = lab.engine.totals();
     assert_eq!(totals.lru.outofmemory, 1840);
@@ -68,8 +68,8 @@ fn without_evictions_a_full_class_refuses() {
 }
 
 fn no_maintainer(settings: &mut Settings) {
-    settings.lru_maintainer = false;
-    settings.lru_segmented = false;
+    settings.storage.lru_maintainer = false;
+    settings.storage.lru_segmented = false;
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn flat_mode_without_evictions_gives_up_at_once() {
     let lab = lab(|settings| {
         megabytes(settings, 8);
         no_maintainer(settings);
-        settings.evict = false;
+        settings.storage.evict = false;
     });
     assert_eq!(fill(lab, 1000), 752);
     let totals = lab.engine.totals();
@@ -106,8 +106,8 @@ fn pages_as_long_as_their_chunks() {
     let lab = lab(|settings| {
         megabytes(settings, 8);
         no_maintainer(settings);
-        settings.slab_reassign = false;
-        settings.slab_chunk_max = 1 << 20;
+        settings.storage.slab_reassign = false;
+        settings.storage.slab_chunk_max = 1 << 20;
     });
     fill(lab, 1000);
     assert_eq!(lab.engine.slab_stats().total_malloced, 8_350_208);
@@ -201,7 +201,7 @@ fn items_that_are_read_are_spared_and_do_not_stand_in_the_way() {
     for segmented in [true, false] {
         let lab = lab(|settings| {
             megabytes(settings, 8);
-            settings.lru_segmented = segmented;
+            settings.storage.lru_segmented = segmented;
         });
         assert_eq!(fill(lab, 752), 752);
         let readers: Vec<ItemRef> = (0..200).map(|index| retain(lab, &key(index))).collect();
@@ -247,7 +247,7 @@ fn when_all_is_being_read_nothing_is_lost_by_trying() {
 fn references_held_too_long_are_counted_and_never_freed() {
     let lab = lab(|settings| {
         megabytes(settings, 1);
-        settings.tail_repair_secs = 10;
+        settings.storage.tail_repair_secs = 10;
     });
     assert_eq!(fill(lab, 94), 94);
     let reader = retain(lab, &key(0));
@@ -300,7 +300,7 @@ fn a_lower_limit_stops_growth_and_frees_nothing() {
 fn a_failed_set_leaves_the_old_item_to_its_caller() {
     let lab = lab(|settings| {
         megabytes(settings, 1);
-        settings.evict = false;
+        settings.storage.evict = false;
     });
     assert_eq!(fill(lab, 94), 94);
     assert_eq!(

@@ -84,16 +84,16 @@ impl Run {
         let lab = lab(|settings: &mut Settings| {
             megabytes(settings, if kind.roomy { 256 } else { 1 });
             // Few classes, so that their first pages are soon full.
-            settings.growth_factor = 2.0;
-            settings.slab_chunk_max = 16 << 10;
-            settings.item_size_max = 128 << 10;
-            settings.threads = 1;
-            settings.hash_power = 12;
-            settings.lru_segmented = kind.segmented;
-            settings.cas = kind.cas;
-            settings.evict = kind.evict;
-            settings.track_sizes = true;
-            settings.temp_lru = true;
+            settings.storage.growth_factor = 2.0;
+            settings.storage.slab_chunk_max = 16 << 10;
+            settings.storage.item_size_max = 128 << 10;
+            settings.workers.threads = 1;
+            settings.storage.hash_power = 12;
+            settings.storage.lru_segmented = kind.segmented;
+            settings.storage.cas = kind.cas;
+            settings.storage.evict = kind.evict;
+            settings.storage.track_sizes = true;
+            settings.storage.temp_lru = true;
         });
         Run {
             lab,

@@ -236,8 +236,8 @@ fn age_moves_hot_items_too() {
 fn short_lived_items_wait_in_temp_and_are_not_evicted() {
     let lab = lab(|settings| {
         megabytes(settings, 1);
-        settings.temp_lru = true;
-        settings.temporary_ttl = 61;
+        settings.storage.temp_lru = true;
+        settings.storage.temporary_ttl = 61;
     });
     let value = vec![b'v'; 10_000];
     let until = |ttl: u32| RelTime(lab.now() + ttl);
@@ -265,8 +265,8 @@ fn short_lived_items_wait_in_temp_and_are_not_evicted() {
 #[test]
 fn flat_mode_moves_an_item_once_a_minute() {
     let lab = lab(|settings| {
-        settings.lru_segmented = false;
-        settings.lru_maintainer = false;
+        settings.storage.lru_segmented = false;
+        settings.storage.lru_maintainer = false;
     });
     lab.set(b"a", b"v");
     lab.set(b"b", b"v");
@@ -325,7 +325,7 @@ fn flat_mode_drains_hot_and_warm() {
 
 #[test]
 fn the_maintainer_thread_juggles_until_it_is_stopped() {
-    let lab = lab(|settings| settings.hash_expand = false);
+    let lab = lab(|settings| settings.storage.hash_expand = false);
     for index in 0..1000 {
         lab.set(format!("k{index}").as_bytes(), b"v");
     }

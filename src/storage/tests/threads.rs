@@ -98,12 +98,12 @@ fn hammer(lab: Lab, seed: usize, readers: &mpsc::Sender<(usize, ItemRef)>) {
 /// Returns the number of items that were evicted.
 fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
     let lab = lab(|settings| {
-        settings.threads = 1;
-        settings.hash_power = 11;
+        settings.workers.threads = 1;
+        settings.storage.hash_power = 11;
         // This test grows the table itself, whatever the number of items.
-        settings.hash_expand = false;
-        settings.slab_chunk_max = 8 << 10;
-        settings.item_size_max = 64 << 10;
+        settings.storage.hash_expand = false;
+        settings.storage.slab_chunk_max = 8 << 10;
+        settings.storage.item_size_max = 64 << 10;
         change(settings);
     });
     let background = lab.engine.start().expect("threads can be had");
@@ -175,8 +175,8 @@ fn threads_do_not_harm_each_other_without_room() {
 fn threads_do_not_harm_each_other_in_flat_mode() {
     let evicted = run(|settings| {
         megabytes(settings, 4);
-        settings.lru_segmented = false;
-        settings.lru_maintainer = false;
+        settings.storage.lru_segmented = false;
+        settings.storage.lru_maintainer = false;
     });
     assert!(evicted > 1_000);
 }
@@ -184,9 +184,9 @@ fn threads_do_not_harm_each_other_in_flat_mode() {
 #[test]
 fn keys_are_found_exactly_once_while_the_table_grows() {
     let lab = lab(|settings| {
-        settings.threads = 1;
-        settings.hash_power = 11;
-        settings.lru_maintainer = false;
+        settings.workers.threads = 1;
+        settings.storage.hash_power = 11;
+        settings.storage.lru_maintainer = false;
     });
     for number in 0..3_000 {
         lab.set(&key(number), b"v");

@@ -146,7 +146,7 @@ fn ids_begin_at_2_and_grow_with_every_change() {
 
 #[test]
 fn without_cas_items_are_smaller_and_all_ids_read_0() {
-    let lab = lab(|settings| settings.cas = false);
+    let lab = lab(|settings| settings.storage.cas = false);
     assert!(!lab.engine.uses_cas());
     lab.set(b"k", b"v");
     assert_eq!(lab.cas_of(b"k"), CasId(0));
@@ -214,7 +214,7 @@ fn append_and_prepend_keep_flags_expiry_and_key_encoding() {
 
 #[test]
 fn an_append_that_does_not_fit_is_not_stored_and_says_why_in_the_counts() {
-    let lab = lab(|settings| settings.item_size_max = 1024);
+    let lab = lab(|settings| settings.storage.item_size_max = 1024);
     lab.set(b"key", &[b'a'; 600]);
     assert_eq!(
         lab.store(StoreMode::Append, b"key", &[b'b'; 600]),
@@ -514,7 +514,7 @@ fn misses_say_why_and_are_counted() {
 #[test]
 fn an_item_too_large_is_refused_at_the_byte() {
     for (cas, largest) in [(true, 1_048_516), (false, 1_048_524)] {
-        let lab = lab(|settings| settings.cas = cas);
+        let lab = lab(|settings| settings.storage.cas = cas);
         let allocate = |len| {
             lab.engine
                 .allocate(b"a", 0, RelTime::NEVER, len, lab.me)
@@ -529,7 +529,7 @@ fn an_item_too_large_is_refused_at_the_byte() {
 
 #[test]
 fn reset_zeroes_what_is_counted_and_keeps_what_is_there() {
-    let lab = lab(|settings| settings.track_sizes = true);
+    let lab = lab(|settings| settings.storage.track_sizes = true);
     lab.set(b"a", &[b'v'; 1]);
     lab.set(b"b", &[b'v'; 36]);
     lab.set(b"c", &[b'v'; 37]);
