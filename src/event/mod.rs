@@ -143,13 +143,13 @@ impl<H: Handler> Base<H> {
     /// One turn: waits as `wait` says, then calls `handler` for all that is ready.
     ///
     /// # Errors
-    /// The loop failed (`Exiting on error`).
-    ///
-    /// # Panics
-    /// When a handler runs the base that it is called from.
+    /// The loop failed (`Exiting on error`); so does a turn that a handler asks of the base it is called from, in which
+    /// nothing is called.
     pub fn run_once(&self, handler: &mut H, wait: Wait) -> io::Result<()> {
-        let nested = self.core.lent.replace(ptr::from_mut(handler).cast());
-        assert!(nested.is_null(), "a turn within a turn");
+        // A callback has taken what was lent, so a turn that it begins finds nothing here either, and libevent, which
+        // runs a base once at a time, refuses it.
+        let before = self.core.lent.replace(ptr::from_mut(handler).cast());
+        assert!(before.is_null(), "a handler was left in its cell");
         let flags = match wait {
             Wait::Block => LoopFlags::ONCE,
             Wait::Poll => LoopFlags::ONCE | LoopFlags::NONBLOCK,
@@ -504,6 +504,38 @@ mod tests {
         base.run_once(&mut log, Wait::Poll).expect("a turn");
         assert!(log.ready.len() <= 2);
         drop(keeper);
+    }
+
+    /// Asks its own base for a turn while it is called.
+    struct Nester {
+        base: Rc<Base<Nester>>,
+        nested: Option<io::Result<()>>,
+        calls: u32,
+    }
+
+    impl Handler for Nester {
+        fn ready(&mut self, _fd: RawFd, _what: Ready) {
+            self.calls += 1;
+            let base = Rc::clone(&self.base);
+            self.nested = Some(base.run_once(self, Wait::Poll));
+        }
+    }
+
+    #[test]
+    fn a_turn_within_a_turn_is_refused() {
+        let base = Rc::new(Base::new(Load::Few).expect("a base"));
+        let (mut near, far) = pair();
+        let event = base.registrar().watch(far.as_raw_fd(), Interest::Read);
+        let _event = event.expect("registered");
+        near.write_all(b"x").expect("written");
+        let mut nester = Nester {
+            base: Rc::clone(&base),
+            nested: None,
+            calls: 0,
+        };
+        base.run_once(&mut nester, Wait::Block).expect("a turn");
+        assert!(matches!(nester.nested, Some(Err(_))));
+        assert_eq!(nester.calls, 1);
     }
 
     #[test]
