@@ -30,6 +30,16 @@ pub enum Kind {
     Listener,
 }
 
+impl Kind {
+    /// Every kind, by its number.
+    const ALL: [Kind; 3] = [Kind::Tcp, Kind::Unix, Kind::Listener];
+
+    /// The kind of a card's byte.
+    fn from_byte(byte: u8) -> Kind {
+        Kind::ALL[usize::from(byte)]
+    }
+}
+
 /// One descriptor's card. Alone on its cache line: conns of two workers stand side by side in the table.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -229,11 +239,7 @@ impl Card {
     }
 
     fn kind(&self) -> Kind {
-        match self.kind.load(Ordering::Relaxed) {
-            kind if kind == Kind::Unix as u8 => Kind::Unix,
-            kind if kind == Kind::Listener as u8 => Kind::Listener,
-            _ => Kind::Tcp,
-        }
+        Kind::from_byte(self.kind.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -377,6 +383,13 @@ mod tests {
         drop(secured);
         assert_eq!(looks(), []);
         drop(plain);
+    }
+
+    #[test]
+    fn every_kind_of_socket_comes_back_from_its_byte() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_byte(kind as u8), kind);
+        }
     }
 
     #[test]
