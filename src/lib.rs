@@ -26,6 +26,7 @@ pub mod server;
 pub mod settings;
 pub mod stats;
 pub mod storage;
+pub mod threads;
 pub mod tls;
 pub mod transport;
 pub mod worker;

@@ -4,6 +4,7 @@
 
 use strict;
 use warnings;
+use POSIX ();
 use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -62,6 +63,16 @@ is($named{'mc-worker'}, 2, 'two workers') unless TestServer::is_old();
 my %room_of = ('mc-log' => 'logger', 'mc-itemcrawler' => 'crawler', 'mc-slabmaint' => 'mover');
 sub running { return grep { !TestServer::to_come($room_of{$_} // '') } @_ }
 is($named{$_}, 1, "one $_") for TestServer::is_old() ? () : running(qw(mc-log mc-assocmaint mc-lrumaint mc-itemcrawler mc-slabmaint));
+# Handled signals wake the main thread, which waits for them, and no other.
+unless (TestServer::is_old()) {
+    threads_of($server);
+    my $blocked = sub { return hex((TestServer::slurp($_[0]) =~ /^SigBlk:\s*(\S+)/m)[0]) };
+    my $handled = 0;
+    $handled |= 1 << ($_ - 1) for POSIX::SIGHUP(), POSIX::SIGINT(), POSIX::SIGTERM(), POSIX::SIGUSR1();
+    my ($main, @others) = sort { ($a =~ /(\d+)/g)[1] <=> ($b =~ /(\d+)/g)[1] } glob "/proc/${\ $server->pid}/task/*/status";
+    is($blocked->($main) & $handled, 0, 'the main thread takes signals');
+    ok(TestServer::wait_until(sub { !grep { ($blocked->($_) & $handled) != $handled } @others }), 'the others leave them to it');
+}
 my $lean = TestServer->start('-t', '3', '-o', 'no_modern,no_hashexpand');
 is_deeply([ map { /^mc/ ? $_ : 'main' } threads_of($lean) ], [ running('mc-log'), ('mc-worker') x 3, 'main' ],
     'no_modern,no_hashexpand: main, workers and the log') unless TestServer::is_old();

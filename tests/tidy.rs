@@ -19,6 +19,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("transport", 1),
     ("tls", 1),
     ("event", 1),
+    ("threads", 1),
     ("os", 0),
     ("clock", 0),
     ("decimal", 0),

@@ -92,6 +92,22 @@ pub fn install(main_loop: &'static Notifier) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps the handled signals away from the calling thread: the kernel gives them to one that waits for them. They could
+/// do no harm here, but for a wait that each would end early.
+pub fn keep_away() {
+    // SAFETY: all zeroes is a valid set, emptied below.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: the set is writable for the length of the call.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    for signal in Signal::ALL {
+        // SAFETY: as above; the number is that of a signal.
+        unsafe { libc::sigaddset(&raw mut set, signal.number()) };
+    }
+    // SAFETY: the set is readable for the length of the call, and the old mask is not asked for. The call fails for
+    // an unknown first argument alone.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+}
+
 /// From now on a write to a conn that the peer has closed is an error of that write and nothing more.
 ///
 /// # Errors

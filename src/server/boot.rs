@@ -20,9 +20,9 @@ use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
 use crate::settings::{ExitStatus, Refusal, Settings, TlsSettings};
 use crate::storage::{Engine, EngineError};
+use crate::threads::{Crew, Thread};
 use crate::tls::{Current, TlsCounters, TlsError};
-use crate::worker::idle::IdleSweep;
-use crate::worker::{StartError, Workers};
+use crate::worker::{StartError, Workers, idle};
 
 /// Silence that no client keeps: with a negative `idle_timeout` the sweep runs and closes nobody.
 const NEVER_SECS: u32 = u32::MAX / 2;
@@ -213,15 +213,16 @@ pub(super) fn tell_classes(settings: &Settings, engine: &Engine) {
 
 /// Starts the sweep that `idle_timeout` asks for.
 pub(super) fn start_idle_sweep(
+    crew: &Crew,
     settings: &Settings,
     cards: &'static Cards,
     workers: &Workers,
     clock: &'static Clock,
-) -> Result<Option<IdleSweep>, BootError> {
+) -> Result<Option<Thread>, BootError> {
     let Some(limit) = idle_limit(settings.workers.idle_timeout_secs) else {
         return Ok(None);
     };
-    IdleSweep::start(cards, workers.inboxes().to_vec(), limit, clock)
+    idle::start(crew, cards, workers.inboxes().to_vec(), limit, clock)
         .map(Some)
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))
 }

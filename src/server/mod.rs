@@ -42,12 +42,13 @@ use crate::roster::tls_lists::{SslConnsSection, SslSection};
 use crate::server::boot::BootError;
 use crate::server::control::ServerControl;
 use crate::server::figures::ServerFigures;
-use crate::server::refresh::{RefreshThread, Refresher};
+use crate::server::refresh::Refresher;
 use crate::server::stop::Threads;
 use crate::settings::voice::{say, tell};
 use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
 use crate::stats::{self, Registry, SslSections};
 use crate::storage::Engine;
+use crate::threads::Crew;
 use crate::tls::TlsCounters;
 use crate::worker::{Shared, StartError, Workers};
 
@@ -71,6 +72,7 @@ struct House {
     counts: &'static ConnStats,
     refresher: Option<&'static Refresher>,
     woken: &'static Notifier,
+    crew: &'static Crew,
 }
 
 /// Reads the command line of this process and serves until a signal ends it.
@@ -140,14 +142,16 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         counts,
         refresher,
         woken,
+        crew: leak(Crew::default()),
     };
+    let crew = house.crew;
     let (workers, figures) = start_workers(&house)?;
     figures.watch_buffers(workers.gauges());
     let background = engine
-        .start()
+        .start(crew)
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
-    let idle = boot::start_idle_sweep(settings, cards, &workers, clock)?;
-    let refreshing = RefreshThread::start(refresher, settings.tls.refresh_interval_secs)
+    let idle = boot::start_idle_sweep(crew, settings, cards, &workers, clock)?;
+    let refreshing = refresh::start(crew, refresher, settings.tls.refresh_interval_secs)
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
 
     let mut main = open_doors(house, &base, &workers)?;
@@ -167,6 +171,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
             background,
             idle,
             refreshing,
+            crew,
         };
         threads.stop(tunables);
     } else if end.is_ok() {
@@ -192,6 +197,7 @@ fn start_workers(house: &House) -> Result<(Workers, &'static ServerFigures), Sta
         cards,
         counts,
         refresher,
+        crew,
         ..
     } = house;
     let tls = refresher.map(Refresher::current);
@@ -215,6 +221,7 @@ fn start_workers(house: &House) -> Result<(Workers, &'static ServerFigures), Sta
         conns: Box::new(SslConnsSection { cards }),
     })));
     let workers = Workers::start(Shared {
+        crew,
         engine,
         settings,
         tunables,

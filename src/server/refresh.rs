@@ -13,13 +13,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::settings::voice::say;
+use crate::threads::{Bell, Crew, Thread};
 use crate::tls::{Current, TlsContext, TlsError};
-use crate::worker::bell::Bell;
 
 /// Distinct failures that the thread remembers having told; there are hardly more ways for a few files to be wrong.
 const TOLD_MAX: usize = 16;
@@ -148,45 +147,29 @@ fn stamp(file: &Path) -> Stamp {
     })
 }
 
-/// The running thread; stopped by [`stop`](RefreshThread::stop).
-#[derive(Debug)]
-pub(super) struct RefreshThread {
-    bell: Arc<Bell>,
-    thread: JoinHandle<()>,
-}
-
-impl RefreshThread {
-    /// Starts it, where certificates are to be looked at in an interval.
-    ///
-    /// # Errors
-    /// No thread could be made.
-    pub(super) fn start(
-        refresher: Option<&'static Refresher>,
-        interval_secs: Option<u32>,
-    ) -> io::Result<Option<RefreshThread>> {
-        let (Some(refresher), Some(secs @ 1..)) = (refresher, interval_secs) else {
-            return Ok(None);
-        };
-        let bell = Arc::new(Bell::default());
-        let interval = Duration::from_secs(secs.into());
-        let heard = Arc::clone(&bell);
-        let thread = thread::Builder::new()
-            .name("mc-tlsrefresh".to_owned())
-            .spawn(move || watch(refresher, interval, &heard))?;
-        Ok(Some(RefreshThread { bell, thread }))
-    }
-
-    /// Ends the thread and waits for it.
-    pub(super) fn stop(self) {
-        self.bell.ring();
-        // A thread that panicked has ended as well.
-        let _ = self.thread.join();
-    }
+/// Starts the thread, where certificates are to be looked at in an interval.
+///
+/// # Errors
+/// No thread could be made.
+pub(super) fn start(
+    crew: &Crew,
+    refresher: Option<&'static Refresher>,
+    interval_secs: Option<u32>,
+) -> io::Result<Option<Thread>> {
+    let (Some(refresher), Some(secs @ 1..)) = (refresher, interval_secs) else {
+        return Ok(None);
+    };
+    let interval = Duration::from_secs(secs.into());
+    let bell = Arc::new(Bell::default());
+    crew.start_resting("mc-tlsrefresh", &bell, move |bell| {
+        watch(refresher, interval, bell);
+    })
+    .map(Some)
 }
 
 fn watch(refresher: &Refresher, interval: Duration, bell: &Bell) {
     let mut told = Told::default();
-    while bell.sleep(interval).is_ok() {
+    while bell.rest_for(interval).is_ok() {
         match refresher.refresh_if_changed() {
             Ok(()) => told.forget(),
             Err(error) => {

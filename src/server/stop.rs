@@ -7,21 +7,22 @@
 
 #![forbid(unsafe_code)]
 
-use crate::server::refresh::RefreshThread;
 use crate::settings::Tunables;
 use crate::settings::voice::tell;
 use crate::storage::Background;
+use crate::threads::{Crew, Thread};
 use crate::worker::Workers;
-use crate::worker::idle::IdleSweep;
 
 /// The threads beside the main one.
 pub(super) struct Threads {
     pub(super) workers: Workers,
     pub(super) background: Background,
     /// With `-o idle_timeout`.
-    pub(super) idle: Option<IdleSweep>,
+    pub(super) idle: Option<Thread>,
     /// With `-o ssl_refresh_interval`.
-    pub(super) refreshing: Option<RefreshThread>,
+    pub(super) refreshing: Option<Thread>,
+    /// Counts them.
+    pub(super) crew: &'static Crew,
 }
 
 impl Threads {
@@ -49,6 +50,7 @@ impl Threads {
         let closing = halted.close_conns();
         told("reaping worker threads");
         closing.reap();
+        debug_assert_eq!(self.crew.running(), 0, "every thread has its stop here");
         told("all background threads stopped");
     }
 }

@@ -45,17 +45,20 @@ impl Lab {
             counts,
             refresher: None,
             woken: leak(Notifier::new().expect("a notifier")),
+            crew: leak(Crew::default()),
         };
         let (workers, figures) = start_workers(&house).expect("workers");
-        let idle = boot::start_idle_sweep(settings, cards, &workers, clock).expect("a thread");
+        let idle =
+            boot::start_idle_sweep(house.crew, settings, cards, &workers, clock).expect("a thread");
         Lab {
-            house,
             threads: Threads {
-                background: engine.start().expect("threads"),
+                crew: house.crew,
+                background: engine.start(house.crew).expect("threads"),
                 workers,
                 idle,
                 refreshing: None,
             },
+            house,
             figures,
         }
     }

@@ -16,8 +16,8 @@
 use std::io;
 use std::mem::size_of;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::settings::voice::tell;
 use crate::storage::item::{Gone, Header, ItemPtr, LockedItem, NewItem, Unqueued};
 use crate::storage::locks::BucketGuard;
 use crate::storage::{CasId, Engine, Hv};
+use crate::threads::Bell;
 
 /// Growth begins above this many items for every two buckets.
 const ITEMS_PER_TWO_BUCKETS: u64 = 3;
@@ -103,20 +104,14 @@ impl View {
     }
 }
 
-#[derive(Default)]
-struct Wish {
-    growth: bool,
-    stop: bool,
-}
-
 /// The hash table.
 pub(super) struct Assoc {
     view: AtomicPtr<View>,
     power: AtomicU32,
     bytes: AtomicU64,
     expanding: AtomicBool,
-    wish: Mutex<Wish>,
-    wished: Condvar,
+    /// Rung when the table is too small.
+    bell: Arc<Bell>,
     /// Buckets moved in a row.
     bulk: usize,
 }
@@ -148,8 +143,7 @@ impl Assoc {
             power: AtomicU32::new(power),
             bytes: AtomicU64::new(table.bytes()),
             expanding: AtomicBool::new(false),
-            wish: Mutex::new(Wish::default()),
-            wished: Condvar::new(),
+            bell: Arc::default(),
             bulk: usize::max(bulk, 1),
         })
     }
@@ -306,57 +300,22 @@ impl Assoc {
     /// Wakes the growth thread if `items` are too many; never waits for it.
     pub(super) fn tick(&self, items: u64) {
         if self.is_crowded(items) && !self.expanding.load(Ordering::Relaxed) {
-            self.wish
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .growth = true;
-            self.wished.notify_one();
+            self.bell.ring();
         }
     }
 
-    /// Forgets an earlier stop, before the thread is started.
-    pub(super) fn begin(&self) {
-        self.wish
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stop = false;
-    }
-
-    /// Ends the growth thread, also in the middle of growing: both tables stay good.
-    pub(super) fn stop(&self) {
-        self.wish
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stop = true;
-        self.wished.notify_one();
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.wish
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stop
+    /// What the growth thread rests on. A stop also ends it in the middle of growing: both tables stay good.
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// The growth thread's whole life.
-    pub(super) fn run(&self, engine: &'static Engine) {
+    pub(super) fn run(&self, engine: &'static Engine, bell: &Bell) {
         if self.view().old.is_some() {
             self.move_buckets(engine);
         }
-        loop {
-            let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
-            while !wish.growth && !wish.stop {
-                wish = self
-                    .wished
-                    .wait(wish)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            if wish.stop {
-                return;
-            }
-            wish.growth = false;
-            drop(wish);
-            // The wish may be older than the last growth.
+        while bell.rest().is_ok() {
+            // The ring may be older than the last growth.
             if self.is_crowded(engine.curr_items()) {
                 self.grow(engine);
             }
@@ -388,7 +347,7 @@ impl Assoc {
         let view = self.view();
         let Some(old) = view.old else { return };
         for bucket in 0..=old.mask {
-            if bucket % self.bulk == 0 && self.is_stopping() {
+            if bucket % self.bulk == 0 && self.bell.is_stopping() {
                 return;
             }
             let Some(guard) = self.guard_of(engine, bucket) else {
@@ -426,7 +385,7 @@ impl Assoc {
                 }
                 std::hint::spin_loop();
             }
-            if self.is_stopping() {
+            if self.bell.is_stopping() {
                 return None;
             }
             thread::sleep(BUSY_PAUSE);

@@ -2,33 +2,30 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::thread::JoinHandle;
 
 use crate::storage::Engine;
+use crate::threads::{Bell, Crew, Thread};
 
 /// Running threads of an engine. They stop one by one, since between them the server stops its workers.
 #[must_use = "the threads are stopped through it"]
 pub struct Background {
     engine: &'static Engine,
-    growth: Option<JoinHandle<()>>,
-    maintainer: Option<JoinHandle<()>>,
+    growth: Option<Thread>,
+    maintainer: Option<Thread>,
 }
 
 impl Engine {
-    /// Starts the threads that the settings ask for.
+    /// Starts the threads that the settings ask for, in `crew`.
     ///
     /// # Errors
     /// What the system says when it refuses a thread; those already running are stopped.
-    pub fn start(&'static self) -> io::Result<Background> {
-        self.maintainer_stop.set(false);
-        self.assoc.begin();
+    pub fn start(&'static self, crew: &Crew) -> io::Result<Background> {
         let mut background = Background {
             engine: self,
             growth: None,
             maintainer: None,
         };
-        match background.spawn_all() {
+        match background.start_all(crew) {
             Ok(()) => Ok(background),
             Err(error) => {
                 background.stop();
@@ -39,14 +36,17 @@ impl Engine {
 }
 
 impl Background {
-    fn spawn_all(&mut self) -> io::Result<()> {
+    fn start_all(&mut self, crew: &Crew) -> io::Result<()> {
         let engine = self.engine;
         if engine.hash_expands {
-            self.growth = Some(spawn("mc-assocmaint", move || engine.assoc.run(engine))?);
+            let life = move |bell: &Bell| engine.assoc.run(engine, bell);
+            let thread = crew.start_resting("mc-assocmaint", engine.assoc.bell(), life)?;
+            self.growth = Some(thread);
         }
         if engine.has_maintainer {
-            let life = move || engine.maintain(engine.own_thread());
-            self.maintainer = Some(spawn("mc-lrumaint", life)?);
+            let life = move |bell: &Bell| engine.maintain(engine.own_thread(), bell);
+            let thread = crew.start_resting("mc-lrumaint", &engine.maintainer_bell, life)?;
+            self.maintainer = Some(thread);
             engine.maintainer_runs.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -54,16 +54,19 @@ impl Background {
 
     /// Ends the growth of the hash table, and waits for its thread.
     pub fn stop_growth(&mut self) {
-        self.engine.assoc.stop();
-        join(self.growth.take());
+        if let Some(thread) = self.growth.take() {
+            thread.stop();
+        }
     }
 
     /// Ends the LRU maintainer and waits for it; whether there was one.
     pub fn stop_maintainer(&mut self) -> bool {
-        self.engine.maintainer_stop.set(true);
-        let ran = join(self.maintainer.take());
+        let Some(thread) = self.maintainer.take() else {
+            return false;
+        };
+        thread.stop();
         self.engine.maintainer_runs.store(false, Ordering::Relaxed);
-        ran
+        true
     }
 
     /// Ends all threads and waits for them.
@@ -71,18 +74,4 @@ impl Background {
         self.stop_growth();
         self.stop_maintainer();
     }
-}
-
-fn spawn(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(life)
-}
-
-/// Waits for a thread; whether there was one.
-fn join(thread: Option<JoinHandle<()>>) -> bool {
-    let Some(thread) = thread else {
-        return false;
-    };
-    // One that panicked has said so, and what comes after it is done all the same.
-    let _ = thread.join();
-    true
 }

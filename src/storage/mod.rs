@@ -36,7 +36,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::clock::Clock;
 use crate::limits::{HASH_POWER, item_lock_power};
@@ -48,8 +48,9 @@ use crate::storage::item::Unqueued;
 use crate::storage::locks::Stripes;
 use crate::storage::lru::Lru;
 use crate::storage::lru::bumps::BumpRing;
-use crate::storage::lru::maintainer::{Maintainer, Stop};
+use crate::storage::lru::maintainer::Maintainer;
 use crate::storage::slabs::Slabs;
+use crate::threads::Bell;
 
 pub use crate::storage::assoc::HashStats;
 pub use crate::storage::background::Background;
@@ -117,7 +118,8 @@ pub struct Engine {
     own_thread: OnceLock<&'static PerThread>,
     /// Held by the one who reads the bump rings.
     bump_reader: Mutex<()>,
-    maintainer_stop: Stop,
+    /// Stops the maintainer.
+    maintainer_bell: Arc<Bell>,
     maintainer_runs: AtomicBool,
     juggles: AtomicU64,
     total_items_base: AtomicU64,
@@ -173,7 +175,7 @@ impl Engine {
             threads: Mutex::new(Vec::new()),
             own_thread: OnceLock::new(),
             bump_reader: Mutex::new(()),
-            maintainer_stop: Stop::default(),
+            maintainer_bell: Arc::default(),
             maintainer_runs: AtomicBool::new(false),
             juggles: AtomicU64::new(0),
             total_items_base: AtomicU64::new(0),

@@ -9,12 +9,11 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::roster::cards::{Cards, Kind};
-use crate::worker::bell::{Bell, Stopped};
+use crate::threads::{Bell, Crew, Stopped, Thread};
 use crate::worker::inbox::{Inbox, Message};
 
 /// Cards looked at between two short sleeps.
@@ -22,11 +21,25 @@ const STRIDE: usize = 100;
 /// How long a walk over all cards takes, roughly.
 const WALK: Duration = Duration::from_secs(1);
 
-/// The running sweep; stopped by [`stop`](IdleSweep::stop).
-#[derive(Debug)]
-pub struct IdleSweep {
-    bell: Arc<Bell>,
-    thread: JoinHandle<()>,
+/// Starts the thread. `inboxes` are those of the workers, in the order of their numbers.
+///
+/// # Errors
+/// No thread could be made.
+pub fn start(
+    crew: &Crew,
+    cards: &'static Cards,
+    inboxes: Vec<Arc<Inbox>>,
+    limit_secs: u32,
+    clock: &'static Clock,
+) -> io::Result<Thread> {
+    let sweeper = Sweeper {
+        cards,
+        inboxes,
+        limit_secs,
+        clock,
+    };
+    let bell = Arc::new(Bell::default());
+    crew.start_resting("mc-idletimeout", &bell, move |bell| sweeper.run(bell))
 }
 
 /// What the sweep works on.
@@ -35,58 +48,25 @@ struct Sweeper {
     inboxes: Vec<Arc<Inbox>>,
     limit_secs: u32,
     clock: &'static Clock,
-    bell: Arc<Bell>,
-}
-
-impl IdleSweep {
-    /// Starts the thread. `inboxes` are those of the workers, in the order of their numbers.
-    ///
-    /// # Errors
-    /// No thread could be made.
-    pub fn start(
-        cards: &'static Cards,
-        inboxes: Vec<Arc<Inbox>>,
-        limit_secs: u32,
-        clock: &'static Clock,
-    ) -> io::Result<IdleSweep> {
-        let bell = Arc::new(Bell::default());
-        let sweeper = Sweeper {
-            cards,
-            inboxes,
-            limit_secs,
-            clock,
-            bell: Arc::clone(&bell),
-        };
-        let thread = thread::Builder::new()
-            .name("mc-idletimeout".to_owned())
-            .spawn(move || sweeper.run())?;
-        Ok(IdleSweep { bell, thread })
-    }
-
-    /// Ends the thread and waits for it.
-    pub fn stop(self) {
-        self.bell.ring();
-        // A thread that panicked has ended as well.
-        let _ = self.thread.join();
-    }
 }
 
 impl Sweeper {
-    fn run(&self) {
-        while let Ok(rest) = self.walk() {
-            if self.bell.sleep(rest).is_err() {
+    /// Walks until it is told to stop.
+    fn run(&self, bell: &Bell) {
+        while let Ok(rest) = self.walk(bell) {
+            if bell.rest_for(rest).is_err() {
                 return;
             }
         }
     }
 
     /// Looks at every card once; says how long to sleep until somebody can be due.
-    fn walk(&self) -> Result<Duration, Stopped> {
+    fn walk(&self, bell: &Bell) -> Result<Duration, Stopped> {
         let pause = WALK / strides(self.cards.len());
         let mut oldest = self.clock.now().0;
         for fd in 0..self.cards.len() {
             if fd % STRIDE == 0 {
-                self.bell.sleep(pause)?;
+                bell.rest_for(pause)?;
             }
             let Some(pulse) = self.cards.pulse(fd) else {
                 continue;
@@ -128,6 +108,7 @@ fn strides(cards: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
     use std::time::Instant;
 
     use crate::clock::RelTime;
@@ -153,7 +134,7 @@ mod tests {
         let inboxes: Vec<Arc<Inbox>> = (0..2)
             .map(|_| Arc::new(Inbox::new().expect("a notifier")))
             .collect();
-        let sweep = IdleSweep::start(cards, inboxes.clone(), 30, clock).expect("a thread");
+        let sweep = start(&Crew::default(), cards, inboxes.clone(), 30, clock).expect("a thread");
         let mut told = Vec::new();
         let patience = Instant::now() + Duration::from_secs(5);
         while told.len() < 2 && Instant::now() < patience {

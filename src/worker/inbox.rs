@@ -1,20 +1,16 @@
-//! What a worker is told by other threads, and the wake-up that comes with it.
-//!
-//! Any thread posts; the worker takes everything at once when its base shows the notifier. Only a post to an empty
-//! queue wakes: the queue is looked at and filled under one lock, and the worker clears the wake-up *before* it
-//! takes the queue, so no message is left behind. The lock is a leaf.
+//! What a worker is told by other threads: the messages of its [`Inbox`].
 
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
-use std::io;
-use std::mem;
 use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
 
 use crate::conn::NewConn;
-use crate::os::notify::Notifier;
+use crate::threads::Mailbox;
+
+/// A worker's queue of messages.
+pub type Inbox = Mailbox<Message>;
 
 /// One message.
 #[derive(Debug)]
@@ -43,78 +39,5 @@ impl Halt {
         let _ = self.report.send(());
         drop(self.report);
         let _ = self.until.recv();
-    }
-}
-
-/// A worker's queue of messages.
-#[derive(Debug)]
-pub struct Inbox {
-    queue: Mutex<Vec<Message>>,
-    notifier: Notifier,
-}
-
-impl Inbox {
-    /// An empty one.
-    ///
-    /// # Errors
-    /// No descriptor for the wake-up.
-    pub fn new() -> io::Result<Inbox> {
-        Ok(Inbox {
-            queue: Mutex::new(Vec::new()),
-            notifier: Notifier::new()?,
-        })
-    }
-
-    /// Leaves a message.
-    pub fn post(&self, message: Message) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = queue.is_empty();
-        queue.push(message);
-        drop(queue);
-        if was_empty {
-            self.notifier.wake();
-        }
-    }
-
-    /// Swaps all messages into `taken`, which must be empty and lends its room in exchange.
-    pub fn take(&self, taken: &mut Vec<Message>) {
-        debug_assert!(taken.is_empty(), "messages would be lost");
-        self.notifier.clear();
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        mem::swap(&mut *queue, taken);
-    }
-
-    /// What the worker's base watches.
-    #[must_use]
-    pub fn fd(&self) -> RawFd {
-        self.notifier.fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::thread;
-
-    #[test]
-    fn every_message_arrives_in_order() {
-        const POSTS: RawFd = 1_000;
-        let inbox = Arc::new(Inbox::new().expect("a notifier"));
-        let sender = Arc::clone(&inbox);
-        let poster =
-            thread::spawn(move || (0..POSTS).for_each(|n| sender.post(Message::IdleCheck(n))));
-        let mut seen = Vec::new();
-        let mut taken = Vec::new();
-        while seen.len() < POSTS as usize {
-            inbox.take(&mut taken);
-            seen.extend(taken.drain(..).map(|message| match message {
-                Message::IdleCheck(n) => n,
-                other => panic!("{other:?}"),
-            }));
-            thread::yield_now();
-        }
-        poster.join().expect("the poster is done");
-        assert!(seen.into_iter().eq(0..POSTS));
     }
 }

@@ -21,7 +21,6 @@ use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::conn::buffers::Buffers;
@@ -39,10 +38,10 @@ use crate::settings::voice::tell;
 use crate::settings::{Settings, Tunables};
 use crate::stats::Registry;
 use crate::storage::Engine;
+use crate::threads::{Crew, Thread};
 use crate::tls::Current;
 use crate::transport::{Gather, Opener};
 
-pub mod bell;
 pub mod idle;
 pub mod inbox;
 mod patience;
@@ -53,6 +52,8 @@ use patience::Patience;
 /// What all workers share. Every handle lives as long as the process.
 #[derive(Clone, Copy)]
 pub struct Shared {
+    /// Where threads are started.
+    pub crew: &'static Crew,
     /// Where items are.
     pub engine: &'static Engine,
     /// What the command line said.
@@ -86,7 +87,7 @@ impl fmt::Display for StartError {
 
 /// The worker threads of a server.
 pub struct Workers {
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
     inboxes: Vec<Arc<Inbox>>,
     gauges: &'static [BufferGauges],
 }
@@ -126,9 +127,9 @@ impl Workers {
                 shared,
             };
             let report = report.clone();
-            let thread = thread::Builder::new()
-                .name("mc-worker".to_owned())
-                .spawn(move || seat.serve(&report))
+            let thread = shared
+                .crew
+                .start("mc-worker", move || seat.serve(&report))
                 .map_err(failed("Can't create thread"))?;
             self.inboxes.push(inbox);
             self.threads.push(thread);
@@ -186,7 +187,7 @@ impl Workers {
 pub struct Halted {
     /// The ends whose drop lets the workers go on.
     holds: Vec<Sender<Infallible>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
 }
 
 impl Halted {
@@ -202,15 +203,14 @@ impl Halted {
 
 /// Workers that close their conns and end.
 pub struct Closing {
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
 }
 
 impl Closing {
     /// Waits until all have ended.
     pub fn reap(self) {
         for thread in self.threads {
-            // A worker that panicked has ended as well.
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
@@ -224,7 +224,7 @@ struct Seat {
 }
 
 impl Seat {
-    fn serve(self, report: &Sender<io::Result<()>>) {
+    fn serve(self, report: &Sender<io::Result<()>>) -> io::Result<()> {
         let made = Base::new(Load::Conns).and_then(|base: Base<Worker>| {
             let worker = Worker::new(&base.registrar(), self)?;
             Ok((base, worker))
@@ -233,10 +233,11 @@ impl Seat {
         match made {
             Ok((base, mut worker)) => {
                 let _ = report.send(Ok(()));
-                worker.run(&base);
+                worker.run(&base)
             }
             Err(error) => {
                 let _ = report.send(Err(error));
+                Ok(())
             }
         }
     }
@@ -301,7 +302,11 @@ impl Worker {
         })
     }
 
-    fn run(&mut self, base: &Base<Worker>) {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// The event loop failed, which it does not while its base lives.
+    fn run(&mut self, base: &Base<Worker>) -> io::Result<()> {
         let halt = loop {
             if let Some(halt) = self.halt.take() {
                 break halt;
@@ -312,8 +317,7 @@ impl Worker {
                 Wait::Poll
             };
             mem::swap(&mut self.gave_way, &mut self.resuming);
-            base.run_once(self, wait)
-                .expect("the event loop of a worker cannot fail while its base lives");
+            base.run_once(self, wait)?;
             self.resume_those_who_gave_way();
             if let Some(patience) = &mut self.patience {
                 patience.last_until(self.env.handshakes.due());
@@ -324,6 +328,7 @@ impl Worker {
             conn.stop(&mut self.env);
         }
         self.conns.clear();
+        Ok(())
     }
 
     /// One turn for each conn that gave way before the look at the sockets; whoever gave way since comes after the

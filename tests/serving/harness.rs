@@ -22,8 +22,9 @@ use memcached::roster::tls_counts::HandshakeStats;
 use memcached::settings::{Settings, Tunables};
 use memcached::stats::{self, ConnFigures, Figures, Registry, TlsFigures};
 use memcached::storage::Engine;
+use memcached::threads::Crew;
 use memcached::tls::{Current, TlsCounters};
-use memcached::worker::idle::IdleSweep;
+use memcached::worker::idle;
 use memcached::worker::{Shared, Workers};
 
 const TICK: TimerId = TimerId(0);
@@ -120,6 +121,7 @@ impl Server {
         let clock = leak(Clock::new());
         let stats = leak(ConnStats::new());
         let cards = Cards::leak(4096);
+        let crew = leak(Crew::default());
         let tls_counters = leak(TlsCounters::new());
         let tls = settings.tls.enabled.then(|| {
             let current = Current::load(&settings.tls, tls_counters, clock.now());
@@ -135,6 +137,7 @@ impl Server {
             conns: Box::new(ConnsSection { cards, clock }),
         }));
         let workers = Workers::start(Shared {
+            crew,
             engine,
             settings,
             tunables,
@@ -149,7 +152,7 @@ impl Server {
         let sweep = match u32::try_from(settings.workers.idle_timeout_secs) {
             Ok(limit @ 1..) => {
                 let inboxes = workers.inboxes().to_vec();
-                Some(IdleSweep::start(cards, inboxes, limit, clock).expect("a thread"))
+                Some(idle::start(crew, cards, inboxes, limit, clock).expect("a thread"))
             }
             _ => None,
         };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
 use crate::storage::{Bump, Engine, EngineError, Hv, PerThread};
+use crate::threads::Crew;
 
 fn engine_with(
     change: impl FnOnce(&mut Settings),
@@ -112,7 +113,7 @@ fn growth_begins_above_three_items_for_two_buckets() {
     store(engine, me, 6144);
     assert!(engine.assoc.is_crowded(engine.curr_items()));
 
-    let background = engine.start().expect("threads can be had");
+    let background = engine.start(&Crew::default()).expect("threads can be had");
     engine.tick();
     wait_for("the table grows", || {
         let stats = engine.hash_stats();
@@ -133,7 +134,7 @@ fn without_growth_nothing_happens() {
     for index in 0..6200 {
         store(engine, me, index);
     }
-    let background = engine.start().expect("threads can be had");
+    let background = engine.start(&Crew::default()).expect("threads can be had");
     engine.tick();
     background.stop();
     assert_eq!(engine.hash_stats().power, 12);
@@ -186,14 +187,14 @@ fn growth_that_was_stopped_goes_on_at_the_next_start() {
         store(engine, me, index);
     }
     let guard = engine.lock(Hv(100));
-    let background = engine.start().expect("threads can be had");
+    let background = engine.start(&Crew::default()).expect("threads can be had");
     engine.tick();
     wait_for("growth begins", || engine.hash_stats().is_expanding);
     background.stop();
     drop(guard);
     assert!(engine.hash_stats().is_expanding, "it was left half done");
     assert!((0..7000).all(|index| is_there(engine, me, index)));
-    let background = engine.start().expect("threads can be had");
+    let background = engine.start(&Crew::default()).expect("threads can be had");
     wait_for("growth ends", || !engine.hash_stats().is_expanding);
     background.stop();
     assert!((0..7000).all(|index| is_there(engine, me, index)));

@@ -8,8 +8,8 @@
 //! The thread holds one queue's lock, one bucket and the slab lock in the usual order, never longer than one item
 //! takes. (storage-engine.md §10)
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::settings::voice::tell;
@@ -19,6 +19,7 @@ use crate::storage::lru::tail::Walk;
 use crate::storage::lru::{LruId, Segment};
 use crate::storage::slabs::ClassId;
 use crate::storage::{Engine, PerThread};
+use crate::threads::Bell;
 
 /// Walks of one class and segment in a round.
 const LOOPS: u32 = 500;
@@ -83,33 +84,9 @@ pub(super) fn next_backoff(backoff: u64, moves: u32) -> u64 {
     }
 }
 
-/// Tells the thread to end, also while it sleeps.
-#[derive(Default)]
-pub(in crate::storage) struct Stop {
-    wanted: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Stop {
-    pub(in crate::storage) fn set(&self, wanted: bool) {
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
-        self.changed.notify_all();
-    }
-
-    /// Sleeps; true when the thread shall end.
-    fn sleep(&self, usecs: u64) -> bool {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wanted, _) = self
-            .changed
-            .wait_timeout_while(wanted, Duration::from_micros(usecs), |wanted| !*wanted)
-            .unwrap_or_else(PoisonError::into_inner);
-        *wanted
-    }
-}
-
 impl Engine {
     /// The thread's whole life.
-    pub(in crate::storage) fn maintain(&'static self, me: &PerThread) {
+    pub(in crate::storage) fn maintain(&'static self, me: &PerThread, bell: &Bell) {
         tell!(
             self.tunables,
             3,
@@ -117,7 +94,7 @@ impl Engine {
         );
         let mut maintainer = Maintainer::new();
         let mut sleep = SLEEP_MIN_USECS;
-        while !self.maintainer_stop.sleep(sleep) {
+        while bell.rest_for(Duration::from_micros(sleep)).is_ok() {
             sleep = maintainer.round(sleep, self, me);
         }
     }

@@ -6,6 +6,7 @@ use crate::storage::lru::Segment;
 use crate::storage::lru::maintainer::Maintainer;
 use crate::storage::lru::tail::{Walk, Walked};
 use crate::storage::{Bump, StoreMode};
+use crate::threads::Crew;
 
 const CLASS: u8 = 1;
 
@@ -330,7 +331,10 @@ fn the_maintainer_thread_juggles_until_it_is_stopped() {
         lab.set(format!("k{index}").as_bytes(), b"v");
     }
     assert!(!lab.engine.maintainer_running());
-    let background = lab.engine.start().expect("a thread can be had");
+    let background = lab
+        .engine
+        .start(&Crew::default())
+        .expect("a thread can be had");
     assert!(lab.engine.maintainer_running());
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while lab.engine.class_items(CLASS).cold < 700 {

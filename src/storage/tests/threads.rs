@@ -6,6 +6,7 @@ use std::thread;
 
 use super::lab::{Lab, lab, megabytes, value_of};
 use crate::storage::{Bump, ItemRef, StoreMode};
+use crate::threads::Crew;
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 60_000;
@@ -106,7 +107,10 @@ fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
         settings.storage.item_size_max = 64 << 10;
         change(settings);
     });
-    let background = lab.engine.start().expect("threads can be had");
+    let background = lab
+        .engine
+        .start(&Crew::default())
+        .expect("threads can be had");
     let (sender, receiver) = mpsc::channel::<(usize, ItemRef)>();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -1,0 +1,237 @@
+//! One way to run a thread: started under a name, counted, with signals kept away, ended by a stop and a join.
+//!
+//! ```text
+//!   Crew::start_resting ─► Thread ─ life(bell): work, rest until rung or a time, work, … told to stop ─► join
+//!   Crew::start ─────────► Thread ─ life: turns of an event loop, woken through its Mailbox ───────────► join
+//! ```
+//!
+//! Every thread of the server but the main one is a [`Thread`] of its [`Crew`]. Those that look after something rest on a
+//! [`Bell`]; those that serve descriptors wait in a loop of their own, and what they are told lies in a [`Mailbox`]
+//! beside it. A thread that panics, or ends with an error, ends the process and says its name and its reason: a server
+//! that lacks one of its threads would serve worse and worse and tell nobody. Handled signals go to the main thread
+//! alone, which waits for them. Locks of this room are leaves. (options-and-process.md §6.1)
+
+#![forbid(unsafe_code)]
+
+mod bell;
+mod mail;
+
+pub use bell::{Bell, Stopped, Woken};
+pub use mail::Mailbox;
+
+use std::fmt::Display;
+use std::io;
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crate::os::{process, signal};
+use crate::settings::ExitStatus;
+use crate::settings::voice::say;
+
+/// The threads of one server, counted. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Crew {
+    running: Arc<AtomicUsize>,
+}
+
+impl Crew {
+    /// Starts a thread that ends by itself when it has been told to, in words of its own.
+    ///
+    /// `name` is what `ps -T` shows, up to 15 bytes. What `life` comes to is looked at: an error ends the process.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start<O: Outcome>(
+        &self,
+        name: &'static str,
+        life: impl FnOnce() -> O + Send + 'static,
+    ) -> io::Result<Thread> {
+        let place = Place::take(&self.running);
+        let handle = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _place = place;
+                signal::keep_away();
+                if let Some(fault) = life().fault() {
+                    end_process(name, &fault);
+                }
+            })?;
+        Ok(Thread { handle, bell: None })
+    }
+
+    /// Starts a thread that rests on `bell`, which serves one thread at a time and forgets that it has stopped another.
+    /// Otherwise as [`start`](Crew::start).
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start_resting<O: Outcome>(
+        &self,
+        name: &'static str,
+        bell: &Arc<Bell>,
+        life: impl FnOnce(&Bell) -> O + Send + 'static,
+    ) -> io::Result<Thread> {
+        bell.reopen();
+        let heard = Arc::clone(bell);
+        let thread = self.start(name, move || life(&heard))?;
+        Ok(Thread {
+            bell: Some(Arc::clone(bell)),
+            ..thread
+        })
+    }
+
+    /// How many threads have been started and have not ended.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+}
+
+/// A running thread.
+#[derive(Debug)]
+#[must_use = "a thread is stopped and waited for"]
+pub struct Thread {
+    handle: JoinHandle<()>,
+    bell: Option<Arc<Bell>>,
+}
+
+impl Thread {
+    /// Tells a thread that rests on a bell to stop, and waits until it has.
+    pub fn stop(self) {
+        if let Some(bell) = &self.bell {
+            bell.stop();
+        }
+        self.join();
+    }
+
+    /// Waits until the thread has ended.
+    ///
+    /// # Panics
+    /// When the thread has panicked, with what it panicked about; where panics end the process nobody comes here.
+    pub fn join(self) {
+        if let Err(reason) = self.handle.join() {
+            if !thread::panicking() {
+                panic::resume_unwind(reason);
+            }
+        }
+    }
+}
+
+/// What the life of a thread comes to.
+pub trait Outcome {
+    /// The operator's word for what went wrong, if anything did.
+    fn fault(self) -> Option<String>;
+}
+
+impl Outcome for () {
+    fn fault(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: Display> Outcome for Result<(), E> {
+    fn fault(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+/// A thread's place in the count, left when the thread ends, however that comes about.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(running: &Arc<AtomicUsize>) -> Place {
+        running.fetch_add(1, Ordering::AcqRel);
+        Place(Arc::clone(running))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A thread cannot go on. Unit tests live on and are told by a panic.
+fn end_process(name: &str, fault: &str) -> ! {
+    if cfg!(panic = "abort") {
+        say!("{name}: {fault}");
+        process::leave(ExitStatus::Failure as u8);
+    }
+    panic!("{name}: {fault}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_thread_bears_its_name_and_is_counted_until_it_ends() {
+        let crew = Crew::default();
+        let (tell, told) = mpsc::channel();
+        let (hold, until) = mpsc::channel::<()>();
+        let thread = crew.start("mc-test", move || {
+            let name = thread::current().name().map(str::to_owned);
+            tell.send(name).expect("the test waits");
+            let _ = until.recv();
+        });
+        let thread = thread.expect("a thread");
+        assert_eq!(told.recv().expect("told").as_deref(), Some("mc-test"));
+        assert_eq!(crew.running(), 1);
+        drop(hold);
+        thread.join();
+        assert_eq!(crew.running(), 0);
+    }
+
+    #[test]
+    fn a_thread_that_rests_is_rung_and_stopped_and_its_bell_used_again() {
+        let crew = Crew::default();
+        let bell = Arc::new(Bell::default());
+        for _ in 0..2 {
+            let (tell, told) = mpsc::channel();
+            let thread = crew.start_resting("mc-test", &bell, move |bell| {
+                while let Ok(woken) = bell.rest_for(LONG) {
+                    tell.send(woken).expect("the test waits");
+                }
+            });
+            let thread = thread.expect("a thread");
+            bell.ring();
+            assert_eq!(told.recv().expect("told"), Woken::Rung);
+            thread.stop();
+        }
+        assert_eq!(crew.running(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "the reason")]
+    fn a_panic_comes_out_where_the_thread_is_waited_for() {
+        let crew = Crew::default();
+        let thread = crew.start("mc-test", || -> () { panic!("the reason") });
+        thread.expect("a thread").stop();
+    }
+
+    #[test]
+    #[should_panic(expected = "mc-test: no such thing")]
+    fn an_error_is_told_with_the_threads_name() {
+        let crew = Crew::default();
+        let thread = crew.start("mc-test", || {
+            Err::<(), _>(io::Error::other("no such thing"))
+        });
+        thread.expect("a thread").join();
+    }
+
+    #[test]
+    fn one_that_has_failed_is_not_counted_on() {
+        let crew = Crew::default();
+        let thread = crew.start("mc-test", || -> () { panic!("expected by the test") });
+        let joined = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            thread.expect("a thread").join();
+        }));
+        assert!(joined.is_err());
+        assert_eq!(crew.running(), 0);
+    }
+}
