@@ -1,10 +1,10 @@
-//! One server process: started on free ports, pinned, asked for its counters, and stopped.
+//! One server process: started on ports that the kernel chooses, pinned, asked for its counters, and stopped.
 //!
 //! The process ends with its [`Server`], and with the tool should that be killed. Its stderr goes to
 //! a file, whose end is shown when it does not come up.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -58,25 +58,23 @@ pub struct Server {
 impl Server {
     /// Starts one and waits until it accepts.
     pub fn start(plan: &ServerPlan) -> Outcome<Self> {
-        let addr = free_port()?;
-        let stats_addr = if plan.certificate.is_some() {
-            free_port()?
-        } else {
-            addr
-        };
-        let mut command = plan.command(addr, stats_addr)?;
+        let port_file = plan.port_file();
+        // One that an earlier server of this name left would be read in place of the new one's.
+        let _ = fs::remove_file(&port_file);
+        let mut command = plan.command()?;
         let began = Instant::now();
         let child = command.spawn().context(
             format_args!("starting {}", plan.program.display()),
             "check --server and --against: a path, or a program in PATH",
         )?;
+        let nowhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let mut server = Server {
             child,
-            addr,
-            stats_addr,
+            addr: nowhere,
+            stats_addr: nowhere,
             start_time: Duration::ZERO,
         };
-        server.await_start(began, &plan.log)?;
+        server.await_start(began, plan)?;
         Ok(server)
     }
 
@@ -121,15 +119,25 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    fn await_start(&mut self, began: Instant, log: &Path) -> Outcome<()> {
-        self.await_listener(self.addr, began, log)?;
+    fn await_start(&mut self, began: Instant, plan: &ServerPlan) -> Outcome<()> {
+        let (addr, stats_addr) = self.poll(began, &plan.log, || read_ports(&plan.port_file()))?;
+        self.poll(began, &plan.log, || TcpStream::connect(addr).ok())?;
         self.start_time = began.elapsed();
-        // The second listener may come a moment later.
-        self.await_listener(self.stats_addr, began, log)
+        (self.addr, self.stats_addr) = (addr, stats_addr);
+        Ok(())
     }
 
-    fn await_listener(&mut self, addr: SocketAddrV4, began: Instant, log: &Path) -> Outcome<()> {
-        while TcpStream::connect(addr).is_err() {
+    /// Tries until there is something, unless the server ends before.
+    fn poll<T>(
+        &mut self,
+        began: Instant,
+        log: &Path,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Outcome<T> {
+        loop {
+            if let Some(found) = attempt() {
+                return Ok(found);
+            }
             let ended = self.child.try_wait().context("watching the server", "")?;
             if ended.is_some() || began.elapsed() > START_LIMIT {
                 let state = ended.map_or("does not accept".to_owned(), |s| format!("ended: {s}"));
@@ -141,7 +149,6 @@ impl Server {
             }
             thread::sleep(START_STEP);
         }
-        Ok(())
     }
 }
 
@@ -154,7 +161,12 @@ impl Drop for Server {
 }
 
 impl ServerPlan {
-    fn command(&self, addr: SocketAddrV4, stats_addr: SocketAddrV4) -> Outcome<Command> {
+    /// Where the server writes which ports it was given, once it listens on all of them.
+    fn port_file(&self) -> PathBuf {
+        self.log.with_extension("ports")
+    }
+
+    fn command(&self) -> Outcome<Command> {
         let mut command = match self.wrapper.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
@@ -168,8 +180,8 @@ impl ServerPlan {
             .args(["-t", &self.threads.to_string()])
             .args(["-m", &self.memory_mb.to_string()])
             .args(["-c", &self.max_conns.to_string()])
-            .args(["-p", &addr.port().to_string()])
-            .args(["-l", &addr.to_string()]);
+            .args(["-p", "-1", "-l", "127.0.0.1"])
+            .env("MEMCACHED_PORT_FILENAME", self.port_file());
         if let Some(certificate) = &self.certificate {
             let files = format!(
                 "ssl_chain_cert={},ssl_key={}",
@@ -178,7 +190,7 @@ impl ServerPlan {
             );
             command
                 .args(["-Z", "-o", &files])
-                .args(["-l", &format!("notls:{stats_addr}")]);
+                .args(["-l", "notls:127.0.0.1"]);
         }
         let log = File::create(&self.log).context(
             format_args!("creating {}", self.log.display()),
@@ -194,14 +206,15 @@ impl ServerPlan {
     }
 }
 
-/// A loopback address with a port that nobody uses at this moment.
-fn free_port() -> Outcome<SocketAddrV4> {
-    let bind = || {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        Ok::<_, std::io::Error>(listener.local_addr()?.port())
-    };
-    let port = bind().context("looking for a free port", "")?;
-    Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+/// The listeners of a server's port file, `TCP INET: 40000` a line: the one for the load, and the one without TLS.
+fn read_ports(file: &Path) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    let text = fs::read_to_string(file).ok()?;
+    let mut addrs = text.lines().map_while(|line| {
+        let port = line.strip_prefix("TCP INET: ")?.parse().ok()?;
+        Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    });
+    let load = addrs.next()?;
+    Some((load, addrs.next().unwrap_or(load)))
 }
 
 /// The last lines of a log.
@@ -212,4 +225,26 @@ fn tail(log: &Path) -> String {
         .iter()
         .map(|line| format!("    {line}\n"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listener_without_tls_is_the_last_one_of_the_port_file() {
+        let file = std::env::temp_dir().join(format!("bench-ports-{}", std::process::id()));
+        let read = |text: &str| {
+            fs::write(&file, text).expect("a writable folder");
+            read_ports(&file).map(|(load, plain)| (load.port(), plain.port()))
+        };
+        assert_eq!(read("TCP INET: 40000\n"), Some((40000, 40000)));
+        assert_eq!(
+            read("TCP INET: 40000\nTCP INET: 40001\n"),
+            Some((40000, 40001))
+        );
+        assert_eq!(read(""), None);
+        fs::remove_file(&file).expect("was written");
+        assert_eq!(read_ports(&file), None);
+    }
 }
