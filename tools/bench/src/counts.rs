@@ -1,8 +1,10 @@
 //! Costs that do not depend on the machine's mood: instructions and system calls per request.
 //!
 //! A known number of requests goes to one worker from ten connections in lockstep, once under
-//! valgrind's callgrind, once under strace. User-space instructions of the busiest thread repeat to
-//! within 1 %, so their ratios make the best gate.
+//! valgrind's callgrind, once under strace. Server and client share one CPU, which the server never
+//! takes from the client: it wakes up when the client waits, with one request of each connection
+//! ready. On CPUs of their own it would wake up for the first one or two, and the turns of its event
+//! loop, 3 % of a small request, would depend on who is faster.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -243,28 +245,41 @@ fn run_rounds(conns: &mut Lockstep, rounds: usize) -> Outcome<usize> {
     Ok(units)
 }
 
-fn count_instructions(lab: &Lab, side: Side, mode: Mode, workload: Workload) -> Outcome<f64> {
-    let prefix = format!("cg-{side}-{mode}-{}", workload.name);
-    let out = lab.scratch().join(&prefix);
-    let plan = ServerPlan {
-        wrapper: [
-            "valgrind",
-            "--tool=callgrind",
-            "--instr-atstart=no",
-            "--separate-threads=yes",
-        ]
-        .map(str::to_owned)
-        .into_iter()
-        .chain([format!("--callgrind-out-file={}", out.display())])
-        .collect(),
+/// The plan of a server that shares the one CPU of the counting.
+fn shared_plan(lab: &Lab, side: Side, mode: Mode) -> ServerPlan {
+    ServerPlan {
         threads: 1,
-        max_conns: usize::try_from(MAX_FDS - VALGRIND_FDS).unwrap_or(usize::MAX),
         setup: ChildSetup {
-            cpu: None,
-            max_fds: Some(MAX_FDS),
+            cpu: Some(lab.shared_cpu()),
+            yielding: true,
+            ..ChildSetup::default()
         },
         ..lab.plan(side, mode)
-    };
+    }
+}
+
+fn share_cpu(lab: &Lab) -> Outcome<os::Stay> {
+    os::stay_on(lab.shared_cpu()).context("pinning the client", "name another --server-cpu")
+}
+
+/// User-space instructions of the worker thread for each unit.
+pub fn count_instructions(lab: &Lab, side: Side, mode: Mode, workload: Workload) -> Outcome<f64> {
+    let _here = share_cpu(lab)?;
+    let prefix = format!("cg-{side}-{mode}-{}", workload.name);
+    let out = lab.scratch().join(&prefix);
+    let mut plan = shared_plan(lab, side, mode);
+    plan.wrapper = [
+        "valgrind",
+        "--tool=callgrind",
+        "--instr-atstart=no",
+        "--separate-threads=yes",
+    ]
+    .map(str::to_owned)
+    .into_iter()
+    .chain([format!("--callgrind-out-file={}", out.display())])
+    .collect();
+    plan.max_conns = usize::try_from(MAX_FDS - VALGRIND_FDS).unwrap_or(usize::MAX);
+    plan.setup.max_fds = Some(MAX_FDS);
     let mut server = Server::start(&plan)?;
     let mut conns = ready(lab, &server, mode, workload)?;
     callgrind_control(server.pid(), "on")?;
@@ -319,17 +334,15 @@ fn busiest_thread(folder: &Path, prefix: &str) -> Outcome<u64> {
     Ok(most)
 }
 
-fn count_syscalls(
+/// System calls of the worker thread for each batch, by name.
+pub fn count_syscalls(
     lab: &Lab,
     side: Side,
     mode: Mode,
     workload: Workload,
 ) -> Outcome<BTreeMap<String, f64>> {
-    let plan = ServerPlan {
-        threads: 1,
-        ..lab.plan(side, mode)
-    };
-    let server = Server::start(&plan)?;
+    let _here = share_cpu(lab)?;
+    let server = Server::start(&shared_plan(lab, side, mode))?;
     let mut conns = ready(lab, &server, mode, workload)?;
     let table = lab.scratch().join("strace.txt");
     let worker = busiest_worker(&server, &mut conns)?;

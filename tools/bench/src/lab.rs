@@ -92,6 +92,7 @@ pub struct Lab {
     pub client_cpu: Option<usize>,
     /// CPUs there are.
     pub cpus: usize,
+    first_cpu: usize,
     certificate: Option<Certificate>,
     clients: Vec<(Version, ClientTls)>,
     scratch: Rc<Scratch>,
@@ -120,6 +121,7 @@ impl Lab {
             server_cpu: None,
             client_cpu: None,
             cpus: allowed.len(),
+            first_cpu: allowed.first().copied().unwrap_or(0),
             certificate,
             clients,
             scratch,
@@ -177,6 +179,11 @@ impl Lab {
         self.options.client_threads.unwrap_or(usual)
     }
 
+    /// The CPU that server and client share where what they do is counted, not timed.
+    pub fn shared_cpu(&self) -> usize {
+        self.server_cpu.unwrap_or(self.first_cpu)
+    }
+
     /// CPUs a server can use at once.
     pub fn server_cpus(&self) -> usize {
         match self.server_cpu {
@@ -205,7 +212,7 @@ impl Lab {
             },
             setup: ChildSetup {
                 cpu: self.server_cpu,
-                max_fds: None,
+                ..ChildSetup::default()
             },
             log: self.scratch.path().join(format!("{side}-{mode}.log")),
         }

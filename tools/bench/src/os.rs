@@ -120,18 +120,42 @@ type CpuMask = [u64; 16];
 
 /// The CPUs this process may run on, lowest first.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
-    let mut mask: CpuMask = [0; 16];
-    let at = mask.as_mut_ptr().cast();
-    // SAFETY: `at` points to `size_of::<CpuMask>()` writable bytes; any bit pattern is valid there.
-    check(unsafe { libc::sched_getaffinity(0, size_of::<CpuMask>(), at) })?;
+    let mask = get_affinity()?;
     Ok((0..mask.len() * 64)
         .filter(|cpu| mask[cpu / 64] >> (cpu % 64) & 1 == 1)
         .collect())
 }
 
+fn get_affinity() -> io::Result<CpuMask> {
+    let mut mask: CpuMask = [0; 16];
+    let at = mask.as_mut_ptr().cast();
+    // SAFETY: `at` points to `size_of::<CpuMask>()` writable bytes; any bit pattern is valid there.
+    check(unsafe { libc::sched_getaffinity(0, size_of::<CpuMask>(), at) })?;
+    Ok(mask)
+}
+
 /// Keeps the calling thread, and what it spawns, on one CPU.
 pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
     set_affinity(&only(cpu)?)
+}
+
+/// The calling thread on one CPU, until this is dropped.
+pub struct Stay {
+    before: CpuMask,
+}
+
+/// Keeps the calling thread, and what it spawns, on one CPU for a while.
+pub fn stay_on(cpu: usize) -> io::Result<Stay> {
+    let before = get_affinity()?;
+    set_affinity(&only(cpu)?)?;
+    Ok(Stay { before })
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        // The kernel took this very mask a while ago; should it no longer, one CPU is as good.
+        let _ = set_affinity(&self.before);
+    }
 }
 
 fn only(cpu: usize) -> io::Result<CpuMask> {
@@ -179,6 +203,8 @@ pub struct ChildSetup {
     pub cpu: Option<usize>,
     /// Its descriptor limit, soft and hard.
     pub max_fds: Option<u64>,
+    /// Whether waking it never takes the CPU from whoever wakes it.
+    pub yielding: bool,
 }
 
 /// Makes `command` start its child as `setup` says, and die with the thread that spawns it.
@@ -189,6 +215,14 @@ pub fn prepare_child(command: &mut Command, setup: ChildSetup) -> io::Result<()>
         check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
         if let Some(mask) = &mask {
             set_affinity(mask)?;
+        }
+        if setup.yielding {
+            // Not libc's function, which musl answers with ENOSYS. A kernel that refuses changes only how even
+            // the counts are.
+            let param = libc::sched_param { sched_priority: 0 };
+            let (thread, at) = (0, &raw const param);
+            // SAFETY: `param` is initialised and lives through the call; 0 names the calling thread.
+            unsafe { libc::syscall(libc::SYS_sched_setscheduler, thread, libc::SCHED_BATCH, at) };
         }
         if let Some(max) = setup.max_fds {
             let limit = libc::rlimit {
