@@ -28,6 +28,11 @@ impl Stats {
         self.0.get(name).and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 
+    /// The text of that name.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// How many entries have this value.
     pub fn with_value(&self, value: &str) -> usize {
         self.0.values().filter(|found| *found == value).count()

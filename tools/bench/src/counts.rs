@@ -192,7 +192,8 @@ fn chosen(lab: &Lab) -> Vec<Workload> {
     workloads
 }
 
-fn fewer(lab: &Lab, mut workload: Workload) -> Workload {
+/// The workload as it is counted.
+pub fn fewer(lab: &Lab, mut workload: Workload) -> Workload {
     workload.connections = connections(lab);
     if workload.keys == SMALL {
         workload.keys = FEW;

@@ -13,6 +13,7 @@ pub type Outcome<T> = Result<T, Fail>;
 pub struct Fail {
     what: String,
     advice: String,
+    status: u8,
 }
 
 impl Fail {
@@ -21,7 +22,18 @@ impl Fail {
         Fail {
             what: what.into(),
             advice: advice.into(),
+            status: 1,
         }
+    }
+
+    /// The same error, with a status of its own for scripts to tell it by.
+    pub fn with_status(self, status: u8) -> Self {
+        Fail { status, ..self }
+    }
+
+    /// What the process ends with.
+    pub fn status(&self) -> u8 {
+        self.status
     }
 
     /// The same error, seen from one storey higher.

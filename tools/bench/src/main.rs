@@ -3,6 +3,7 @@
 //! The walk: [`options`] reads the command line; [`lab`] makes a certificate and starts servers
 //! ([`server`], [`process`], [`admin`]); [`compare`] runs pairs of measurements ([`measure`]), each a
 //! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`report`] prints.
+//! [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in the tree.
 //! Threads: the runner, and the load threads it starts and joins. Only [`os`] holds unsafe code.
 
 mod admin;
@@ -15,6 +16,7 @@ mod fail;
 mod fairness;
 mod findings;
 mod footprint;
+mod gates;
 mod histogram;
 mod lab;
 mod load;
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(fail) => {
             eprintln!("bench: {fail}");
-            ExitCode::FAILURE
+            ExitCode::from(fail.status())
         }
     }
 }
@@ -72,6 +74,7 @@ fn run() -> Outcome<()> {
         ),
         Command::Load => print(&load::run(&options)?),
         Command::Soak => print(&soak::run(options)?),
+        Command::Gates => print(&gates::run(options)?),
         Command::Endure => print(&endure::run(options)?),
         Command::Compare => report(options, &USUAL, &[compare::run]),
         Command::Handshakes => report(options, &USUAL, &[compare::handshakes, s_time::run]),

@@ -28,6 +28,8 @@ pub enum Command {
     Instructions,
     /// System calls per request.
     Syscalls,
+    /// Counted costs, held against the table in the tree.
+    Gates,
     /// What TLS costs: the page doc/tls-performance.md.
     Tls,
     /// The plot of what `Tls` found.
@@ -90,6 +92,13 @@ const COMMANDS: &[CommandRow] = &[
         name: "syscalls",
         command: Command::Syscalls,
         help: "system calls per batch of requests, by strace",
+    },
+    CommandRow {
+        name: "gates",
+        command: Command::Gates,
+        help: "counted costs of the server under test alone, held against the table in the tree, or against \
+               the server of an earlier commit (--before); ends with 1 where one is too dear, with 3 where \
+               the table holds for another toolchain",
     },
     CommandRow {
         name: "tls",
@@ -187,6 +196,16 @@ pub struct Options {
     pub connections: Option<usize>,
     /// `load`: whether to store the workload's keys first.
     pub fill: bool,
+    /// `gates`: the table of counted costs.
+    pub table: PathBuf,
+    /// `gates`: the server of an earlier commit.
+    pub before: Option<PathBuf>,
+    /// `gates`: the table of that commit.
+    pub before_table: Option<PathBuf>,
+    /// `gates`: how the server was configured; `None` is as the table says.
+    pub build: Option<String>,
+    /// `gates`: whether to write the table anew.
+    pub write: bool,
 }
 
 impl Default for Options {
@@ -217,6 +236,11 @@ impl Default for Options {
             tls: false,
             connections: None,
             fill: true,
+            table: PathBuf::from("tests/gates.txt"),
+            before: None,
+            before_table: None,
+            build: None,
+            write: false,
         }
     }
 }
@@ -413,6 +437,43 @@ const OPTIONS: &[OptionRow] = &[
         apply: Apply::Flag(|o| o.fill = false),
         help: "load: the keys are stored already",
     },
+    OptionRow {
+        name: "--table",
+        apply: Apply::Value("FILE", |o, v| {
+            o.table = PathBuf::from(v);
+            Ok(())
+        }),
+        help: "gates: the table of counted costs [tests/gates.txt]",
+    },
+    OptionRow {
+        name: "--before",
+        apply: Apply::Value("PROGRAM", |o, v| {
+            o.before = Some(PathBuf::from(v));
+            Ok(())
+        }),
+        help: "gates: the server of an earlier commit, built in the same way, to hold the other against",
+    },
+    OptionRow {
+        name: "--before-table",
+        apply: Apply::Value("FILE", |o, v| {
+            o.before_table = Some(PathBuf::from(v));
+            Ok(())
+        }),
+        help: "gates: the table of that commit: what was raised since then may be dearer by as much",
+    },
+    OptionRow {
+        name: "--build",
+        apply: Apply::Value("TEXT", |o, v| {
+            o.build = Some(words(v).join(" "));
+            Ok(())
+        }),
+        help: "gates: how the server was configured [as the table says]",
+    },
+    OptionRow {
+        name: "--write",
+        apply: Apply::Flag(|o| o.write = true),
+        help: "gates: write the table anew",
+    },
 ];
 
 impl Options {
@@ -508,6 +569,7 @@ pub fn help() -> String {
          \x20 bench --threads 2 --only get,set,mg-p32,mget50\n\
          \x20 bench all --server target/release/memcached --out report.md --raw raw.csv\n\
          \x20 bench instructions --server target/release/memcached --only get,set --gate 1.00\n\
+         \x20 bench gates --server target/release/memcached\n\
          \x20 bench tls --server target/release/memcached --out tls.md --raw tls.csv\n\
          \x20 bench plot --raw tls.csv --out tls.svg\n\
          \x20 bench soak --server target/release/memcached --seconds 600\n\
