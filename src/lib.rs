@@ -30,3 +30,8 @@ pub mod threads;
 pub mod tls;
 pub mod transport;
 pub mod worker;
+
+use os::heap::Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap;

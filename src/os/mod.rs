@@ -1,7 +1,7 @@
 //! The kernel through libc: one file a subject, each call wrapped once and answered as `io::Result`.
 //!
 //! Nothing here knows of conns or options. `process` and `signal` serve the boot, `socket` and `notify` the
-//! event loops, `mmap` the slab pages, `heap` the memory that a crowd of conns leaves behind.
+//! event loops, `mmap` the slab pages, `heap` all other memory, and what happens when there is none.
 
 use std::io;
 
