@@ -36,6 +36,9 @@ pub const OUT_ROOM: usize = 4_096;
 /// Flat bytes that a single answer may grow to: a multiget that finds more is refused, so that one client cannot take
 /// all memory.
 pub const OUT_BUFFER_MAX: usize = 256 << 20;
+/// Values that a single answer may send from item memory, 40 MiB of notes about them: a multiget that finds more is
+/// refused, too.
+pub const PIECES_MAX: usize = 1 << 20;
 /// Replies and values that one block stands for where `read_buf_mem_limit` is set (options-and-process.md §6.8).
 pub const REPLIES_PER_BLOCK: usize = 13;
 /// Values up to this many bytes are copied into the output under the lookup's guard (design-notes.md §4).

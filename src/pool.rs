@@ -106,11 +106,12 @@ pub struct Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// A pool that has made nothing yet.
+    /// A pool that has made nothing yet, and will keep no more than `most` idle objects. Their room is taken here, so
+    /// that giving back needs no memory.
     #[must_use]
-    pub const fn new() -> Pool<T> {
+    pub fn new(most: usize) -> Pool<T> {
         Pool {
-            idle: Vec::new(),
+            idle: Vec::with_capacity(most),
             made: 0,
         }
     }
@@ -121,16 +122,17 @@ impl<T> Pool<T> {
         self.idle.pop()
     }
 
-    /// Makes an object and lends it.
-    pub fn lend_new(&mut self, object: T) -> Box<T> {
+    /// Lends an object that was made for it.
+    pub fn lend_new(&mut self, object: Box<T>) -> Box<T> {
         self.made += 1;
-        Box::new(object)
+        object
     }
 
     /// Takes one back.
     #[inline]
     pub fn give_back(&mut self, object: Box<T>) {
         debug_assert!(self.idle.len() < self.made, "given back twice");
+        debug_assert!(self.idle.len() < self.idle.capacity(), "room was made");
         self.idle.push(object);
     }
 
@@ -160,12 +162,6 @@ impl<T> Pool<T> {
     #[must_use]
     pub fn idle(&self) -> usize {
         self.idle.len()
-    }
-}
-
-impl<T> Default for Pool<T> {
-    fn default() -> Pool<T> {
-        Pool::new()
     }
 }
 
@@ -201,8 +197,8 @@ mod tests {
 
     #[test]
     fn what_came_back_last_is_lent_first() {
-        let mut pool = Pool::new();
-        let (one, two) = (pool.lend_new(1), pool.lend_new(2));
+        let mut pool = Pool::new(2);
+        let (one, two) = (pool.lend_new(Box::new(1)), pool.lend_new(Box::new(2)));
         pool.give_back(one);
         pool.give_back(two);
         assert_eq!(pool.lend().as_deref(), Some(&2));
@@ -211,8 +207,8 @@ mod tests {
 
     #[test]
     fn only_idle_objects_can_be_discarded() {
-        let mut pool = Pool::new();
-        let lent = pool.lend_new('a');
+        let mut pool = Pool::new(2);
+        let lent = pool.lend_new(Box::new('a'));
         assert!(!pool.discard_idle());
         pool.give_back(lent);
         assert!(pool.discard_idle());
@@ -221,8 +217,8 @@ mod tests {
 
     #[test]
     fn a_lent_object_can_be_freed_instead() {
-        let mut pool = Pool::new();
-        let (one, two) = (pool.lend_new(1), pool.lend_new(2));
+        let mut pool = Pool::new(2);
+        let (one, two) = (pool.lend_new(Box::new(1)), pool.lend_new(Box::new(2)));
         pool.give_back(one);
         pool.discard(two);
         assert_eq!((pool.made(), pool.idle()), (1, 1));

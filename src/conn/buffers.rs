@@ -3,12 +3,13 @@
 //! A conn holds a buffer only while it has bytes in it: it lends one when it needs it and gives it back on its road to
 //! sleep or close, so a thousand idle conns hold none. What comes back is kept up to [`IDLE_BUFFERS`] and freed beyond,
 //! so that what a burst has needed returns to the system. `-o read_buf_mem_limit` caps a worker's share of blocks: each
-//! buffer is one, and a line or an answer that outgrows its buffer takes more. Whoever needs one beyond the cap is
-//! refused. Belongs to one worker's thread; only the gauges are read by others. (options-and-process.md §6.8)
+//! buffer is one, and a line or an answer that outgrows its buffer takes more. Whoever needs one beyond the cap, or
+//! when the process has no memory left, is refused. Belongs to one worker's thread; only the gauges are read by others. (options-and-process.md §6.8)
 
 #![forbid(unsafe_code)]
 
 use crate::limits::{IDLE_BUFFERS, READ_BUFFER, READ_BUFFER_MAX};
+use crate::os::heap::{self, NoMemory};
 use crate::pool::{Pool, Share};
 use crate::response::Out;
 use crate::roster::gauges::BufferGauges;
@@ -22,12 +23,15 @@ pub struct Input {
 }
 
 impl Input {
-    fn new() -> Input {
-        Input {
-            bytes: vec![0; READ_BUFFER].into_boxed_slice(),
+    fn new() -> Result<Box<Input>, NoMemory> {
+        let mut bytes = Vec::new();
+        heap::reserve_exact(&mut bytes, READ_BUFFER)?;
+        bytes.resize(READ_BUFFER, 0);
+        heap::boxed(Input {
+            bytes: bytes.into_boxed_slice(),
             start: 0,
             end: 0,
-        }
+        })
     }
 
     /// What was read and not consumed.
@@ -87,7 +91,7 @@ impl Input {
         let blocks = share.take(most.min(doubled / READ_BUFFER));
         let mut grown = Vec::new();
         let size = len + blocks * READ_BUFFER;
-        if blocks == 0 || grown.try_reserve_exact(size).is_err() {
+        if blocks == 0 || heap::reserve_exact(&mut grown, size).is_err() {
             share.give_back(blocks);
             return false;
         }
@@ -99,15 +103,17 @@ impl Input {
         true
     }
 
-    /// Empties it, and returns to the usual size.
-    fn reset(&mut self, share: &Share) {
-        if self.bytes.len() == READ_BUFFER {
-            self.start = 0;
-            self.end = 0;
-        } else {
-            share.give_back(self.bytes.len() / READ_BUFFER - 1);
-            *self = Input::new();
-        }
+    /// Empties it.
+    #[inline]
+    fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Blocks that it takes.
+    #[inline]
+    fn blocks(&self) -> usize {
+        self.bytes.len() / READ_BUFFER
     }
 }
 
@@ -124,14 +130,14 @@ impl Buffers {
     #[must_use]
     pub fn new(gauges: &'static BufferGauges) -> Buffers {
         Buffers {
-            inputs: Pool::new(),
-            outs: Pool::new(),
+            inputs: Pool::new(IDLE_BUFFERS),
+            outs: Pool::new(IDLE_BUFFERS),
             share: &gauges.share,
             gauges,
         }
     }
 
-    /// Puts a read buffer into an empty `slot`; `None` at the limit.
+    /// Puts a read buffer into an empty `slot`; `None` at the limit, and where memory ends.
     #[inline]
     pub fn lend_input<'s>(&mut self, slot: &'s mut Option<Box<Input>>) -> Option<&'s mut Input> {
         if slot.is_none() {
@@ -141,15 +147,15 @@ impl Buffers {
                     input
                 }
                 None => {
-                    self.make_room(Wanted::Input)?;
-                    self.inputs.lend_new(Input::new())
+                    let input = self.make(Wanted::Input, |_| Input::new())?;
+                    self.inputs.lend_new(input)
                 }
             });
         }
         slot.as_deref_mut()
     }
 
-    /// Puts an output buffer into an empty `slot`; `None` at the limit.
+    /// Puts an output buffer into an empty `slot`; `None` at the limit, and where memory ends.
     #[inline]
     pub fn lend_out<'s>(&mut self, slot: &'s mut Option<Box<Out>>) -> Option<&'s mut Out> {
         if slot.is_none() {
@@ -159,8 +165,8 @@ impl Buffers {
                     out
                 }
                 None => {
-                    self.make_room(Wanted::Out)?;
-                    self.outs.lend_new(Out::within(self.share))
+                    let out = self.make(Wanted::Out, |share| heap::boxed(Out::within(share)?))?;
+                    self.outs.lend_new(out)
                 }
             });
             self.gauges.outs.inc();
@@ -168,11 +174,12 @@ impl Buffers {
         slot.as_deref_mut()
     }
 
-    /// Takes a read buffer back; unread bytes in it are lost.
+    /// Takes a read buffer back; unread bytes in it are lost. One that has grown is freed.
     #[inline]
     pub fn return_input(&mut self, mut input: Box<Input>) {
-        input.reset(self.share);
-        keep_or_free(&mut self.inputs, input, self.share);
+        input.clear();
+        let blocks = input.blocks();
+        keep_or_free(&mut self.inputs, input, blocks, self.share);
     }
 
     /// Takes an output buffer back; unsent bytes in it are lost.
@@ -180,7 +187,7 @@ impl Buffers {
     pub fn return_out(&mut self, mut out: Box<Out>) {
         out.reset();
         self.gauges.outs.sub(1);
-        keep_or_free(&mut self.outs, out, self.share);
+        keep_or_free(&mut self.outs, out, 1, self.share);
     }
 
     /// Lets a read buffer grow that one line has filled; false when it may not. A block is left to answer the line.
@@ -208,9 +215,23 @@ impl Buffers {
         is_held
     }
 
+    /// One more buffer, on a block of its own.
+    #[cold]
+    fn make<T>(
+        &mut self,
+        wanted: Wanted,
+        new: impl FnOnce(&'static Share) -> Result<T, NoMemory>,
+    ) -> Option<T> {
+        self.make_room(wanted)?;
+        let made = new(self.share);
+        if made.is_err() {
+            self.share.give_back(1);
+        }
+        made.ok()
+    }
+
     /// Takes a block for one more buffer, at the cost of an idle one of the other kind when there are too many. The last
     /// output buffer is never given up for a read buffer: those who hold one could not be answered.
-    #[cold]
     fn make_room(&mut self, wanted: Wanted) -> Option<()> {
         if self.share.is_full() {
             let found = match wanted {
@@ -233,15 +254,16 @@ impl Buffers {
     }
 }
 
-/// What comes back waits in its pool, or is freed when as many as are worth their memory wait already.
+/// What comes back waits in its pool, or is freed when it is of another size than the next will need, or as many as
+/// are worth their memory wait already.
 #[inline]
-fn keep_or_free<T>(pool: &mut Pool<T>, buffer: Box<T>, share: &Share) {
-    if share.idle() < IDLE_BUFFERS {
+fn keep_or_free<T>(pool: &mut Pool<T>, buffer: Box<T>, blocks: usize, share: &Share) {
+    if blocks == 1 && share.idle() < IDLE_BUFFERS {
         pool.give_back(buffer);
         share.is_idle_again();
     } else {
         pool.discard(buffer);
-        share.give_back(1);
+        share.give_back(blocks);
     }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
 use crate::limits::IDLE_BUFFERS;
+use crate::os::heap::faults;
 use crate::protocol::Control;
 use crate::roster::counts::ConnStats;
 use crate::roster::gauges::BufferGauges;
@@ -688,4 +689,121 @@ fn a_card_shows_the_conn_at_work() {
     assert_eq!(lab.state(&client), State::NewCmd);
     lab.turn();
     assert_eq!(lab.state(&client), State::NewCmd, "nothing was received");
+}
+
+/// Lets ever more allocations succeed while the server works on `request`, until none fails. Whatever fails ends that
+/// conn or its command, and nothing else: the next client is served. Gives all answers, the whole one last.
+fn in_want_of_memory(request: &str) -> Vec<String> {
+    let mut lab = Lab::new();
+    let mut other = lab.connect();
+    other.ask(&mut lab, "stats detail on\r\n");
+    for n in 0..40 {
+        other.ask(&mut lab, set(&format!("large:{n}"), &"v".repeat(20_000)));
+        other.ask(&mut lab, set(&format!("small:{n}"), &"v".repeat(1_000)));
+    }
+    let mut answers = Vec::new();
+    for granted in 0..2_000 {
+        // Without idle buffers whoever wants one needs memory.
+        lab.gauges = leak(BufferGauges::new(usize::MAX));
+        lab.bench.env.buffers = Buffers::new(lab.gauges);
+        let mut client = lab.connect();
+        let (mut answer, mut rest) = (Vec::new(), request.as_bytes());
+        let (mut failed, mut quiet) = (false, 0);
+        while quiet < QUIET_TURNS || !lab.bench.gave_way.is_empty() {
+            let sent = client.socket.write(rest).unwrap_or(0);
+            rest = &rest[sent..];
+            failed |= faults::after(granted, || lab.turn()).1;
+            let has_news = client.receive(&mut answer) || sent > 0;
+            quiet = if has_news { 0 } else { quiet + 1 };
+        }
+        answers.push(String::from_utf8(answer).expect("tests store text"));
+        assert_eq!(other.ask(&mut lab, "mn\r\n"), "MN\r\n");
+        drop(client);
+        let has_ended = (0..100).any(|_| {
+            lab.turn();
+            lab.lent() == 0
+        });
+        assert!(has_ended, "buffers are lent after {granted} allocations");
+        if !failed {
+            return answers;
+        }
+    }
+    panic!("two thousand allocations are not enough for {request}");
+}
+
+/// What answers in want of memory may be: the whole one, or the beginning of it and perhaps such a line.
+fn assert_cut_short(answers: &[String], lines: &[&str]) {
+    let (whole, others) = answers.split_last().expect("one is whole");
+    for answer in others {
+        let said = lines
+            .iter()
+            .find_map(|line| answer.strip_suffix(line))
+            .unwrap_or(answer);
+        assert!(
+            whole.starts_with(said),
+            "not a part of the answer: {}",
+            &said[..said.len().min(80)]
+        );
+    }
+}
+
+#[test]
+fn a_command_without_memory_ends_its_conn_alone() {
+    for request in [
+        "get small:1 large:2\r\n",
+        "set small:1 0 0 5\r\nabcde\r\n",
+        "mg large:1 v\r\nmg small:1 v f\r\nmg absent v\r\nmn\r\n",
+        "ms new:2 2\r\n12\r\n",
+        "ma absent v\r\nmd absent\r\nme absent\r\n",
+        "incr nothing 1\r\ntouch large:1 0\r\ndelete nothing\r\nrubbish\r\n",
+        "gat 0 large:1 large:2\r\nappend small:9 0 0 1\r\n1\r\n",
+    ] {
+        let answers = in_want_of_memory(request);
+        assert!(answers.len() > 4, "{}", answers.len());
+        assert_eq!(answers[0], "");
+        assert_cut_short(&answers, &["SERVER_ERROR out of memory storing object\r\n"]);
+    }
+}
+
+#[test]
+fn a_long_line_without_memory_is_refused() {
+    let keys = |name: &str, most: usize| -> String {
+        (0..most).map(|n| format!(" {name}:{}", n % 40)).collect()
+    };
+    for request in [
+        format!("get{}\r\n", keys("absent", 9_000)),
+        format!("get{}\r\n", keys("small", 300)),
+        format!("gets{}\r\n", keys("large", 200)),
+    ] {
+        let answers = in_want_of_memory(&request);
+        assert!(answers.len() > 5, "{}", answers.len());
+        assert_cut_short(
+            &answers,
+            &[
+                "SERVER_ERROR out of memory reading request\r\n",
+                "SERVER_ERROR out of memory writing get response\r\n",
+            ],
+        );
+    }
+}
+
+#[test]
+fn statistics_need_no_memory_but_for_a_long_list() {
+    for list in [
+        "",
+        " settings",
+        " items",
+        " slabs",
+        " sizes",
+        " conns",
+        " detail dump",
+    ] {
+        let answers = in_want_of_memory(&format!("stats{list}\r\nmn\r\n"));
+        let refused = "SERVER_ERROR out of memory writing stats\r\nMN\r\n";
+        let end = "END\r\nMN\r\n";
+        for answer in answers {
+            let is_fit = answer.is_empty() || answer == refused || answer.ends_with(end);
+            assert!(is_fit, "stats{list}: {answer}");
+        }
+    }
 }

@@ -18,8 +18,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System, alloc};
 use std::cell::{Cell, UnsafeCell};
-use std::collections::TryReserveError;
+use std::collections::{HashMap, TryReserveError};
 use std::fmt;
+use std::hash::Hash;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,14 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), NoMemory> {
 /// It cannot; the list is as it was.
 pub fn reserve_exact<T>(list: &mut Vec<T>, more: usize) -> Result<(), NoMemory> {
     Ok(refusable(|| list.try_reserve_exact(more))?)
+}
+
+/// Makes sure that `map` takes one entry more.
+///
+/// # Errors
+/// It cannot; the map is as it was.
+pub fn reserve_entry<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> Result<(), NoMemory> {
+    Ok(refusable(|| map.try_reserve(1))?)
 }
 
 /// A value on the heap.

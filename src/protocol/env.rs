@@ -3,7 +3,7 @@
 //!
 //! The worker owns the [`Env`] and lends it for a batch; everything in it outlives the server's threads.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::protocol::replies;
 use crate::settings::voice::tell;
@@ -60,7 +60,14 @@ struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.0))
+        // Piece by piece: a copy of a line could be as long as a line.
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -76,6 +76,7 @@ impl Out {
             done += 1;
         }
         self.pieces.drain(..done);
+        self.pieces_left();
         if self.pieces.is_empty() {
             assert!(
                 left <= self.flat.len() - self.sent,

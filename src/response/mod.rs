@@ -9,7 +9,8 @@
 //! Small values are copied in while their bucket is held; a larger one stays in item memory, and its reference is a
 //! piece between two flat runs. Unsent bytes never move, so a TLS session may retry with the same address. Between
 //! commands the protocol asks for room, so the buffer grows only where a single answer is larger than all of it; then
-//! it asks before each part, and is refused where memory or the worker's [`Share`] ends.
+//! it asks before each part, and is refused where memory or the worker's [`Share`] ends. Whoever has been given room
+//! writes without asking for memory.
 //! One thread at a time; no locks but what dropping the last reference to an item takes. Here live the buffer and its
 //! marks; `write` puts things in, `gather` takes them out.
 
@@ -20,12 +21,17 @@ mod gather;
 mod tests;
 mod write;
 
-use crate::limits::{OUT_BUFFER, OUT_BUFFER_MAX, OUT_ROOM, READ_BUFFER, REPLIES_PER_BLOCK};
+use crate::limits::{
+    OUT_BUFFER, OUT_BUFFER_MAX, OUT_ROOM, PIECES_MAX, READ_BUFFER, REPLIES_PER_BLOCK,
+};
+use crate::os::heap::{self, NoMemory};
 use crate::pool::Share;
 use crate::storage::ItemRef;
 
-/// Pieces that are kept room for when a conn sleeps.
-const PIECES_KEPT: usize = 16;
+/// Pieces that every output has room for.
+const PIECES_KEPT: usize = 64;
+/// Room that no output has.
+const NO_ROOM: usize = isize::MAX as usize;
 
 /// The output of one active conn, lent from its worker's pool.
 pub struct Out {
@@ -36,6 +42,9 @@ pub struct Out {
     pieces: Vec<Piece>,
     /// Flat bytes that it has when it is lent.
     usual: usize,
+    /// Flat bytes that a command or a part wants before it begins. There is a place for a piece then, too: while there
+    /// is none, this is [`NO_ROOM`], and the hot path has one question to ask.
+    wanted: usize,
     /// Replies and values that it holds; counted only where there is a limit.
     replies: usize,
     /// Blocks beyond its first.
@@ -63,16 +72,21 @@ pub struct Mark {
 }
 
 impl Out {
-    /// An empty output with its buffer, without a limit.
+    /// An empty output with its buffer, without a limit: for tests, which have memory.
+    ///
+    /// # Panics
+    /// When there is none.
     #[must_use]
     pub fn new() -> Out {
-        Out::with(OUT_BUFFER, None)
+        Out::with(OUT_BUFFER, None).expect("memory for a test")
     }
 
     /// One that grows within `share`, of which its first block was taken for it. A limited worker's is no larger than
     /// that block.
-    #[must_use]
-    pub fn within(share: &'static Share) -> Out {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn within(share: &'static Share) -> Result<Out, NoMemory> {
         let usual = if share.is_limited() {
             READ_BUFFER
         } else {
@@ -81,16 +95,20 @@ impl Out {
         Out::with(usual, Some(share))
     }
 
-    fn with(usual: usize, share: Option<&'static Share>) -> Out {
-        Out {
-            flat: Vec::with_capacity(usual),
+    fn with(usual: usize, share: Option<&'static Share>) -> Result<Out, NoMemory> {
+        let (mut flat, mut pieces) = (Vec::new(), Vec::new());
+        heap::reserve_exact(&mut flat, usual)?;
+        heap::reserve_exact(&mut pieces, PIECES_KEPT)?;
+        Ok(Out {
+            flat,
             sent: 0,
-            pieces: Vec::new(),
+            pieces,
             usual,
+            wanted: OUT_ROOM,
             replies: 0,
             grown: 0,
             share,
-        }
+        })
     }
 
     /// It lives on a share that ends.
@@ -117,20 +135,36 @@ impl Out {
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.flat.len() + OUT_ROOM <= self.usual
+        self.flat.len() + self.wanted <= self.usual
     }
 
     /// Room for one more part of an answer of many, for which the buffer grows; false when it cannot.
     #[inline]
     #[must_use]
     pub fn make_room(&mut self) -> bool {
-        self.flat.capacity() - self.flat.len() >= OUT_ROOM || self.grow()
+        self.flat.capacity() - self.flat.len() >= self.wanted || self.grow()
+    }
+
+    #[cold]
+    fn grow(&mut self) -> bool {
+        self.grow_pieces() && (self.spare() >= OUT_ROOM || self.grow_flat())
+    }
+
+    fn spare(&self) -> usize {
+        self.flat.capacity() - self.flat.len()
+    }
+
+    /// A place for one more piece.
+    fn grow_pieces(&mut self) -> bool {
+        let has_place =
+            self.pieces.len() < PIECES_MAX && heap::reserve(&mut self.pieces, 1).is_ok();
+        self.wanted = if has_place { OUT_ROOM } else { NO_ROOM };
+        has_place
     }
 
     /// Uses the blocks it has, or doubles them, or takes what is left.
-    #[cold]
-    fn grow(&mut self) -> bool {
-        let capacity = self.flat.capacity();
+    fn grow_flat(&mut self) -> bool {
+        let (capacity, before) = (self.flat.capacity(), self.grown);
         if capacity >= self.backed() {
             let doubled = capacity.min(OUT_BUFFER_MAX.saturating_sub(capacity));
             if self.take(doubled / READ_BUFFER) == 0 {
@@ -138,7 +172,11 @@ impl Out {
             }
         }
         let more = self.backed() - self.flat.len();
-        self.flat.try_reserve_exact(more).is_ok()
+        let has_grown = heap::reserve_exact(&mut self.flat, more).is_ok();
+        if !has_grown {
+            self.give_back(self.grown - before);
+        }
+        has_grown
     }
 
     /// Flat bytes that its blocks are for.
@@ -175,6 +213,13 @@ impl Out {
         taken
     }
 
+    fn give_back(&mut self, blocks: usize) {
+        if let Some(share) = self.share {
+            share.give_back(blocks);
+        }
+        self.grown -= blocks;
+    }
+
     /// The present end.
     #[inline]
     #[must_use]
@@ -192,6 +237,7 @@ impl Out {
         debug_assert!(mark.flat <= self.flat.len(), "the mark is of this output");
         self.flat.truncate(mark.flat);
         self.pieces.truncate(mark.pieces);
+        self.pieces_left();
         self.replies = mark.replies;
     }
 
@@ -206,11 +252,22 @@ impl Out {
         self.flat.clear();
         self.sent = 0;
         self.pieces.clear();
+        self.pieces_left();
         self.replies = 0;
         if self.grown > 0 && self.is_limited() {
             // Others may be waiting for it.
             self.shrink();
         }
+    }
+
+    /// Some pieces may have gone, or one has come: is there a place for another?
+    #[inline]
+    fn pieces_left(&mut self) {
+        self.wanted = if self.pieces.len() < self.pieces.capacity() {
+            OUT_ROOM
+        } else {
+            NO_ROOM
+        };
     }
 
     /// Drops everything and returns to the usual size; called when the conn sleeps or ends.
@@ -232,10 +289,7 @@ impl Out {
         if self.flat.capacity() > self.usual {
             self.flat.shrink_to(self.usual);
         }
-        if let Some(share) = self.share {
-            share.give_back(self.grown);
-        }
-        self.grown = 0;
+        self.give_back(self.grown);
         if self.pieces.capacity() > PIECES_KEPT {
             self.pieces.shrink_to(PIECES_KEPT);
         }

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 
 use super::*;
 use crate::clock::{Clock, RelTime};
+use crate::os::heap::faults;
 use crate::settings::{Settings, Tunables};
 use crate::storage::{Bump, CasCheck, Engine, PerThread, StoreMode, StoreOutcome};
 
@@ -185,7 +186,9 @@ fn room_ends_one_reply_before_the_buffer_and_growth_is_given_back() {
     assert!(out.has_room());
     out.push(b"x");
     assert!(!out.has_room());
-    out.push(&vec![b'x'; 100_000]);
+    assert!(out.make_room());
+    out.push(&[b'x'; OUT_ROOM - 1]);
+    assert!(out.make_room());
     assert!(out.flat.capacity() > OUT_BUFFER);
     out.advance(out.unsent());
     assert!(out.has_room());
@@ -220,7 +223,7 @@ fn fill(out: &mut Out, parts_max: usize) -> usize {
 #[test]
 fn an_answer_grows_as_far_as_its_share_goes() {
     let share = share(5);
-    let mut out = Out::within(share);
+    let mut out = Out::within(share).expect("memory");
     assert!(out.is_limited());
     let parts = fill(&mut out, 1_000);
     assert_eq!(out.flat.capacity(), 5 * READ_BUFFER);
@@ -240,7 +243,7 @@ fn an_answer_grows_as_far_as_its_share_goes() {
 #[test]
 fn without_a_limit_an_answer_is_counted_and_given_back_in_the_end() {
     let share = share(usize::MAX);
-    let mut out = Out::within(share);
+    let mut out = Out::within(share).expect("memory");
     assert!(!out.is_limited());
     assert_eq!(fill(&mut out, 1_000), 1_000);
     assert_eq!(out.flat.capacity(), 1 << 20);
@@ -266,7 +269,7 @@ fn no_answer_grows_for_ever() {
 #[test]
 fn a_block_stands_for_so_many_replies() {
     let share = share(2);
-    let mut out = Out::within(share);
+    let mut out = Out::within(share).expect("memory");
     assert!(out.hold(REPLIES_PER_BLOCK));
     assert_eq!(share.left(), 1);
     let mark = out.mark();
@@ -281,4 +284,63 @@ fn a_block_stands_for_so_many_replies() {
     out.clear();
     assert_eq!(share.left(), 1);
     assert!(Out::new().hold(1_000_000), "nobody's output has no limit");
+}
+
+#[test]
+fn pieces_end_by_themselves() {
+    let lab = lab();
+    let keys: Vec<String> = (0..PIECES_MAX.div_ceil(50_000))
+        .map(|n| format!("k{n}"))
+        .collect();
+    for key in &keys {
+        lab.set(key.as_bytes(), &[b'v'; 2_000]);
+    }
+    let mut out = Out::new();
+    let mut held = 0;
+    while out.make_room() {
+        out.push_item(lab.hold(keys[held % keys.len()].as_bytes()));
+        held += 1;
+        assert!(held <= PIECES_MAX);
+    }
+    assert_eq!(held, PIECES_MAX);
+    out.advance(out.unsent());
+    assert!(out.has_room() && out.make_room());
+    out.reset();
+    assert_eq!(out.pieces.capacity(), PIECES_KEPT);
+}
+
+#[test]
+fn without_a_place_for_a_piece_no_command_begins() {
+    let lab = lab();
+    lab.set(b"k", &[b'v'; 2_000]);
+    let mut out = Out::new();
+    let start = out.mark();
+    for _ in 0..PIECES_KEPT {
+        assert!(out.has_room());
+        out.push_item(lab.hold(b"k"));
+    }
+    assert!(!out.has_room());
+    assert_eq!(faults::after(0, || out.make_room()), (false, true));
+    assert!(!out.has_room());
+    assert!(out.make_room(), "there is memory again");
+    assert!(out.has_room());
+    out.truncate(start);
+    assert!(out.has_room() && out.is_empty());
+}
+
+#[test]
+fn an_output_that_finds_no_memory_is_none() {
+    let share = share(usize::MAX);
+    let mut refusals = 0;
+    faults::each(|| refusals += u32::from(Out::within(share).is_err()));
+    assert_eq!(refusals, 2);
+    let mut out = Out::new();
+    while out.flat.capacity() == out.usual {
+        let ((), failed) = faults::after(0, || {
+            let parts = fill(&mut out, 1_000);
+            assert!(parts < OUT_BUFFER / 1024);
+        });
+        assert!(failed);
+        assert!(out.make_room(), "there is memory again");
+    }
 }

@@ -11,6 +11,10 @@ impl Out {
     /// Bytes as they are.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
+        debug_assert!(
+            bytes.len() <= self.flat.capacity() - self.flat.len(),
+            "room was asked"
+        );
         self.flat.extend_from_slice(bytes);
     }
 
@@ -50,6 +54,7 @@ impl Out {
 
     /// A value with its CR LF, sent from item memory.
     pub fn push_item(&mut self, item: ItemRef) {
+        debug_assert!(self.pieces.len() < self.pieces.capacity(), "room was asked");
         let len = item.len_crlf();
         self.pieces.push(Piece {
             at: self.flat.len(),
@@ -57,5 +62,6 @@ impl Out {
             len,
             done: 0,
         });
+        self.pieces_left();
     }
 }

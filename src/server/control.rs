@@ -6,13 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+use crate::limits::OUT_ROOM;
 use crate::os::signal::{self, Signal};
 use crate::protocol::{Control, Shutdown};
 use crate::server::refresh::Refresher;
 use crate::tls::{self, TlsError};
 
-/// Longest reply to `refresh_certs`: a path, OpenSSL's reason, and the words around them.
-const REPLY_MAX: usize = 4_096 + 256 + 64;
+/// Longest reply to `refresh_certs`: a path, OpenSSL's reason, and the words around them, in the room of one reply.
+const REPLY_MAX: usize = OUT_ROOM - 2;
 
 /// What `shutdown` and `refresh_certs` reach.
 pub(super) struct ServerControl {

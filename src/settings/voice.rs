@@ -36,10 +36,24 @@ impl Verbosity for Tunables {
 
 /// Writes one line to stderr, whatever the level: start-up errors, warnings, and the work of [`say!`].
 pub fn write_line(words: fmt::Arguments<'_>) {
-    let mut line = words.to_string();
-    line.push('\n');
+    let mut line = Line(Vec::new());
+    // What has no place is left out.
+    let _ = fmt::write(&mut line, words);
+    line.0.push(b'\n');
     // Nobody is left who could be told that stderr is gone.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = io::stderr().write_all(&line.0);
+}
+
+/// A line under way. It may be as long as what a client has sent, so it ends where memory does.
+struct Line(Vec<u8>);
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // One more, for the line end.
+        self.0.try_reserve(text.len() + 1).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// Says a line to the operator at every level: `say!("Gracefully stopping")`.
@@ -67,6 +81,23 @@ pub(crate) use {say, tell};
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::fmt::Write as _;
+
+    use crate::os::heap::faults;
+
+    #[test]
+    fn a_line_ends_where_memory_does() {
+        let long = "x".repeat(100_000);
+        let mut lines = Vec::with_capacity(2);
+        for granted in [0, 9] {
+            faults::after(granted, || {
+                let mut line = Line(Vec::new());
+                let _ = write!(line, "<7 {long}");
+                lines.push(line.0.len());
+            });
+        }
+        assert_eq!(lines, [3, 100_003]);
+    }
 
     use crate::settings::ProcessSettings;
 

@@ -6,10 +6,14 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
+use crate::limits::OUT_ROOM;
 use crate::response::{Mark, Out};
 
 /// Longest value shown; longer ones (paths) are cut. (stats-and-admin.md §1)
 const VALUE_MAX: usize = 126;
+
+/// Bytes of a value that are written at a time: the room of a reply holds them and what else a line has.
+const PART_MAX: usize = OUT_ROOM / 2;
 
 /// What a client gets instead of a list that finds no memory.
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory writing stats\r\n";
@@ -58,7 +62,12 @@ impl<'o> Lines<'o> {
         self.out.push(name.as_bytes());
         if !value.is_empty() {
             self.out.push(b" ");
-            self.out.push(value);
+        }
+        for part in value.chunks(PART_MAX) {
+            if !self.has_room() {
+                return;
+            }
+            self.out.push(part);
         }
         self.out.push(b"\r\n");
     }
@@ -127,10 +136,23 @@ mod tests {
     use crate::pool::Share;
 
     #[test]
+    fn a_value_may_be_longer_than_the_room_of_a_reply() {
+        let mut out = Out::new();
+        let mut lines = Lines::new(&mut out);
+        let value = "x".repeat(40_000);
+        lines.whole("name", &value);
+        lines.text("cut", &value);
+        assert_eq!(lines.end(), Ok(()));
+        let cut = &value[..VALUE_MAX];
+        let text = format!("STAT name {value}\r\nSTAT cut {cut}\r\nEND\r\n");
+        assert_eq!(out.plain(), Some(text.as_bytes()));
+    }
+
+    #[test]
     fn a_list_without_memory_is_one_line() {
         let share: &'static Share = Box::leak(Box::new(Share::new(2)));
         share.take(1);
-        let mut out = Out::within(share);
+        let mut out = Out::within(share).expect("memory");
         out.push(b"before\r\n");
         let list = |out: &mut Out, len: usize| {
             let mut lines = Lines::new(out);

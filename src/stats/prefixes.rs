@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
+use crate::os::heap;
 use crate::stats::{Lines, PrefixEvent};
 
-/// Prefixes that are told apart; later ones are not counted.
+/// Prefixes that are told apart; later ones are not counted, nor are those that find no memory.
 const PREFIXES_MAX: usize = 65_536;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,10 +43,10 @@ impl Prefixes {
         };
         let prefix = &key[..end];
         if !self.table.contains_key(prefix) {
-            if self.table.len() == PREFIXES_MAX {
+            let Some(prefix) = self.new_prefix(prefix) else {
                 return;
-            }
-            self.table.insert(prefix.into(), Counts::default());
+            };
+            self.table.insert(prefix, Counts::default());
         }
         let Some(counts) = self.table.get_mut(prefix) else {
             return;
@@ -58,6 +59,18 @@ impl Prefixes {
             PrefixEvent::Set => counts.sets += 1,
             PrefixEvent::Delete => counts.deletes += 1,
         }
+    }
+
+    /// A prefix that there is room for in the table.
+    fn new_prefix(&mut self, prefix: &[u8]) -> Option<Box<[u8]>> {
+        if self.table.len() == PREFIXES_MAX {
+            return None;
+        }
+        let mut owned = Vec::new();
+        heap::reserve_exact(&mut owned, prefix.len()).ok()?;
+        owned.extend_from_slice(prefix);
+        heap::reserve_entry(&mut self.table).ok()?;
+        Some(owned.into_boxed_slice())
     }
 
     /// Forgets everything (`stats reset`).
@@ -96,6 +109,19 @@ mod tests {
         assert_eq!((user.gets, user.hits), (2, 1));
         assert_eq!(prefixes.table[&b""[..]].sets, 1);
         assert_eq!(prefixes.table.len(), 2);
+    }
+
+    #[test]
+    fn a_prefix_without_memory_is_not_counted() {
+        let mut prefixes = Prefixes::new(b':');
+        let mut wanting = 0;
+        heap::faults::each(|| {
+            prefixes = Prefixes::new(b':');
+            prefixes.record(b"user:1", PrefixEvent::Set);
+            wanting += usize::from(prefixes.table.is_empty());
+        });
+        assert_eq!(wanting, 2, "the name and the table");
+        assert_eq!(prefixes.table[&b"user"[..]].sets, 1);
     }
 
     #[test]

@@ -178,14 +178,13 @@ impl Engine {
     /// Non-empty buckets of the size histogram, ascending: largest total size and number of items. None without
     /// `-o track_sizes`.
     #[must_use]
-    pub fn size_histogram(&self) -> Option<Vec<(u32, u64)>> {
+    pub fn size_histogram(&self) -> Option<impl Iterator<Item = (u32, u64)> + '_> {
         let histogram = self.histogram.as_ref()?;
-        let filled = histogram.iter().enumerate().filter_map(|(index, count)| {
+        Some(histogram.iter().enumerate().filter_map(|(index, count)| {
             let count = count.load(Ordering::Relaxed);
             // Sizes have 32 bits.
             (count > 0).then_some(((index * HISTOGRAM_STEP) as u32, count))
-        });
-        Some(filled.collect())
+        }))
     }
 
     /// What all threads have counted since they began; never reset.

@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::limits::{CLASS_MAX, PAGE_SIZE};
+use crate::os::heap;
 use crate::settings::{Settings, Tunables};
 use crate::storage::item::HEADER;
 use crate::storage::order::{Held, Level};
@@ -281,6 +282,8 @@ impl SlabsGuard<'_> {
             return None;
         }
         let size = self.slabs.table.size(class);
+        let owner = &mut self.state.classes[class.index() - 1];
+        heap::reserve(&mut owner.pages, 1).ok()?;
         let page = self.new_page(class, size)?;
         let owner = &mut self.state.classes[class.index() - 1];
         page.split(

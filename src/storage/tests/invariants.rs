@@ -88,7 +88,7 @@ impl Engine {
         let requested: u64 = (1..64).map(|id| self.class_items(id).mem_requested).sum();
         assert_eq!(requested, sum, "mem_requested");
         if let Some(histogram) = self.size_histogram() {
-            let counted: u64 = histogram.iter().map(|(_, count)| count).sum();
+            let counted: u64 = histogram.map(|(_, count)| count).sum();
             assert_eq!(counted, linked, "the size histogram");
         }
         used
