@@ -116,10 +116,10 @@ fn apply_all(draft: &mut Draft, words: &[String], operands: Operands) -> Result<
         [] => ("memcached", words),
     };
     for found in Arguments::new(words, operands) {
-        let (option, value) = found.map_err(|complaint| {
+        let (row, value) = found.map_err(|complaint| {
             Refusal::failure(format!("{program}: {complaint}\nIllegal argument \"?\""))
         })?;
-        (option.apply)(draft, skip_blanks(value.unwrap_or_default()))?;
+        row.apply(draft, value.map(skip_blanks))?;
     }
     Ok(())
 }

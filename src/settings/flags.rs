@@ -1,164 +1,88 @@
-//! The option table: one row an option, which the parser, the help text and the tests read.
+//! The options with a letter: one row each, in the order of `-h`.
 //!
-//! A row's effect writes to a [`Draft`]; what can only be judged when the whole line is known is left to
-//! [`super::validate`]. Rows stand in the order of `-h`. A build option decides in the row whether the option
-//! is listed, so that `-h` names only what this build has: tests detect features by its words.
-//! (options-and-process.md §1.2, §1.5)
+//! What can only be judged when the whole line is known is left to [`super::validate`]. The order is that of the
+//! help, where `-o` is followed by its suboptions. (options-and-process.md §1.2, §1.5, §7)
+
+use std::sync::atomic::Ordering;
 
 use crate::settings::command_line::{Draft, Refusal, Stop};
-use crate::settings::numbers::{atof, atoi, octal};
-use crate::settings::{Protocol, Settings, suboptions, usage};
-
-/// Whether an option takes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Argument {
-    /// Never.
-    None,
-    /// Always; the text stands for it in the help.
-    Needed(&'static str),
-    /// Only glued to the long form by `=`, and then ignored.
-    Ignored,
-}
-
-/// Effect of an option on what is known so far. The value comes without leading blanks; "" where there is none.
-type Apply = fn(&mut Draft, &str) -> Result<(), Stop>;
-
-/// One option.
-pub(super) struct Flag {
-    pub(super) short: char,
-    pub(super) long: Option<&'static str>,
-    pub(super) argument: Argument,
-    /// What it does, for the help.
-    pub(super) words: &'static str,
-    /// The default as the help shows it.
-    pub(super) default: Option<fn(&Settings) -> String>,
-    /// Further spellings that the help lists below, with their words.
-    pub(super) forms: &'static [(&'static str, &'static str)],
-    /// Whether the help names it in this build.
-    pub(super) listed: bool,
-    pub(super) apply: Apply,
-}
-
-/// A row without a value.
-const fn plain(short: char, long: &'static str, words: &'static str, apply: Apply) -> Flag {
-    Flag {
-        short,
-        long: Some(long),
-        argument: Argument::None,
-        words,
-        default: None,
-        forms: &[],
-        listed: true,
-        apply,
-    }
-}
-
-/// A row with a value, for which `stand_in` stands in the help.
-const fn valued(
-    short: char,
-    long: &'static str,
-    stand_in: &'static str,
-    words: &'static str,
-    apply: Apply,
-) -> Flag {
-    let mut row = plain(short, long, words, apply);
-    row.argument = Argument::Needed(stand_in);
-    row
-}
-
-impl Flag {
-    const fn default(mut self, shown: fn(&Settings) -> String) -> Flag {
-        self.default = Some(shown);
-        self
-    }
-
-    const fn listed_if(mut self, built: bool) -> Flag {
-        self.listed = built;
-        self
-    }
-
-    const fn without_long(mut self) -> Flag {
-        self.long = None;
-        self
-    }
-
-    const fn with_forms(mut self, forms: &'static [(&'static str, &'static str)]) -> Flag {
-        self.argument = Argument::Ignored;
-        self.forms = forms;
-        self
-    }
-}
+use crate::settings::numbers::{atoi, octal};
+use crate::settings::row::{ANY, Effect, POSITIVE, Row, failure, plain, short_valued, valued};
+use crate::settings::usage::{live_flag, null, yes_no};
+use crate::settings::{Protocol, suboptions, usage};
 
 const TLS: bool = cfg!(feature = "tls");
 const UNIX_SOCKET: bool = cfg!(feature = "unix-socket");
-/// For options whose room is not built: accepted in their off form, refused otherwise, not in the help.
-const NOT_BUILT: bool = false;
+const NO_UNIX_SOCKET: &str = "This server is not built with unix socket support.";
+/// More worker threads than this are warned about.
+const THREADS_ADVISED_MAX: u32 = 64;
 
-/// Every option, in the order of `-h`; what follows `-o` there is printed after the suboptions.
-pub(super) const OPTIONS: &[Flag] = &[
+/// Every option with a letter.
+pub(super) const OPTIONS: &[Row] = &[
     valued(
         'p',
         "port",
         "<num>",
-        "TCP port; 0 for none, -1 for any that is free",
-        |draft, value| {
+        Effect::Read(|draft, value| {
             draft.given.port = true;
             draft.settings.network.port = atoi(value);
             Ok(())
-        },
+        }),
     )
-    .default(|s| s.network.port.to_string()),
+    .help("TCP port; 0 for none, -1 for any that is free")
+    .default(|s| s.network.port.to_string())
+    .stat(3, "tcpport", |now| {
+        Some(now.settings.network.port.to_string())
+    }),
     valued(
         'U',
         "udp-port",
         "<num>",
-        "UDP port to listen on",
-        |draft, value| {
-            draft.settings.network.udp_port = atoi(value);
-            Ok(())
-        },
+        Effect::Int(ANY, "", |s| &mut s.network.udp_port),
     )
+    .help("UDP port to listen on")
     .default(|s| format!("{}, off", s.network.udp_port))
-    .listed_if(NOT_BUILT),
+    .not_built(|s| s.network.udp_port != 0)
+    .stat(4, "udpport", |now| {
+        Some(now.settings.network.udp_port.to_string())
+    }),
     valued(
         's',
         "unix-socket",
         "<file>",
-        "path of a UNIX socket to listen on, instead of any network port",
-        |draft, value| {
-            with_unix_socket()?;
-            draft.settings.network.socket_path = Some(value.to_string());
-            Ok(())
-        },
+        Effect::Text(|s| &mut s.network.socket_path),
     )
-    .listed_if(UNIX_SOCKET),
+    .help("path of a UNIX socket to listen on, instead of any network port")
+    .needs(UNIX_SOCKET, NO_UNIX_SOCKET)
+    .stat(9, "domain_socket", |now| {
+        Some(null(&now.settings.network.socket_path))
+    }),
     valued(
         'a',
         "unix-mask",
         "<mask>",
-        "permissions of the UNIX socket, in octal",
-        |draft, value| {
-            with_unix_socket()?;
+        Effect::Read(|draft, value| {
             draft.settings.network.socket_mode = octal(value);
             Ok(())
-        },
+        }),
     )
+    .help("permissions of the UNIX socket, in octal")
     .default(|s| format!("{:o}", s.network.socket_mode))
-    .listed_if(UNIX_SOCKET),
+    .needs(UNIX_SOCKET, NO_UNIX_SOCKET)
+    .stat(10, "umask", |now| {
+        Some(format!("{:o}", now.settings.network.socket_mode))
+    }),
     plain(
         'A',
         "enable-shutdown",
-        "let clients stop the server by \"shutdown\"",
-        |draft, _| {
-            draft.settings.commands.shutdown_command = true;
-            Ok(())
-        },
-    ),
-    valued(
-        'l',
-        "listen",
-        "<addr>",
-        if TLS {
+        Effect::On(|s| &mut s.commands.shutdown_command),
+    )
+    .help("let clients stop the server by \"shutdown\"")
+    .stat(11, "shutdown_command", |now| {
+        yes_no(now.settings.commands.shutdown_command)
+    }),
+    valued('l', "listen", "<addr>", Effect::Read(listen))
+        .help(if TLS {
             "addresses to listen on, each with a port of its own if wanted \
              (<addr>:<port>, [<ipv6>]:<port>), separated by commas or by \
              repeating the option; all addresses if not given. An address \
@@ -172,348 +96,347 @@ pub(super) const OPTIONS: &[Flag] = &[
              repeating the option; all addresses if not given. An address \
              may begin with proto[ascii]: or proto[binary]:, then \
              tag[<name>]:"
-        },
-        |draft, value| {
-            match &mut draft.settings.network.listen {
-                // Compat: a value that is part of what was given before adds nothing.
-                Some(before) if before.contains(value) => {}
-                Some(before) => {
-                    before.push(',');
-                    before.push_str(value);
-                }
-                none => *none = Some(value.to_string()),
-            }
-            Ok(())
-        },
-    ),
-    plain('d', "daemon", "run in the background", |draft, _| {
-        draft.settings.process.daemonize = true;
-        Ok(())
-    }),
+        })
+        .stat(5, "inter", |now| Some(null(&now.settings.network.listen))),
+    plain('d', "daemon", Effect::On(|s| &mut s.process.daemonize)).help("run in the background"),
     plain(
         'r',
         "enable-coredumps",
-        "raise the limit of core files",
-        |draft, _| {
-            draft.settings.process.core_dumps = true;
-            Ok(())
-        },
-    ),
-    valued(
-        'u',
-        "user",
-        "<user>",
-        "user to become when started as root",
-        |draft, value| {
-            draft.settings.process.user = Some(value.to_string());
-            Ok(())
-        },
-    ),
+        Effect::On(|s| &mut s.process.core_dumps),
+    )
+    .help("raise the limit of core files"),
+    valued('u', "user", "<user>", Effect::Text(|s| &mut s.process.user))
+        .help("user to become when started as root"),
     valued(
         'm',
         "memory-limit",
         "<num>",
-        "memory for items, in megabytes",
-        |draft, value| {
+        Effect::Read(|draft, value| {
             // Compat: a negative number of megabytes stands for "all there is", by 64-bit wrap.
             draft.settings.storage.memory_limit = (i64::from(atoi(value)) << 20) as u64;
             Ok(())
-        },
+        }),
     )
-    .default(|s| (s.storage.memory_limit >> 20).to_string()),
+    .help("memory for items, in megabytes")
+    .default(|s| (s.storage.memory_limit >> 20).to_string())
+    .stat(1, "maxbytes", |now| {
+        Some(
+            now.tunables
+                .memory_limit
+                .load(Ordering::Relaxed)
+                .to_string(),
+        )
+    }),
     plain(
         'M',
         "disable-evictions",
-        "answer an error when memory is full, instead of evicting",
-        |draft, _| {
-            draft.settings.storage.evict = false;
-            Ok(())
-        },
-    ),
+        Effect::Off(|s| &mut s.storage.evict),
+    )
+    .help("answer an error when memory is full, instead of evicting")
+    .stat(8, "evictions", |now| {
+        Some(usage::on_off(now.settings.storage.evict))
+    }),
     valued(
         'c',
         "conn-limit",
         "<num>",
-        "most connections at a time",
-        |draft, value| {
-            draft.settings.network.conn_limit =
-                positive(value, "Maximum connections must be greater than 0")?;
-            Ok(())
-        },
+        Effect::Count(
+            POSITIVE,
+            "Maximum connections must be greater than 0",
+            |s| &mut s.network.conn_limit,
+        ),
     )
-    .default(|s| s.network.conn_limit.to_string()),
+    .help("most connections at a time")
+    .default(|s| s.network.conn_limit.to_string())
+    .stat(2, "maxconns", |now| {
+        Some(now.settings.network.conn_limit.to_string())
+    }),
     plain(
         'k',
         "lock-memory",
-        "lock all memory, so that none is paged out",
-        |draft, _| {
-            draft.settings.process.lock_memory = true;
-            Ok(())
-        },
-    ),
+        Effect::On(|s| &mut s.process.lock_memory),
+    )
+    .help("lock all memory, so that none is paged out"),
     plain(
         'v',
         "verbose",
-        "tell errors and warnings of a running server",
-        |draft, _| {
-            draft.settings.process.verbosity = draft.settings.process.verbosity.saturating_add(1);
+        Effect::Do(|draft| {
+            let verbosity = &mut draft.settings.process.verbosity;
+            *verbosity = verbosity.saturating_add(1);
             Ok(())
-        },
+        }),
     )
-    .with_forms(&[
+    .help("tell errors and warnings of a running server")
+    .forms(&[
         ("-vv", "also commands and replies"),
         ("-vvv", "also changes of state inside"),
-    ]),
-    plain('h', "help", "print this text and exit", |_, _| {
-        Err(Stop::Print(usage::help()))
+    ])
+    .stat(6, "verbosity", |now| {
+        Some(now.tunables.verbosity().to_string())
     }),
-    plain('i', "license", "print the licence and exit", |_, _| {
-        Err(Stop::Print(usage::license()))
-    }),
-    plain('V', "version", "print the version and exit", |_, _| {
-        Err(Stop::Print(usage::version_line()))
-    }),
+    plain('h', "help", Effect::Do(|_| Err(Stop::Print(usage::help()))))
+        .help("print this text and exit"),
+    plain(
+        'i',
+        "license",
+        Effect::Do(|_| Err(Stop::Print(usage::license()))),
+    )
+    .help("print the licence and exit"),
+    plain(
+        'V',
+        "version",
+        Effect::Do(|_| Err(Stop::Print(usage::version_line()))),
+    )
+    .help("print the version and exit"),
     valued(
         'P',
         "pidfile",
         "<file>",
-        "file to write the process id to; removed at exit with -d",
-        |draft, value| {
-            draft.settings.process.pid_file = Some(value.to_string());
-            Ok(())
-        },
-    ),
+        Effect::Text(|s| &mut s.process.pid_file),
+    )
+    .help("file to write the process id to; removed at exit with -d"),
     valued(
         'f',
         "slab-growth-factor",
         "<num>",
-        "factor from one chunk size to the next",
-        |draft, value| {
-            let factor = atof(value);
-            if factor <= 1.0 {
-                return Err(Refusal::failure("Factor must be greater than 1").into());
-            }
-            draft.settings.storage.growth_factor = factor;
-            Ok(())
-        },
+        Effect::Fraction(
+            |factor| factor > 1.0,
+            "Factor must be greater than 1",
+            |s| &mut s.storage.growth_factor,
+        ),
     )
-    .default(|s| s.storage.growth_factor.to_string()),
+    .help("factor from one chunk size to the next")
+    .default(|s| s.storage.growth_factor.to_string())
+    .stat(12, "growth_factor", |now| {
+        Some(format!("{:.2}", now.settings.storage.growth_factor))
+    }),
     valued(
         'n',
         "slab-min-size",
         "<bytes>",
-        "space for key, value and flags in the smallest chunk",
-        |draft, value| {
-            draft.settings.storage.chunk_size =
-                positive(value, "Chunk size must be greater than 0")?;
-            Ok(())
-        },
+        Effect::Count(POSITIVE, "Chunk size must be greater than 0", |s| {
+            &mut s.storage.chunk_size
+        }),
     )
-    .default(|s| s.storage.chunk_size.to_string()),
+    .help("space for key, value and flags in the smallest chunk")
+    .default(|s| s.storage.chunk_size.to_string())
+    .stat(13, "chunk_size", |now| {
+        Some(now.settings.storage.chunk_size.to_string())
+    }),
     plain(
         'L',
         "enable-largepages",
-        "use large memory pages",
-        |draft, _| {
-            draft.settings.storage.large_pages = true;
-            Ok(())
-        },
+        Effect::On(|s| &mut s.storage.large_pages),
     )
-    .listed_if(NOT_BUILT),
-    valued(
+    .help("use large memory pages")
+    .not_built(|s| s.storage.large_pages),
+    short_valued(
         'D',
-        "",
         "<char>",
-        "character that ends the prefix of a key in \"stats detail\" \
-         (a colon if not given); starts counting by prefix",
-        |draft, value| {
+        Effect::Read(|draft, value| {
             let Some(&first) = value.as_bytes().first() else {
-                return Err(Refusal::failure("No delimiter specified").into());
+                return Err(failure("No delimiter specified"));
             };
             draft.settings.commands.prefix_delimiter = first;
             draft.settings.commands.detail_enabled = true;
             Ok(())
-        },
+        }),
     )
-    .without_long(),
-    valued('t', "threads", "<num>", "worker threads", |draft, value| {
-        let threads = positive(value, "Number of threads must be greater than 0")?;
-        if threads > THREADS_ADVISED_MAX {
-            draft.warn(
-                "WARNING: Setting a high number of workerthreads is not recommended.\n \
-                     Set this value to the number of cores in your machine or less.",
-            );
-        }
-        draft.settings.workers.threads = threads;
-        Ok(())
+    .help(
+        "character that ends the prefix of a key in \"stats detail\" \
+         (a colon if not given); starts counting by prefix",
+    )
+    .stat(16, "stat_key_prefix", |now| {
+        Some(char::from(now.settings.commands.prefix_delimiter).to_string())
     })
-    .default(|s| s.workers.threads.to_string()),
+    .stat(17, "detail_enabled", |now| {
+        live_flag(&now.tunables.detail_enabled)
+    }),
+    valued('t', "threads", "<num>", Effect::Read(threads))
+        .help("worker threads")
+        .default(|s| s.workers.threads.to_string())
+        .stat(14, "num_threads", |now| {
+            Some(now.settings.workers.threads.to_string())
+        })
+        .stat(15, "num_threads_per_udp", |now| {
+            Some(now.settings.workers.threads_per_udp.to_string())
+        }),
     valued(
         'R',
         "max-reqs-per-event",
         "<num>",
-        "requests a connection may have served in a row",
-        |draft, value| {
-            draft.settings.workers.reqs_per_event =
-                positive(value, "Number of requests per event must be greater than 0")?;
-            Ok(())
-        },
+        Effect::Count(
+            POSITIVE,
+            "Number of requests per event must be greater than 0",
+            |s| &mut s.workers.reqs_per_event,
+        ),
     )
-    .default(|s| s.workers.reqs_per_event.to_string()),
-    plain(
-        'C',
-        "disable-cas",
-        "keep no unique ids (cas) with items",
-        |draft, _| {
-            draft.settings.storage.cas = false;
-            Ok(())
-        },
-    ),
+    .help("requests a connection may have served in a row")
+    .default(|s| s.workers.reqs_per_event.to_string())
+    .stat(18, "reqs_per_event", |now| {
+        Some(now.settings.workers.reqs_per_event.to_string())
+    }),
+    plain('C', "disable-cas", Effect::Off(|s| &mut s.storage.cas))
+        .help("keep no unique ids (cas) with items")
+        .stat(19, "cas_enabled", |now| yes_no(now.settings.storage.cas)),
     valued(
         'b',
         "listen-backlog",
         "<num>",
-        "connections that may wait to be accepted",
-        |draft, value| {
-            draft.settings.network.backlog = atoi(value);
-            Ok(())
-        },
+        Effect::Int(ANY, "", |s| &mut s.network.backlog),
     )
-    .default(|s| s.network.backlog.to_string()),
-    valued(
-        'B',
-        "protocol",
-        "<name>",
-        "protocol: ascii, binary, or auto",
-        |draft, value| {
-            draft.given.protocol = true;
-            draft.settings.network.protocol = match value {
-                "auto" => Protocol::Negotiate,
-                "ascii" => Protocol::Ascii,
-                "binary" => Protocol::Binary,
-                other => {
-                    return Err(Refusal::usage(format!(
-                        "Invalid value for binding protocol: {other}\n \
-                         -- should be one of auto, binary, or ascii"
-                    ))
-                    .into());
-                }
-            };
-            Ok(())
-        },
-    )
-    .default(|s| s.network.protocol.setting_name().to_string()),
+    .help("connections that may wait to be accepted")
+    .default(|s| s.network.backlog.to_string())
+    .stat(20, "tcp_backlog", |now| {
+        Some(now.settings.network.backlog.to_string())
+    }),
+    valued('B', "protocol", "<name>", Effect::Read(protocol))
+        .help("protocol: ascii, binary, or auto")
+        .default(|s| s.network.protocol.setting_name().to_string())
+        .stat(21, "binding_protocol", |now| {
+            Some(now.settings.network.protocol.setting_name().to_string())
+        }),
     valued(
         'I',
         "max-item-size",
         "<num>",
-        "largest item, may end in k or m",
-        |draft, value| {
+        Effect::Read(|draft, value| {
             draft.item_size_max = size_with_unit(value);
             Ok(())
-        },
+        }),
     )
-    .default(|s| format!("{}m, min: 1k, max: 1024m", s.storage.item_size_max >> 20)),
-    plain(
-        'S',
-        "enable-sasl",
-        "demand authentication of clients",
-        |_, _| Err(Refusal::usage("This server is not built with SASL support.").into()),
-    )
-    .listed_if(NOT_BUILT),
+    .help("largest item, may end in k or m")
+    .default(|s| format!("{}m, min: 1k, max: 1024m", s.storage.item_size_max >> 20))
+    .stat(24, "item_size_max", |now| {
+        Some(now.settings.storage.item_size_max.to_string())
+    }),
+    plain('S', "enable-sasl", Effect::On(|s| &mut s.auth.sasl))
+        .help("demand authentication of clients")
+        .needs(false, "This server is not built with SASL support.")
+        .stat(22, "auth_enabled_sasl", |now| {
+            yes_no(now.settings.auth.sasl)
+        }),
     plain(
         'F',
         "disable-flush-all",
-        "refuse \"flush_all\"",
-        |draft, _| {
-            draft.settings.commands.flush_enabled = false;
-            Ok(())
-        },
-    ),
+        Effect::Off(|s| &mut s.commands.flush_enabled),
+    )
+    .help("refuse \"flush_all\"")
+    .stat(36, "flush_enabled", |now| {
+        yes_no(now.settings.commands.flush_enabled)
+    }),
     plain(
         'X',
         "disable-dumping",
-        "refuse commands that list keys (cachedump, metadump)",
-        |draft, _| {
-            draft.settings.commands.dump_enabled = false;
-            Ok(())
-        },
-    ),
+        Effect::Off(|s| &mut s.commands.dump_enabled),
+    )
+    .help("refuse commands that list keys (cachedump, metadump)")
+    .stat(37, "dump_enabled", |now| {
+        yes_no(now.settings.commands.dump_enabled)
+    }),
     plain(
         'W',
         "disable-watch",
-        "refuse \"watch\", which shows logs to clients",
-        |draft, _| {
-            draft.settings.commands.watch_enabled = false;
-            Ok(())
-        },
-    ),
+        Effect::Off(|s| &mut s.commands.watch_enabled),
+    )
+    .help("refuse \"watch\", which shows logs to clients"),
     valued(
         'Y',
         "auth-file",
         "<file>",
-        "file of users and passwords for the text protocol",
-        |draft, value| {
-            draft.settings.auth.file = Some(value.to_string());
-            Ok(())
-        },
+        Effect::Text(|s| &mut s.auth.file),
     )
-    .listed_if(NOT_BUILT),
+    .help("file of users and passwords for the text protocol")
+    .not_built(|s| s.auth.file.is_some())
+    .stat(23, "auth_enabled_ascii", |now| {
+        Some(
+            now.settings
+                .auth
+                .file
+                .clone()
+                .unwrap_or_else(|| "no".to_string()),
+        )
+    }),
     valued(
         'e',
         "memory-file",
         "<file>",
-        "file that keeps the items over a restart",
-        |draft, value| {
-            draft.settings.storage.memory_file = Some(value.to_string());
-            Ok(())
-        },
+        Effect::Text(|s| &mut s.storage.memory_file),
     )
-    .listed_if(NOT_BUILT),
-    plain(
-        'Z',
-        "enable-ssl",
-        "encrypt TCP connections by TLS; needs ssl_chain_cert and ssl_key",
-        |draft, _| {
-            if !TLS {
-                return Err(Refusal::usage("This server is not built with TLS support.").into());
-            }
-            draft.settings.tls.enabled = true;
-            Ok(())
-        },
-    )
-    .listed_if(TLS),
-    valued(
-        'o',
-        "extended",
-        "<list>",
-        "further options, separated by commas:",
-        suboptions::apply,
-    ),
+    .help("file that keeps the items over a restart")
+    .not_built(|s| s.storage.memory_file.is_some())
+    .stat(77, "memory_file", |now| {
+        Some(usage::unset(&now.settings.storage.memory_file))
+    }),
+    plain('Z', "enable-ssl", Effect::On(|s| &mut s.tls.enabled))
+        .help("encrypt TCP connections by TLS; needs ssl_chain_cert and ssl_key")
+        .needs(TLS, "This server is not built with TLS support.")
+        .stat(65, "ssl_enabled", |now| {
+            TLS.then(|| yes_no(now.settings.tls.enabled)).flatten()
+        }),
+    valued('o', "extended", "<list>", Effect::Read(suboptions::apply))
+        .help("further options, separated by commas:"),
     valued(
         'N',
         "napi-ids",
         "<num>",
-        "receive queues of the network card, to choose workers by",
-        |draft, value| {
-            draft.settings.network.napi_ids =
-                positive(value, "Maximum number of NAPI IDs must be greater than 0")?;
-            Ok(())
-        },
+        Effect::Count(
+            POSITIVE,
+            "Maximum number of NAPI IDs must be greater than 0",
+            |s| &mut s.network.napi_ids,
+        ),
     )
+    .help("receive queues of the network card, to choose workers by")
     .default(|s| s.network.napi_ids.to_string())
-    .listed_if(NOT_BUILT),
+    .not_built(|s| s.network.napi_ids != 0)
+    .stat(76, "num_napi_ids", |now| {
+        Some(now.settings.network.napi_ids.to_string())
+    }),
 ];
 
-/// More worker threads than this are warned about.
-const THREADS_ADVISED_MAX: u32 = 64;
-
-/// A lenient number above 0, or the complaint.
-fn positive(value: &str, complaint: &'static str) -> Result<u32, Stop> {
-    match u32::try_from(atoi(value)) {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(Refusal::failure(complaint).into()),
+fn listen(draft: &mut Draft, value: &str) -> Result<(), Stop> {
+    match &mut draft.settings.network.listen {
+        // Compat: a value that is part of what was given before adds nothing.
+        Some(before) if before.contains(value) => {}
+        Some(before) => {
+            before.push(',');
+            before.push_str(value);
+        }
+        none => *none = Some(value.to_string()),
     }
+    Ok(())
+}
+
+fn threads(draft: &mut Draft, value: &str) -> Result<(), Stop> {
+    let threads = match u32::try_from(atoi(value)) {
+        Ok(threads @ 1..) => threads,
+        _ => return Err(failure("Number of threads must be greater than 0")),
+    };
+    if threads > THREADS_ADVISED_MAX {
+        draft.warn(
+            "WARNING: Setting a high number of workerthreads is not recommended.\n \
+             Set this value to the number of cores in your machine or less.",
+        );
+    }
+    draft.settings.workers.threads = threads;
+    Ok(())
+}
+
+fn protocol(draft: &mut Draft, value: &str) -> Result<(), Stop> {
+    draft.given.protocol = true;
+    draft.settings.network.protocol = match value {
+        "auto" => Protocol::Negotiate,
+        "ascii" => Protocol::Ascii,
+        "binary" => Protocol::Binary,
+        other => {
+            return Err(Refusal::usage(format!(
+                "Invalid value for binding protocol: {other}\n \
+                 -- should be one of auto, binary, or ascii"
+            ))
+            .into());
+        }
+    };
+    Ok(())
 }
 
 /// A lenient number of bytes, kilobytes (`k`) or megabytes (`m`).
@@ -525,11 +448,4 @@ fn size_with_unit(value: &str) -> i32 {
         [.., b'm' | b'M'] => atoi(value).wrapping_mul(1 << 20),
         _ => atoi(value),
     }
-}
-
-fn with_unix_socket() -> Result<(), Stop> {
-    if UNIX_SOCKET {
-        return Ok(());
-    }
-    Err(Refusal::usage("This server is not built with unix socket support.").into())
 }

@@ -7,7 +7,8 @@
 
 use std::slice;
 
-use crate::settings::flags::{Argument, Flag, OPTIONS};
+use crate::settings::flags::OPTIONS;
+use crate::settings::row::{Argument, Flag, Row};
 
 /// What to do with words that are no options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) enum Operands {
 }
 
 /// An option as found, with its value if it takes one.
-pub(super) type Found<'a> = (&'static Flag, Option<&'a str>);
+pub(super) type Found<'a> = (&'static Row, Option<&'a str>);
 
 /// A cursor over the words after the program's name.
 pub(super) struct Arguments<'a> {
@@ -43,18 +44,18 @@ impl<'a> Arguments<'a> {
         let mut letters = self.bundle.chars();
         let letter = letters.next().expect("callers see a bundle with letters");
         self.bundle = letters.as_str();
-        let Some(option) = OPTIONS.iter().find(|option| option.short == letter) else {
+        let Some((row, flag)) = flags().find(|(_, flag)| flag.letter == letter) else {
             return Err(format!("invalid option -- '{letter}'"));
         };
-        if !matches!(option.argument, Argument::Needed(_)) {
-            return Ok((option, None));
+        if !matches!(flag.argument, Argument::Needed(_)) {
+            return Ok((row, None));
         }
         let glued = std::mem::take(&mut self.bundle);
         if !glued.is_empty() {
-            return Ok((option, Some(glued)));
+            return Ok((row, Some(glued)));
         }
         match self.words.next() {
-            Some(word) => Ok((option, Some(word))),
+            Some(word) => Ok((row, Some(word))),
             None => Err(format!("option requires an argument -- '{letter}'")),
         }
     }
@@ -65,17 +66,17 @@ impl<'a> Arguments<'a> {
             Some((name, value)) => (name, Some(value)),
             None => (written, None),
         };
-        let option = by_name(name, written)?;
-        let full = option.long.unwrap_or_default();
-        match (option.argument, value) {
+        let (row, flag) = by_name(name, written)?;
+        let full = flag.long.unwrap_or_default();
+        match (flag.argument, value) {
             (Argument::None, Some(_)) => {
                 Err(format!("option '--{full}' doesn't allow an argument"))
             }
             (Argument::Needed(_), None) => match self.words.next() {
-                Some(word) => Ok((option, Some(word))),
+                Some(word) => Ok((row, Some(word))),
                 None => Err(format!("option '--{full}' requires an argument")),
             },
-            _ => Ok((option, value)),
+            _ => Ok((row, value)),
         }
     }
 }
@@ -109,19 +110,26 @@ impl<'a> Iterator for Arguments<'a> {
     }
 }
 
+/// Every row with its spellings.
+fn flags() -> impl Iterator<Item = (&'static Row, &'static Flag)> {
+    OPTIONS
+        .iter()
+        .filter_map(|row| row.flag().map(|flag| (row, flag)))
+}
+
 /// The option of that long name, or the only one whose name begins so.
-fn by_name(name: &str, written: &str) -> Result<&'static Flag, String> {
-    let begins = |option: &&Flag| option.long.is_some_and(|long| long.starts_with(name));
-    if let Some(exact) = OPTIONS.iter().find(|option| option.long == Some(name)) {
+fn by_name(name: &str, written: &str) -> Result<(&'static Row, &'static Flag), String> {
+    if let Some(exact) = flags().find(|(_, flag)| flag.long == Some(name)) {
         return Ok(exact);
     }
-    let candidates: Vec<&'static Flag> = OPTIONS.iter().filter(begins).collect();
+    let begins = |flag: &Flag| flag.long.is_some_and(|long| long.starts_with(name));
+    let candidates: Vec<_> = flags().filter(|(_, flag)| begins(flag)).collect();
     match candidates[..] {
         [] => Err(format!("unrecognized option '--{written}'")),
         [only] => Ok(only),
         _ => {
             let mut text = format!("option '--{written}' is ambiguous; possibilities:");
-            for long in candidates.iter().filter_map(|option| option.long) {
+            for long in candidates.iter().filter_map(|(_, flag)| flag.long) {
                 text.push_str(" '--");
                 text.push_str(long);
                 text.push('\'');
@@ -142,7 +150,10 @@ mod tests {
         for option in Arguments::new(&words, operands) {
             match option {
                 Err(text) => return (found, Some(text)),
-                Ok((option, value)) => found.push((option.short, value.map(str::to_string))),
+                Ok((row, value)) => {
+                    let letter = row.flag().expect("a row of the letters").letter;
+                    found.push((letter, value.map(str::to_string)));
+                }
             }
         }
         (found, None)

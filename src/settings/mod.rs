@@ -1,9 +1,9 @@
 //! What an operator may set: `Settings`, frozen at boot, and `Tunables`, which commands change at run time.
 //!
 //! [`read`] turns a command line into settings: `getopt` cuts it into options, `flags` and `suboptions` hold the
-//! option tables, `validate` judges the whole. `usage` renders the same tables as `-h`, and settings as
+//! option tables, one `row` an option, `validate` judges the whole. `usage` renders the same rows as `-h` and as
 //! `stats settings`; `voice` is what the operator hears on stderr. Nothing but that prints, and nothing exits:
-//! the boot does. Every room reads these types; none of them writes a `Settings` after boot.
+//! the boot does. `groups` holds what the rooms read; none of them writes a `Settings` after boot.
 //! (options-and-process.md §1, §7)
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -21,6 +21,7 @@ mod getopt;
 mod groups;
 pub(crate) mod numbers;
 mod pattern;
+mod row;
 mod suboptions;
 pub mod usage;
 mod validate;

@@ -1,242 +1,243 @@
-//! The `-o` table: one row a suboption, in the order of `-h`, with `getsubopt`'s rules for the list.
+//! The `-o` suboptions: one row each, in the order of `-h`, and `getsubopt`'s rules for the list.
 //!
 //! A suboption that fails ends the start with status 1 and one line. Limits that need the rest of the command
 //! line (`slab_sizes`, percentages together) are in [`super::validate`]. Names of features that are not compiled
 //! in are unknown here, as if they had never existed. (options-and-process.md §1.4, tls.md §3)
 
-use std::ops::RangeInclusive;
-
 use crate::limits::PAGE_SIZE;
-use crate::settings::command_line::{Draft, Refusal, Stop};
-use crate::settings::numbers::{atof, atoi, strict_i32, strict_u32};
-use crate::settings::{HashAlgorithm, NamePattern, Settings};
+use crate::settings::command_line::{Draft, Stop};
+use crate::settings::numbers::{atoi, strict_i32, strict_u32};
+use crate::settings::row::{ANY, ANY_COUNT, Effect, Missing, Row, Word, failure, invalid, sub};
+use crate::settings::usage::{live, live_flag, null, on_off, unset, yes_no};
+use crate::settings::{HashAlgorithm, NamePattern};
 
-/// What a suboption says when its value is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
-    /// `Missing <name> argument`
-    Argument,
-    /// `Missing numeric argument for <name>`
-    Numeric,
-    /// `Missing <name> value`
-    Value,
-}
-
-/// What comes after the name, and what it does. An `Err` is the line for the operator.
-#[derive(Clone, Copy)]
-enum Effect {
-    /// A value is ignored.
-    Flag(fn(&mut Draft)),
-    /// A value may be there.
-    Maybe(fn(&mut Draft, Option<&str>) -> Result<(), String>),
-    /// A value must be there.
-    Text(Missing, fn(&mut Draft, &str) -> Result<(), String>),
-    /// A lenient number.
-    Number(Missing, fn(&mut Draft, i32) -> Result<(), String>),
-    /// A lenient decimal fraction.
-    Fraction(fn(&mut Draft, f64) -> Result<(), String>),
-    /// `could not parse argument to <name>` unless it is an unsigned number.
-    StrictU32(fn(&mut Draft, u32) -> Result<(), String>),
-    /// `could not parse argument to <name>` unless it is a number.
-    StrictI32(fn(&mut Draft, i32) -> Result<(), String>),
-    /// The same, or one of these names in any case, which stand for the numbers from that one on.
-    NamedI32(
-        &'static [&'static str],
-        i32,
-        fn(&mut Draft, i32) -> Result<(), String>,
-    ),
-}
-
-/// One suboption.
-pub(super) struct Suboption {
-    pub(super) name: &'static str,
-    /// For the help; `None` leaves it out.
-    pub(super) words: Option<&'static str>,
-    /// The default as the help shows it.
-    pub(super) default: Option<fn(&Settings) -> String>,
-    effect: Effect,
-}
-
-/// A row that the help names.
-const fn listed(name: &'static str, words: &'static str, effect: Effect) -> Suboption {
-    Suboption {
-        name,
-        words: Some(words),
-        default: None,
-        effect,
-    }
-}
-
-/// A row that is accepted and not named: the opposite of a default, or of interest to few.
-const fn unlisted(name: &'static str, effect: Effect) -> Suboption {
-    Suboption {
-        name,
-        words: None,
-        default: None,
-        effect,
-    }
-}
-
-impl Suboption {
-    const fn default(mut self, shown: fn(&Settings) -> String) -> Suboption {
-        self.default = Some(shown);
-        self
-    }
-}
+/// A slab page as the sizes of the command line have it.
+#[expect(clippy::cast_possible_truncation, reason = "a page is 1 MiB")]
+pub(super) const ONE_PAGE: u32 = PAGE_SIZE as u32;
+/// A day in seconds.
+const DAY: u32 = 86_400;
+/// Names that `ssl_min_version` takes for its numbers.
+const VERSIONS: &[&str] = &["tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"];
+/// The newest version that `ssl_min_version` takes.
+const NEWEST_VERSION: i32 = if cfg!(ossl111) { 3 } else { 2 };
 
 /// Suboptions of every build.
-pub(super) const CORE: &[Suboption] = &[
-    listed(
+pub(super) const CORE: &[Row] = &[
+    sub(
         "maxconns_fast",
+        Effect::On(|s| &mut s.network.maxconns_fast),
+    )
+    .help(
         "answer an error and close at once when connections are \
-         too many; no_maxconns_fast lets clients wait",
-        Effect::Flag(|draft| draft.settings.network.maxconns_fast = true),
+             too many; no_maxconns_fast lets clients wait",
     )
-    .default(|s| on_off(s.network.maxconns_fast)),
-    unlisted(
+    .default(|s| on_off(s.network.maxconns_fast))
+    .stat(25, "maxconns_fast", |now| {
+        yes_no(now.settings.network.maxconns_fast)
+    }),
+    sub(
         "no_maxconns_fast",
-        Effect::Flag(|draft| draft.settings.network.maxconns_fast = false),
+        Effect::Off(|s| &mut s.network.maxconns_fast),
     ),
-    listed(
-        "hashpower",
-        "size of the hash table at start, as a power of two (12 to \
-         32); it grows by itself, a good value is the \
-         \"STAT hash_power_level\" of a running server",
-        Effect::Number(Missing::Numeric, hashpower),
-    )
-    .default(|_| "16".to_string()),
-    listed(
+    sub("hashpower", Effect::Read(hashpower))
+        .missing(Missing::Numeric)
+        .help(
+            "size of the hash table at start, as a power of two (12 to \
+             32); it grows by itself, a good value is the \
+             \"STAT hash_power_level\" of a running server",
+        )
+        .default(|_| "16".to_string())
+        .stat(26, "hashpower_init", |now| {
+            Some(now.settings.storage.hash_power.to_string())
+        }),
+    sub(
         "tail_repair_time",
+        Effect::Int(
+            10..=i32::MAX,
+            "Cannot set tail_repair_time to less than 10 seconds",
+            |s| &mut s.storage.tail_repair_secs,
+        ),
+    )
+    .missing(Missing::Numeric)
+    .help(
         "seconds after which an item at the tail of a queue is \
          taken from whoever still holds it (10 or more; 0 = off)",
-        Effect::Number(Missing::Numeric, |draft, seconds| {
-            if seconds < 10 {
-                return Err("Cannot set tail_repair_time to less than 10 seconds".to_string());
-            }
-            draft.settings.storage.tail_repair_secs = seconds;
-            Ok(())
-        }),
     )
-    .default(|s| s.storage.tail_repair_secs.to_string()),
-    listed(
+    .default(|s| s.storage.tail_repair_secs.to_string())
+    .stat(35, "tail_repair_time", |now| {
+        Some(now.settings.storage.tail_repair_secs.to_string())
+    }),
+    sub(
         "hash_algorithm",
-        "hash of keys: jenkins, murmur3 or xxh3",
-        Effect::Text(Missing::Argument, |draft, name| {
-            draft.settings.storage.hash_algorithm =
-                HashAlgorithm::by_name(name).ok_or_else(|| {
-                    "Unknown hash_algorithm option (jenkins, murmur3, xxh3)".to_string()
-                })?;
+        Effect::Read(|draft, name| {
+            let algorithm = HashAlgorithm::by_name(name);
+            draft.settings.storage.hash_algorithm = algorithm
+                .ok_or_else(|| failure("Unknown hash_algorithm option (jenkins, murmur3, xxh3)"))?;
             Ok(())
         }),
     )
-    .default(|s| s.storage.hash_algorithm.setting_name().to_string()),
-    unlisted(
-        "lru_crawler",
-        Effect::Flag(|draft| draft.settings.storage.lru_crawler = true),
-    ),
-    listed(
+    .help("hash of keys: jenkins, murmur3 or xxh3")
+    .default(|s| s.storage.hash_algorithm.setting_name().to_string())
+    .stat(38, "hash_algorithm", |now| {
+        Some(
+            now.settings
+                .storage
+                .hash_algorithm
+                .setting_name()
+                .to_string(),
+        )
+    }),
+    sub("lru_crawler", Effect::On(|s| &mut s.storage.lru_crawler))
+        .stat(32, "lru_crawler", |now| yes_no(now.live.crawler_running)),
+    sub(
         "no_lru_crawler",
-        "do not start the thread that looks for expired items",
-        Effect::Flag(|draft| draft.settings.storage.lru_crawler = false),
+        Effect::Off(|s| &mut s.storage.lru_crawler),
     )
+    .help("do not start the thread that looks for expired items")
     .default(|s| format!("crawler {}", on_off(s.storage.lru_crawler))),
-    listed(
+    sub(
         "lru_crawler_sleep",
+        Effect::Count(
+            0..=1_000_000,
+            "LRU crawler sleep must be between 0 and 1 second",
+            |s| &mut s.storage.crawler_sleep_usecs,
+        ),
+    )
+    .missing(Missing::Value)
+    .help(
         "microseconds the crawler rests between items \
          (0 to 1000000)",
-        Effect::Number(Missing::Value, |draft, micros| {
-            match u32::try_from(micros) {
-                Ok(micros @ ..=1_000_000) => draft.settings.storage.crawler_sleep_usecs = micros,
-                _ => return Err("LRU crawler sleep must be between 0 and 1 second".to_string()),
-            }
+    )
+    .default(|s| s.storage.crawler_sleep_usecs.to_string())
+    .stat(33, "lru_crawler_sleep", |now| {
+        live(&now.tunables.crawler_sleep_usecs)
+    }),
+    sub(
+        "lru_crawler_tocrawl",
+        Effect::Read(|draft, value| {
+            draft.settings.storage.crawler_tocrawl = strict_u32(value)
+                .ok_or_else(|| failure("lru_crawler_tocrawl takes a numeric 32bit value"))?;
             Ok(())
         }),
     )
-    .default(|s| s.storage.crawler_sleep_usecs.to_string()),
-    listed(
-        "lru_crawler_tocrawl",
+    .missing(Missing::Value)
+    .help(
         "items of a queue that one run of the crawler looks at \
          (0 = all)",
-        Effect::Text(Missing::Value, |draft, value| {
-            draft.settings.storage.crawler_tocrawl = strict_u32(value)
-                .ok_or_else(|| "lru_crawler_tocrawl takes a numeric 32bit value".to_string())?;
-            Ok(())
+    )
+    .default(|s| s.storage.crawler_tocrawl.to_string())
+    .stat(34, "lru_crawler_tocrawl", |now| {
+        live(&now.tunables.crawler_tocrawl)
+    }),
+    sub(
+        "read_buf_mem_limit",
+        Effect::Strict(ANY_COUNT, |s, megabytes| {
+            s.workers.read_buf_mem_limit = megabytes.wrapping_mul(1 << 20);
         }),
     )
-    .default(|s| s.storage.crawler_tocrawl.to_string()),
-    listed(
-        "read_buf_mem_limit",
+    .help(
         "megabytes for read buffers and responses of all \
          connections (0 = no limit)",
-        Effect::StrictU32(|draft, megabytes| {
-            draft.settings.workers.read_buf_mem_limit = megabytes.wrapping_mul(1 << 20);
-            Ok(())
-        }),
     )
-    .default(|s| (s.workers.read_buf_mem_limit >> 20).to_string()),
-    unlisted("resp_obj_mem_limit", Effect::Maybe(resp_obj_mem_limit)),
-    unlisted(
-        "lru_maintainer",
-        Effect::Flag(|draft| {
-            draft.settings.storage.lru_maintainer = true;
-            draft.settings.storage.lru_segmented = true;
+    .default(|s| (s.workers.read_buf_mem_limit >> 20).to_string())
+    .stat(50, "read_buf_mem_limit", |now| {
+        Some(now.settings.workers.read_buf_mem_limit.to_string())
+    }),
+    sub(
+        "resp_obj_mem_limit",
+        Effect::Maybe(|draft, _| {
+            draft.warn("DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit,");
+            Ok(())
         }),
     ),
-    listed(
+    sub(
+        "lru_maintainer",
+        Effect::Do(|draft| {
+            draft.settings.storage.lru_maintainer = true;
+            draft.settings.storage.lru_segmented = true;
+            Ok(())
+        }),
+    )
+    .stat(39, "lru_maintainer_thread", |now| {
+        yes_no(now.live.maintainer_running)
+    })
+    .stat(40, "lru_segmented", |now| {
+        live_flag(&now.tunables.lru_segmented)
+    }),
+    sub(
         "no_lru_maintainer",
+        Effect::Do(|draft| {
+            without_maintainer(draft);
+            Ok(())
+        }),
+    )
+    .help(
         "do not start the thread that balances the LRU queues, \
          and keep one queue for each size",
-        Effect::Flag(without_maintainer),
     )
     .default(|s| format!("maintainer {}", on_off(s.storage.lru_maintainer))),
-    listed(
+    sub(
         "hot_lru_pct",
-        "percent of memory for recently stored items (1 to 79)",
-        Effect::Number(Missing::Argument, |draft, percent| {
-            draft.settings.storage.hot_lru_pct = percentage("hot_lru_pct", percent)?;
-            Ok(())
+        Effect::Count(1..=79, "hot_lru_pct must be > 1 and < 80", |s| {
+            &mut s.storage.hot_lru_pct
         }),
     )
-    .default(|s| s.storage.hot_lru_pct.to_string()),
-    listed(
+    .help("percent of memory for recently stored items (1 to 79)")
+    .default(|s| s.storage.hot_lru_pct.to_string())
+    .stat(41, "hot_lru_pct", |now| live(&now.tunables.hot_lru_pct)),
+    sub(
         "warm_lru_pct",
-        "percent of memory for items in use (1 to 79)",
-        Effect::Number(Missing::Argument, |draft, percent| {
-            draft.settings.storage.warm_lru_pct = percentage("warm_lru_pct", percent)?;
-            Ok(())
+        Effect::Count(1..=79, "warm_lru_pct must be > 1 and < 80", |s| {
+            &mut s.storage.warm_lru_pct
         }),
     )
-    .default(|s| s.storage.warm_lru_pct.to_string()),
-    listed(
+    .help("percent of memory for items in use (1 to 79)")
+    .default(|s| s.storage.warm_lru_pct.to_string())
+    .stat(42, "warm_lru_pct", |now| live(&now.tunables.warm_lru_pct)),
+    sub(
         "hot_max_factor",
+        Effect::Fraction(
+            |factor| factor > 0.0,
+            "hot_max_factor must be > 0",
+            |s| &mut s.storage.hot_max_factor,
+        ),
+    )
+    .help(
         "items leave the hot queue at this share of the age of \
          the cold queue's tail",
-        Effect::Fraction(|draft, factor| {
-            draft.settings.storage.hot_max_factor = above_zero("hot_max_factor", factor)?;
-            Ok(())
-        }),
     )
-    .default(|s| format!("{:.1}", s.storage.hot_max_factor)),
-    listed(
+    .default(|s| format!("{:.1}", s.storage.hot_max_factor))
+    .stat(43, "hot_max_factor", |now| {
+        Some(format!("{:.2}", now.tunables.hot_max_factor()))
+    }),
+    sub(
         "warm_max_factor",
+        Effect::Fraction(
+            |factor| factor > 0.0,
+            "warm_max_factor must be > 0",
+            |s| &mut s.storage.warm_max_factor,
+        ),
+    )
+    .help(
         "items leave the warm queue at this share of the age of \
          the cold queue's tail",
-        Effect::Fraction(|draft, factor| {
-            draft.settings.storage.warm_max_factor = above_zero("warm_max_factor", factor)?;
+    )
+    .default(|s| format!("{:.1}", s.storage.warm_max_factor))
+    .stat(44, "warm_max_factor", |now| {
+        Some(format!("{:.2}", now.tunables.warm_max_factor()))
+    }),
+    sub(
+        "temporary_ttl",
+        Effect::Read(|draft, value| {
+            draft.settings.storage.temp_lru = true;
+            // Compat: a negative time is very long.
+            draft.settings.storage.temporary_ttl = atoi(value) as u32;
             Ok(())
         }),
     )
-    .default(|s| format!("{:.1}", s.storage.warm_max_factor)),
-    listed(
-        "temporary_ttl",
+    .help(
         "items that expire within so many seconds go to a queue \
          of their own, without eviction; needs the maintainer",
-        Effect::Number(Missing::Argument, |draft, seconds| {
-            draft.settings.storage.temp_lru = true;
-            // Compat: a negative time is very long.
-            draft.settings.storage.temporary_ttl = seconds as u32;
-            Ok(())
-        }),
     )
     .default(|s| {
         format!(
@@ -244,351 +245,403 @@ pub(super) const CORE: &[Suboption] = &[
             s.storage.temporary_ttl,
             on_off(s.storage.temp_lru)
         )
-    }),
-    listed(
+    })
+    .stat(45, "temp_lru", |now| live_flag(&now.tunables.temp_lru))
+    .stat(46, "temporary_ttl", |now| live(&now.tunables.temporary_ttl)),
+    sub(
         "idle_timeout",
+        Effect::Int(ANY, "", |s| &mut s.workers.idle_timeout_secs),
+    )
+    .missing(Missing::Numeric)
+    .help(
         "seconds after which a silent connection is closed \
-         (0 = never)",
-        Effect::Number(Missing::Numeric, |draft, seconds| {
-            draft.settings.workers.idle_timeout_secs = seconds;
+             (0 = never)",
+    )
+    .default(|s| s.workers.idle_timeout_secs.to_string())
+    .stat(47, "idle_timeout", |now| {
+        Some(now.settings.workers.idle_timeout_secs.to_string())
+    }),
+    sub(
+        "slab_reassign",
+        Effect::On(|s| &mut s.storage.slab_reassign),
+    )
+    .stat(27, "slab_reassign", |now| {
+        yes_no(now.settings.storage.slab_reassign)
+    }),
+    sub(
+        "no_slab_reassign",
+        Effect::Off(|s| &mut s.storage.slab_reassign),
+    ),
+    sub(
+        "slab_automove",
+        Effect::Maybe(|draft, value| {
+            draft.settings.storage.slab_automove = match u32::try_from(value.map_or(1, atoi)) {
+                Ok(level @ ..=2) => level,
+                _ => return Err(failure("slab_automove must be between 0 and 2")),
+            };
             Ok(())
         }),
     )
-    .default(|s| s.workers.idle_timeout_secs.to_string()),
-    unlisted(
-        "slab_reassign",
-        Effect::Flag(|draft| draft.settings.storage.slab_reassign = true),
-    ),
-    unlisted(
-        "no_slab_reassign",
-        Effect::Flag(|draft| draft.settings.storage.slab_reassign = false),
-    ),
-    unlisted("slab_automove", Effect::Maybe(slab_automove)),
-    unlisted(
+    .stat(28, "slab_automove", |now| live(&now.tunables.slab_automove)),
+    sub(
         "no_slab_automove",
-        Effect::Flag(|draft| draft.settings.storage.slab_automove = 0),
+        Effect::Do(|draft| {
+            draft.settings.storage.slab_automove = 0;
+            Ok(())
+        }),
     ),
-    unlisted(
+    sub(
         "slab_automove_ratio",
-        Effect::Fraction(|draft, ratio| {
-            if ratio <= 0.0 || ratio > 1.0 {
-                return Err("slab_automove_ratio must be > 0 and < 1".to_string());
-            }
-            draft.settings.storage.slab_automove_ratio = ratio;
-            Ok(())
-        }),
-    ),
-    unlisted(
+        Effect::Fraction(
+            |ratio| ratio > 0.0 && ratio <= 1.0,
+            "slab_automove_ratio must be > 0 and < 1",
+            |s| &mut s.storage.slab_automove_ratio,
+        ),
+    )
+    .stat(29, "slab_automove_ratio", |now| {
+        Some(format!("{:.2}", now.tunables.slab_automove_ratio()))
+    }),
+    sub(
         "slab_automove_window",
-        Effect::Number(Missing::Argument, |draft, window| {
-            match u32::try_from(window) {
-                Ok(window @ 3..=1800) => draft.settings.storage.slab_automove_window = window,
-                _ => return Err("slab_automove_window must be > 2 and < 1800".to_string()),
-            }
-            Ok(())
-        }),
-    ),
-    unlisted(
+        Effect::Count(
+            3..=1800,
+            "slab_automove_window must be > 2 and < 1800",
+            |s| &mut s.storage.slab_automove_window,
+        ),
+    )
+    .stat(30, "slab_automove_window", |now| {
+        live(&now.tunables.slab_automove_window)
+    }),
+    sub(
         "slab_sizes",
-        Effect::Text(Missing::Argument, |draft, list| {
+        Effect::Read(|draft, list| {
             draft.slab_sizes = Some(list.to_string());
             Ok(())
         }),
     ),
-    listed(
-        "slab_chunk_max",
-        "largest chunk, in kilobytes (1 to 1024); larger items are \
-         kept in several",
-        Effect::StrictI32(slab_chunk_max),
-    )
-    .default(|s| (s.storage.slab_chunk_max >> 10).to_string()),
-    unlisted(
+    sub("slab_chunk_max", Effect::Read(slab_chunk_max))
+        .help(
+            "largest chunk, in kilobytes (1 to 1024); larger items are \
+             kept in several",
+        )
+        .default(|s| (s.storage.slab_chunk_max >> 10).to_string())
+        .stat(31, "slab_chunk_max", |now| {
+            Some(now.settings.storage.slab_chunk_max.to_string())
+        }),
+    sub(
         "no_chunked_items",
-        Effect::Flag(|draft| draft.settings.storage.slab_chunk_max = ONE_PAGE),
+        Effect::Do(|draft| {
+            draft.settings.storage.slab_chunk_max = ONE_PAGE;
+            Ok(())
+        }),
     ),
-    listed(
+    sub(
         "watcher_logbuf_size",
-        "kilobytes of log kept for one watcher",
-        Effect::StrictU32(|draft, kilobytes| {
-            draft.settings.logger.watcher_logbuf_size = kilobytes.wrapping_mul(1 << 10);
-            Ok(())
+        Effect::Strict(ANY_COUNT, |s, kilobytes| {
+            s.logger.watcher_logbuf_size = kilobytes.wrapping_mul(1 << 10);
         }),
     )
-    .default(|s| (s.logger.watcher_logbuf_size >> 10).to_string()),
-    listed(
+    .help("kilobytes of log kept for one watcher")
+    .default(|s| (s.logger.watcher_logbuf_size >> 10).to_string())
+    .stat(48, "watcher_logbuf_size", |now| {
+        Some(now.settings.logger.watcher_logbuf_size.to_string())
+    }),
+    sub(
         "worker_logbuf_size",
-        "kilobytes of log kept by one worker for all watchers",
-        Effect::StrictU32(|draft, kilobytes| {
-            draft.settings.logger.worker_logbuf_size = kilobytes.wrapping_mul(1 << 10);
-            Ok(())
+        Effect::Strict(ANY_COUNT, |s, kilobytes| {
+            s.logger.worker_logbuf_size = kilobytes.wrapping_mul(1 << 10);
         }),
     )
-    .default(|s| (s.logger.worker_logbuf_size >> 10).to_string()),
-    listed(
-        "track_sizes",
-        "count items by size, for \"stats sizes\"",
-        Effect::Flag(|draft| draft.settings.storage.track_sizes = true),
-    )
-    .default(|s| on_off(s.storage.track_sizes)),
-    listed(
-        "no_hashexpand",
-        "never grow the hash table",
-        Effect::Flag(|draft| draft.settings.storage.hash_expand = false),
-    )
-    .default(|s| format!("growth {}", on_off(s.storage.hash_expand))),
-    listed(
-        "modern",
-        "nothing; what it once chose is the default",
-        Effect::Flag(|_| {}),
-    )
-    .default(|_| "on".to_string()),
-    listed(
-        "no_modern",
-        "the defaults of old: no slab page mover, crawler or \
-         maintainer, no chunked items, jenkins hash, clients wait \
-         when connections are too many",
-        Effect::Flag(no_modern),
-    )
-    .default(|_| "off".to_string()),
-    unlisted("inline_ascii_resp", Effect::Flag(|_| {})),
-    unlisted("no_inline_ascii_resp", Effect::Flag(|_| {})),
+    .help("kilobytes of log kept by one worker for all watchers")
+    .default(|s| (s.logger.worker_logbuf_size >> 10).to_string())
+    .stat(49, "worker_logbuf_size", |now| {
+        Some(now.settings.logger.worker_logbuf_size.to_string())
+    }),
+    sub("track_sizes", Effect::On(|s| &mut s.storage.track_sizes))
+        .help("count items by size, for \"stats sizes\"")
+        .default(|s| on_off(s.storage.track_sizes))
+        .stat(51, "track_sizes", |now| {
+            yes_no(now.settings.storage.track_sizes)
+        }),
+    sub("no_hashexpand", Effect::Off(|s| &mut s.storage.hash_expand))
+        .help("never grow the hash table")
+        .default(|s| format!("growth {}", on_off(s.storage.hash_expand))),
+    sub("modern", NOTHING)
+        .help("nothing; what it once chose is the default")
+        .default(|_| "on".to_string()),
+    sub("no_modern", Effect::Do(no_modern))
+        .help(
+            "the defaults of old: no slab page mover, crawler or \
+             maintainer, no chunked items, jenkins hash, clients wait \
+             when connections are too many",
+        )
+        .default(|_| "off".to_string()),
+    sub("inline_ascii_resp", NOTHING).stat(52, "inline_ascii_response", |_| Some("no".to_string())),
+    sub("no_inline_ascii_resp", NOTHING),
     // Without a system-call filter in the build these are accepted and do nothing.
-    unlisted("drop_privileges", Effect::Flag(|_| {})),
-    unlisted("no_drop_privileges", Effect::Flag(|_| {})),
-    listed(
+    sub("drop_privileges", NOTHING),
+    sub("no_drop_privileges", NOTHING),
+    sub(
         "sock_cookie_id",
-        "mark of listening sockets for the kernel's filters \
-         (SO_MARK; 0 = none)",
-        Effect::Text(Missing::Argument, |draft, value| {
+        Effect::Read(|draft, value| {
             draft.settings.network.sock_cookie_id = strict_u32(value).unwrap_or(0);
             Ok(())
         }),
     )
+    .help(
+        "mark of listening sockets for the kernel's filters \
+         (SO_MARK; 0 = none)",
+    )
     .default(|s| s.network.sock_cookie_id.to_string()),
 ];
 
-/// Names that `ssl_min_version` takes for its numbers.
-const VERSIONS: &[&str] = &["tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"];
-/// A day in seconds.
-const DAY: u32 = 86_400;
+/// Accepted, and that is all.
+const NOTHING: Effect = Effect::Do(|_| Ok(()));
 
 /// Suboptions of `memcached-debug`.
-const DEBUG_SERVER: &[Suboption] = if cfg!(feature = "debug-server") {
-    &[unlisted(
+const DEBUG_SERVER: &[Row] = if cfg!(feature = "debug-server") {
+    &[sub(
         "relaxed_privileges",
-        Effect::Flag(|draft| draft.settings.process.relaxed_privileges = true),
+        Effect::On(|s| &mut s.process.relaxed_privileges),
     )]
 } else {
     &[]
 };
 
 /// Suboptions of `memcached-debug` with TLS. Its help is that of the installed server.
-const DEBUG_TLS: &[Suboption] = if cfg!(all(feature = "debug-server", feature = "tls")) {
-    &[unlisted(
-        "ssl_keylog_file",
-        Effect::Text(Missing::Argument, |draft, path| {
-            draft.settings.tls.keylog_file = Some(path.to_string());
-            Ok(())
-        }),
-    )]
+const DEBUG_TLS: &[Row] = if cfg!(all(feature = "debug-server", feature = "tls")) {
+    &[
+        sub("ssl_keylog_file", Effect::Text(|s| &mut s.tls.keylog_file)).stat(
+            75,
+            "ssl_keylog_file",
+            |now| now.settings.tls.keylog_file.clone(),
+        ),
+    ]
 } else {
     &[]
 };
 
-/// Suboptions of a build with TLS; the help puts them in a block of their own.
-pub(super) const TLS: &[Suboption] = if cfg!(feature = "tls") {
+/// Suboptions of a build with TLS; the help puts them in a block of their own. Lines that clients of old do not
+/// know stand behind theirs, at 75, and only where the option was given.
+pub(super) const TLS: &[Row] = if cfg!(feature = "tls") {
     &[
-        listed(
-            "ssl_chain_cert",
-            "PEM file of the server's certificate, followed by \
-             intermediate ones (needed with -Z)",
-            Effect::Text(Missing::Argument, |draft, path| {
-                draft.settings.tls.chain_cert = Some(path.to_string());
-                Ok(())
+        sub("ssl_chain_cert", Effect::Text(|s| &mut s.tls.chain_cert))
+            .help(
+                "PEM file of the server's certificate, followed by \
+                 intermediate ones (needed with -Z)",
+            )
+            .stat(66, "ssl_chain_cert", |now| {
+                Some(unset(&now.settings.tls.chain_cert))
             }),
-        ),
-        listed(
-            "ssl_key",
-            "file of the private key (needed with -Z)",
-            Effect::Text(Missing::Argument, |draft, path| {
-                draft.settings.tls.key = Some(path.to_string());
-                Ok(())
-            }),
-        ),
-        listed(
+        sub("ssl_key", Effect::Text(|s| &mut s.tls.key))
+            .help("file of the private key (needed with -Z)")
+            .stat(67, "ssl_key", |now| Some(unset(&now.settings.tls.key))),
+        sub(
             "ssl_verify_mode",
+            Effect::Named {
+                names: &[],
+                first: 0,
+                limits: 0..=3,
+                field: |s| &mut s.tls.verify_mode,
+            },
+        )
+        .help(
             "client certificates: 0 not asked for, 1 asked for, \
              2 demanded, 3 demanded once",
-            Effect::StrictI32(|draft, mode| {
-                draft.settings.tls.verify_mode = within(0..=3, "ssl_verify_mode", mode)?;
-                Ok(())
-            }),
         )
-        .default(|s| s.tls.verify_mode.to_string()),
-        listed(
+        .default(|s| s.tls.verify_mode.to_string())
+        .stat(68, "ssl_verify_mode", |now| {
+            Some(verify_bits(now.settings.tls.verify_mode).to_string())
+        }),
+        sub(
             "ssl_keyformat",
-            "format of the key file: 1 or PEM, 2 or DER",
-            Effect::NamedI32(&["PEM", "DER"], 1, |draft, format| {
-                draft.settings.tls.key_format = format;
-                Ok(())
-            }),
+            Effect::Named {
+                names: &["PEM", "DER"],
+                first: 1,
+                limits: ANY,
+                field: |s| &mut s.tls.key_format,
+            },
         )
-        .default(|s| s.tls.key_format.to_string()),
-        listed(
-            "ssl_ciphers",
-            "ciphers for TLS up to 1.2, as a list of OpenSSL",
-            Effect::Text(Missing::Argument, |draft, list| {
-                draft.settings.tls.ciphers = Some(list.to_string());
-                Ok(())
+        .help("format of the key file: 1 or PEM, 2 or DER")
+        .default(|s| s.tls.key_format.to_string())
+        .stat(69, "ssl_keyformat", |now| {
+            Some(now.settings.tls.key_format.to_string())
+        }),
+        sub("ssl_ciphers", Effect::Text(|s| &mut s.tls.ciphers))
+            .help("ciphers for TLS up to 1.2, as a list of OpenSSL")
+            .default(|_| "the library's".to_string())
+            .stat(70, "ssl_ciphers", |now| {
+                Some(null(&now.settings.tls.ciphers))
             }),
-        )
-        .default(|_| "the library's".to_string()),
-        listed(
-            "ssl_ca_cert",
-            "PEM file of authorities that client certificates may \
-             come from",
-            Effect::Text(Missing::Argument, |draft, path| {
-                draft.settings.tls.ca_cert = Some(path.to_string());
-                Ok(())
+        sub("ssl_ca_cert", Effect::Text(|s| &mut s.tls.ca_cert))
+            .help(
+                "PEM file of authorities that client certificates may \
+                 come from",
+            )
+            .stat(71, "ssl_ca_cert", |now| {
+                Some(null(&now.settings.tls.ca_cert))
             }),
-        ),
-        listed(
+        sub(
             "ssl_wbuf_size",
+            Effect::Strict(1..=1 << 20, |s, kilobytes| {
+                s.tls.wbuf_size = kilobytes << 10;
+            }),
+        )
+        .help(
             "kilobytes a worker gathers before it encrypts \
              (1 to 1048576)",
-            Effect::StrictU32(|draft, kilobytes| {
-                if !(1..=1 << 20).contains(&kilobytes) {
-                    return Err(invalid("ssl_wbuf_size"));
-                }
-                draft.settings.tls.wbuf_size = kilobytes << 10;
-                Ok(())
-            }),
         )
-        .default(|s| (s.tls.wbuf_size >> 10).to_string()),
-        listed(
+        .default(|s| (s.tls.wbuf_size >> 10).to_string())
+        .stat(72, "ssl_wbuf_size", |now| {
+            Some(now.settings.tls.wbuf_size.to_string())
+        }),
+        sub(
             "ssl_session_cache",
-            "keep sessions, so that clients may resume them",
-            Effect::Flag(|draft| draft.settings.tls.session_cache = true),
+            Effect::On(|s| &mut s.tls.session_cache),
         )
-        .default(|s| on_off(s.tls.session_cache)),
-        listed(
-            "ssl_kernel_tls",
-            "leave encryption to the kernel where it can do it",
-            Effect::Flag(|draft| draft.settings.tls.kernel_tls = true),
-        )
-        .default(|s| on_off(s.tls.kernel_tls)),
-        listed(
+        .help("keep sessions, so that clients may resume them")
+        .default(|s| on_off(s.tls.session_cache))
+        .stat(73, "ssl_session_cache", |now| {
+            yes_no(now.settings.tls.session_cache)
+        }),
+        sub("ssl_kernel_tls", Effect::On(|s| &mut s.tls.kernel_tls))
+            .help("leave encryption to the kernel where it can do it")
+            .default(|s| on_off(s.tls.kernel_tls))
+            .stat(74, "ssl_kernel_tls", |now| {
+                yes_no(now.settings.tls.kernel_tls)
+            }),
+        sub(
             "ssl_min_version",
-            if cfg!(ossl111) {
-                "oldest protocol: 0 or tlsv1.0, 1 or tlsv1.1, 2 or tlsv1.2, 3 or tlsv1.3"
-            } else {
-                "oldest protocol: 0 or tlsv1.0, 1 or tlsv1.1, 2 or tlsv1.2"
+            Effect::Named {
+                names: VERSIONS,
+                first: 0,
+                limits: 0..=NEWEST_VERSION,
+                field: |s| &mut s.tls.min_version,
             },
-            Effect::NamedI32(VERSIONS, 0, |draft, version| {
-                let newest = if cfg!(ossl111) { 3 } else { 2 };
-                draft.settings.tls.min_version = within(0..=newest, "ssl_min_version", version)?;
-                Ok(())
-            }),
         )
-        .default(|s| s.tls.min_version.to_string()),
-        listed(
+        .help(if cfg!(ossl111) {
+            "oldest protocol: 0 or tlsv1.0, 1 or tlsv1.1, 2 or tlsv1.2, 3 or tlsv1.3"
+        } else {
+            "oldest protocol: 0 or tlsv1.0, 1 or tlsv1.1, 2 or tlsv1.2"
+        })
+        .default(|s| s.tls.min_version.to_string())
+        .stat(75, "ssl_min_version", |now| {
+            Some(format!("tlsv1.{}", now.settings.tls.min_version))
+        }),
+        sub(
             "ssl_handshake_timeout",
-            "seconds a handshake may take, from accept on (0 to 3600; 0 = no limit)",
-            Effect::StrictU32(|draft, seconds| {
-                let seconds = within(0..=3600, "ssl_handshake_timeout", seconds)?;
-                draft.settings.tls.handshake_timeout_secs = Some(seconds);
-                Ok(())
+            Effect::Strict(0..=3600, |s, seconds| {
+                s.tls.handshake_timeout_secs = Some(seconds);
             }),
         )
-        .default(|_| "0".to_string()),
-        listed(
+        .help("seconds a handshake may take, from accept on (0 to 3600; 0 = no limit)")
+        .default(|_| "0".to_string())
+        .stat(75, "ssl_handshake_timeout", |now| {
+            now.settings
+                .tls
+                .handshake_timeout_secs
+                .map(|secs| secs.to_string())
+        }),
+        sub(
             "ssl_refresh_interval",
+            Effect::Strict(0..=DAY, |s, seconds| {
+                s.tls.refresh_interval_secs = Some(seconds);
+            }),
+        )
+        .help(
             "seconds between two looks at the files named here, which are loaded again when \
              they have changed (0 to 86400; 0 = never)",
-            Effect::StrictU32(|draft, seconds| {
-                let seconds = within(0..=DAY, "ssl_refresh_interval", seconds)?;
-                draft.settings.tls.refresh_interval_secs = Some(seconds);
-                Ok(())
-            }),
         )
-        .default(|_| "0".to_string()),
-        listed(
+        .default(|_| "0".to_string())
+        .stat(75, "ssl_refresh_interval", |now| {
+            now.settings
+                .tls
+                .refresh_interval_secs
+                .map(|secs| secs.to_string())
+        }),
+        sub(
             "ssl_client_allow",
-            "names that a client's certificate must bear one of: TYPE:glob joined by |, TYPE \
-             being CN, DNS, URI or EMAIL; needs ssl_ca_cert",
-            Effect::Text(Missing::Argument, |draft, list| {
+            Effect::Read(|draft, list| {
                 if NamePattern::parse_list(list).is_none() {
                     return Err(invalid("ssl_client_allow"));
                 }
                 draft.settings.tls.client_allow = Some(list.to_string());
                 Ok(())
             }),
-        ),
-        listed(
+        )
+        .help(
+            "names that a client's certificate must bear one of: TYPE:glob joined by |, TYPE \
+             being CN, DNS, URI or EMAIL; needs ssl_ca_cert",
+        )
+        .stat(75, "ssl_client_allow", |now| {
+            now.settings.tls.client_allow.clone()
+        }),
+        sub(
             "ssl_client_allow_file",
-            "file of such patterns, one a line",
-            Effect::Text(Missing::Argument, |draft, path| {
-                draft.settings.tls.client_allow_file = Some(path.to_string());
-                Ok(())
-            }),
-        ),
-        listed(
+            Effect::Text(|s| &mut s.tls.client_allow_file),
+        )
+        .help("file of such patterns, one a line")
+        .stat(75, "ssl_client_allow_file", |now| {
+            now.settings.tls.client_allow_file.clone()
+        }),
+        sub(
             "ssl_ciphersuites",
-            "cipher suites for TLS 1.3, joined by colons",
-            Effect::Text(Missing::Argument, |draft, list| {
-                draft.settings.tls.ciphersuites = Some(list.to_string());
-                Ok(())
-            }),
+            Effect::Text(|s| &mut s.tls.ciphersuites),
         )
-        .default(|_| "the library's".to_string()),
-        listed(
-            "ssl_crl",
-            "PEM file of revocation lists; a client whose issuer has none in it is refused",
-            Effect::Text(Missing::Argument, |draft, path| {
-                draft.settings.tls.crl = Some(path.to_string());
-                Ok(())
-            }),
-        ),
-        listed(
+        .help("cipher suites for TLS 1.3, joined by colons")
+        .default(|_| "the library's".to_string())
+        .stat(75, "ssl_ciphersuites", |now| {
+            now.settings.tls.ciphersuites.clone()
+        }),
+        sub("ssl_crl", Effect::Text(|s| &mut s.tls.crl))
+            .help("PEM file of revocation lists; a client whose issuer has none in it is refused")
+            .stat(75, "ssl_crl", |now| now.settings.tls.crl.clone()),
+        sub(
             "ssl_ticket_key_file",
+            Effect::Text(|s| &mut s.tls.ticket_key_file),
+        )
+        .help(
             "file of session ticket keys that several servers share: 80 bytes each, the first \
-             encrypts",
-            Effect::Text(Missing::Argument, |draft, path| {
-                draft.settings.tls.ticket_key_file = Some(path.to_string());
-                Ok(())
-            }),
-        ),
-        listed(
+                 encrypts",
+        )
+        .stat(75, "ssl_ticket_key_file", |now| {
+            now.settings.tls.ticket_key_file.clone()
+        }),
+        sub(
             "ssl_ticket_rotation",
-            "seconds after which session tickets get another key (0 to 86400; 0 = never)",
-            Effect::StrictU32(|draft, seconds| {
-                let seconds = within(0..=DAY, "ssl_ticket_rotation", seconds)?;
-                draft.settings.tls.ticket_rotation_secs = Some(seconds);
-                Ok(())
+            Effect::Strict(0..=DAY, |s, seconds| {
+                s.tls.ticket_rotation_secs = Some(seconds);
             }),
         )
-        .default(|_| "0".to_string()),
-        listed(
+        .help("seconds after which session tickets get another key (0 to 86400; 0 = never)")
+        .default(|_| "0".to_string())
+        .stat(75, "ssl_ticket_rotation", |now| {
+            now.settings
+                .tls
+                .ticket_rotation_secs
+                .map(|secs| secs.to_string())
+        }),
+        sub(
             "ssl_session_tickets",
-            "tickets issued in a handshake of TLS 1.3 (0 to 8; 0 = none, for TLS 1.2 too)",
-            Effect::StrictU32(|draft, count| {
-                let count = within(0..=8, "ssl_session_tickets", count)?;
-                draft.settings.tls.session_tickets = Some(count);
-                Ok(())
+            Effect::Strict(0..=8, |s, count| {
+                s.tls.session_tickets = Some(count);
             }),
         )
-        .default(|_| "2".to_string()),
+        .help("tickets issued in a handshake of TLS 1.3 (0 to 8; 0 = none, for TLS 1.2 too)")
+        .default(|_| "2".to_string())
+        .stat(75, "ssl_session_tickets", |now| {
+            now.settings
+                .tls
+                .session_tickets
+                .map(|count| count.to_string())
+        }),
     ]
 } else {
     &[]
 };
 
-/// A slab page as the sizes of the command line have it.
-#[expect(clippy::cast_possible_truncation, reason = "a page is 1 MiB")]
-pub(super) const ONE_PAGE: u32 = PAGE_SIZE as u32;
-
 /// Every suboption of this build.
-pub(super) fn rows() -> impl Iterator<Item = &'static Suboption> {
+pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     CORE.iter().chain(DEBUG_SERVER).chain(TLS).chain(DEBUG_TLS)
 }
 
@@ -601,99 +654,45 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Stop> {
     while !rest.is_empty() {
         let (element, tail) = rest.split_once(',').unwrap_or((rest, ""));
         rest = tail;
-        apply_one(draft, element).map_err(Refusal::failure)?;
+        let (name, value) = match element.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (element, None),
+        };
+        let row = rows().find(|row| matches!(row.word, Word::Sub(word) if word == name));
+        let row = row.ok_or_else(|| failure(format!("Illegal suboption \"{element}\"")))?;
+        row.apply(draft, value)?;
     }
     Ok(())
 }
 
-fn apply_one(draft: &mut Draft, element: &str) -> Result<(), String> {
-    let (name, value) = match element.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (element, None),
-    };
-    let Some(row) = rows().find(|row| row.name == name) else {
-        return Err(format!("Illegal suboption \"{element}\""));
-    };
-    let needed = |missing: Missing| value.ok_or_else(|| missing.line(name));
-    let unreadable = || format!("could not parse argument to {name}");
-    match row.effect {
-        Effect::Flag(act) => {
-            act(draft);
-            Ok(())
-        }
-        Effect::Maybe(act) => act(draft, value),
-        Effect::Text(missing, act) => act(draft, needed(missing)?),
-        Effect::Number(missing, act) => act(draft, atoi(needed(missing)?)),
-        Effect::Fraction(act) => act(draft, atof(needed(Missing::Argument)?)),
-        Effect::StrictU32(act) => {
-            let value = needed(Missing::Argument)?;
-            act(draft, strict_u32(value).ok_or_else(unreadable)?)
-        }
-        Effect::StrictI32(act) => {
-            let value = needed(Missing::Argument)?;
-            act(draft, strict_i32(value).ok_or_else(unreadable)?)
-        }
-        Effect::NamedI32(names, first, act) => {
-            let value = needed(Missing::Argument)?;
-            let named = (first..)
-                .zip(names)
-                .find(|(_, name)| name.eq_ignore_ascii_case(value));
-            let number = named
-                .map(|(number, _)| number)
-                .or_else(|| strict_i32(value));
-            act(draft, number.ok_or_else(unreadable)?)
-        }
-    }
-}
-
-impl Missing {
-    fn line(self, name: &str) -> String {
-        match self {
-            Missing::Argument => format!("Missing {name} argument"),
-            Missing::Numeric => format!("Missing numeric argument for {name}"),
-            Missing::Value => format!("Missing {name} value"),
-        }
-    }
-}
-
-fn hashpower(draft: &mut Draft, power: i32) -> Result<(), String> {
-    match u32::try_from(power) {
-        Ok(good @ 12..=32) => draft.settings.storage.hash_power = good,
+fn hashpower(draft: &mut Draft, value: &str) -> Result<(), Stop> {
+    let power = atoi(value);
+    draft.settings.storage.hash_power = match u32::try_from(power) {
+        Ok(good @ 12..=32) => good,
         Ok(33..) => {
-            return Err(format!(
+            return Err(failure(format!(
                 "Initial hashtable multiplier of {power} is too high\n\
                  Choose a value based on \"STAT hash_power_level\" from a running instance"
-            ));
+            )));
         }
         _ => {
-            return Err(format!(
+            return Err(failure(format!(
                 "Initial hashtable multiplier of {power} is too low"
-            ));
+            )));
         }
-    }
+    };
     Ok(())
 }
 
-fn slab_automove(draft: &mut Draft, value: Option<&str>) -> Result<(), String> {
-    match u32::try_from(value.map_or(1, atoi)) {
-        Ok(level @ ..=2) => draft.settings.storage.slab_automove = level,
-        _ => return Err("slab_automove must be between 0 and 2".to_string()),
-    }
-    Ok(())
-}
-
-fn slab_chunk_max(draft: &mut Draft, kilobytes: i32) -> Result<(), String> {
+fn slab_chunk_max(draft: &mut Draft, value: &str) -> Result<(), Stop> {
+    let unreadable = || failure("could not parse argument to slab_chunk_max");
+    let kilobytes = strict_i32(value).ok_or_else(unreadable)?;
     draft.given.slab_chunk_max = true;
-    match u32::try_from(kilobytes) {
-        Ok(kilobytes @ 1..=1024) => draft.settings.storage.slab_chunk_max = kilobytes << 10,
-        Ok(1025..) => return Err("slab_chunk_max must be specified in kilobytes.".to_string()),
-        _ => return Err("slab_chunk_max must be >= 0".to_string()),
-    }
-    Ok(())
-}
-
-fn resp_obj_mem_limit(draft: &mut Draft, _value: Option<&str>) -> Result<(), String> {
-    draft.warn("DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit,");
+    draft.settings.storage.slab_chunk_max = match u32::try_from(kilobytes) {
+        Ok(kilobytes @ 1..=1024) => kilobytes << 10,
+        Ok(1025..) => return Err(failure("slab_chunk_max must be specified in kilobytes.")),
+        _ => return Err(failure("slab_chunk_max must be >= 0")),
+    };
     Ok(())
 }
 
@@ -702,45 +701,26 @@ fn without_maintainer(draft: &mut Draft) {
     draft.settings.storage.lru_segmented = false;
 }
 
-fn no_modern(draft: &mut Draft) {
+fn no_modern(draft: &mut Draft) -> Result<(), Stop> {
+    let storage = &mut draft.settings.storage;
     if !draft.given.slab_chunk_max {
-        draft.settings.storage.slab_chunk_max = ONE_PAGE;
+        storage.slab_chunk_max = ONE_PAGE;
     }
-    draft.settings.storage.slab_reassign = false;
-    draft.settings.storage.slab_automove = 0;
+    storage.slab_reassign = false;
+    storage.slab_automove = 0;
+    storage.hash_algorithm = HashAlgorithm::Jenkins;
+    storage.lru_crawler = false;
     draft.settings.network.maxconns_fast = false;
-    draft.settings.storage.hash_algorithm = HashAlgorithm::Jenkins;
-    draft.settings.storage.lru_crawler = false;
     without_maintainer(draft);
+    Ok(())
 }
 
-fn percentage(name: &str, percent: i32) -> Result<u32, String> {
-    match u32::try_from(percent) {
-        Ok(percent @ 1..=79) => Ok(percent),
-        _ => Err(format!("{name} must be > 1 and < 80")),
+/// OpenSSL's bits: 1 ask, 2 demand, 4 only once.
+fn verify_bits(mode: i32) -> u32 {
+    match mode {
+        0 => 0,
+        1 => 1,
+        2 => 3,
+        _ => 7,
     }
-}
-
-fn above_zero(name: &str, factor: f64) -> Result<f64, String> {
-    if factor > 0.0 {
-        Ok(factor)
-    } else {
-        Err(format!("{name} must be > 0"))
-    }
-}
-
-fn within<N: PartialOrd>(range: RangeInclusive<N>, name: &str, value: N) -> Result<N, String> {
-    if range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(invalid(name))
-    }
-}
-
-fn invalid(name: &str) -> String {
-    format!("Invalid {name}. Use help to see valid options.")
-}
-
-fn on_off(on: bool) -> String {
-    if on { "on" } else { "off" }.to_string()
 }

@@ -1,9 +1,11 @@
 //! Whole command lines: what they become, and the words and statuses of those that are refused.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 
 use super::command_line::read_as;
 use super::getopt::Operands;
+use super::row::{Row, Word};
 use super::usage::{Live, settings_lines};
 use super::*;
 
@@ -1175,17 +1177,38 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
+/// What an operator writes for the option.
+fn spellings(row: &Row) -> Vec<String> {
+    match row.word {
+        Word::Sub(name) => vec![name.to_string()],
+        Word::Flag(flag) => {
+            let mut words = vec![format!("-{}", flag.letter)];
+            words.extend(flag.long.map(|long| format!("--{long}")));
+            words
+        }
+    }
+}
+
+#[test]
+fn no_two_rows_share_a_spelling_or_a_line() {
+    let mut seen = HashSet::new();
+    for row in flags::OPTIONS.iter().chain(suboptions::rows()) {
+        for word in spellings(row) {
+            assert!(seen.insert(word.clone()), "{word}");
+        }
+    }
+    let mut seen = HashSet::new();
+    for (name, _) in shown(&Settings::default()) {
+        assert!(seen.insert(name.clone()), "{name}");
+    }
+}
+
 #[test]
 fn the_manual_page_has_every_option() {
     let page = include_str!("../../doc/memcached.1").replace("\\-", "-");
-    for option in flags::OPTIONS {
-        let short = format!("-{}", option.short);
-        assert!(has_word(&page, &short), "{short}");
-        if let Some(long) = option.long {
-            assert!(has_word(&page, &format!("--{long}")), "--{long}");
+    for row in flags::OPTIONS.iter().chain(suboptions::rows()) {
+        for word in spellings(row) {
+            assert!(has_word(&page, &word), "{word}");
         }
-    }
-    for row in suboptions::rows() {
-        assert!(has_word(&page, row.name), "{}", row.name);
     }
 }

@@ -6,7 +6,9 @@
 
 use crate::limits::{CLASS_MAX, HASH_POWER, PAGE_SIZE, item_lock_power};
 use crate::settings::command_line::{Draft, Refusal};
+use crate::settings::flags::OPTIONS;
 use crate::settings::numbers::strict_u32;
+use crate::settings::row::Row;
 use crate::settings::suboptions::ONE_PAGE;
 use crate::settings::{Protocol, Settings, StorageSettings};
 
@@ -181,15 +183,9 @@ fn ports(draft: &mut Draft) -> Result<(), Refusal> {
 
 /// Ends the start for options whose room is not built, rather than serving without what was asked for.
 fn refuse_unbuilt(settings: &Settings) -> Result<(), Refusal> {
-    let asked = [
-        ("-U", settings.network.udp_port != 0),
-        ("-L", settings.storage.large_pages),
-        ("-Y", settings.auth.file.is_some()),
-        ("-e", settings.storage.memory_file.is_some()),
-        ("-N", settings.network.napi_ids != 0),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
-        Some((option, _)) => Err(Refusal::usage(format!("{option}: not built yet"))),
+    let mut asked = OPTIONS.iter().filter(|row| row.asks_in_vain(settings));
+    match asked.find_map(Row::flag) {
+        Some(flag) => Err(Refusal::usage(format!("-{}: not built yet", flag.letter))),
         None => Ok(()),
     }
 }
