@@ -15,9 +15,9 @@ use crate::roster::counts::ConnStats;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_counts::HandshakeStats;
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
-use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
-use crate::storage::Engine;
+use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
 use crate::storage::counters::ScalarValues;
+use crate::storage::{self, Engine};
 
 /// Turns of the loop in which nothing comes back before a client believes that nothing will.
 const QUIET_TURNS: u32 = 3;
@@ -98,23 +98,21 @@ impl Lab {
         let tunables = leak(Tunables::new(settings));
         let clock = leak(Clock::new());
         let engine = Engine::new(settings, tunables, clock).expect("an engine");
-        let registry = Registry::new(Parts {
+        let below = storage::Services {
             engine,
             settings,
             tunables,
-            clock,
-            figures: Box::new(Nobody),
-            conns: Box::new(Nobody),
-        });
+        };
+        let registry = Registry::new(below, Box::new(Nobody), Box::new(Nobody));
         let gauges = leak(BufferGauges::new(buffers_most));
         let env = Env {
             verbs: protocol::Env {
-                engine,
+                services: protocol::Services {
+                    below,
+                    stats: leak(registry),
+                    control: &Nobody,
+                },
                 me: engine.per_thread(),
-                settings,
-                tunables,
-                stats: leak(registry),
-                control: &Nobody,
                 fd: -1,
             },
             buffers: Buffers::new(gauges),

@@ -12,34 +12,25 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::clock::RelTime;
 use crate::conn::NewConn;
 use crate::event::{Event, Registrar, Timer, TimerId};
 use crate::listener::accept::{Acceptor, RESUME_PERIOD, Turn};
 use crate::listener::open::ListenSocket;
 use crate::os::Interest;
 use crate::os::socket::{self, Address};
-use crate::roster::cards::{Cards, Kind, OpenCard};
+use crate::roster::cards::{Kind, OpenCard};
 use crate::roster::counts::ConnStats;
 use crate::roster::state::State;
 use crate::settings::voice::say;
-use crate::settings::{Settings, Tunables};
+use crate::worker::Services;
 use crate::worker::inbox::{Inbox, Message};
 
 /// What the dispatcher works with.
 pub struct Parts<'a> {
     /// The sockets of [`open`](crate::listener::open::open).
     pub sockets: Vec<ListenSocket>,
-    /// What the command line said.
-    pub settings: &'static Settings,
-    /// What commands change.
-    pub tunables: &'static Tunables,
-    /// Counts of conns.
-    pub stats: &'static ConnStats,
-    /// Every conn's card, listeners included.
-    pub cards: &'static Cards,
-    /// The present second, for the cards of listeners.
-    pub now: RelTime,
+    /// What there is of the server.
+    pub services: Services,
     /// Where clients go, by the workers' numbers.
     pub inboxes: &'a [Arc<Inbox>],
     /// The main base.
@@ -92,14 +83,14 @@ impl Dispatcher {
             hand: Hand {
                 inboxes: parts.inboxes.to_vec(),
                 next: 0,
-                stats: parts.stats,
+                stats: parts.services.books.counts,
             },
             acceptor: Acceptor::new(
                 parts.sockets,
-                parts.cards.len(),
-                parts.settings,
-                parts.tunables,
-                parts.stats,
+                parts.services.books.cards.len(),
+                parts.services.settings,
+                parts.services.tunables,
+                parts.services.books.counts,
             ),
         })
     }
@@ -149,13 +140,19 @@ impl Dispatcher {
 impl Door {
     fn open(socket: &ListenSocket, parts: &Parts<'_>) -> io::Result<Door> {
         let fd = socket.fd.as_raw_fd();
+        let services = &parts.services;
         let address = socket::local_address(fd).unwrap_or(Address::Unnamed);
         Ok(Door {
             fd,
             event: parts.registrar.watch(fd, Interest::Read)?,
-            _card: parts
-                .cards
-                .open(fd, Kind::Listener, 0, State::Listening, address, parts.now),
+            _card: services.books.cards.open(
+                fd,
+                Kind::Listener,
+                0,
+                State::Listening,
+                address,
+                services.clock().now(),
+            ),
         })
     }
 }

@@ -4,29 +4,51 @@
 //! The worker owns the [`Env`] and lends it for a batch; everything in it outlives the server's threads.
 
 use std::fmt::{self, Write as _};
+use std::ops::Deref;
 
 use crate::protocol::replies;
+use crate::settings::Protocol;
 use crate::settings::voice::tell;
-use crate::settings::{Protocol, Settings, Tunables};
 use crate::stats::Registry;
-use crate::storage::{BucketGuard, Bump, Engine, LockedItem, Miss, PerThread};
+use crate::storage::{self, BucketGuard, Bump, LockedItem, Miss, PerThread};
 
-/// What a verb can reach. One per worker, all handles `'static`; `fd` is set before each call.
-pub struct Env {
-    /// Where items are.
-    pub engine: &'static Engine,
-    /// What this worker counts with.
-    pub me: &'static PerThread,
-    /// The command line.
-    pub settings: &'static Settings,
-    /// What commands may change.
-    pub tunables: &'static Tunables,
+/// What verbs reach of a server.
+#[derive(Clone, Copy)]
+pub struct Services {
+    /// The engine and what it runs by.
+    pub below: storage::Services,
     /// The `stats` families.
     pub stats: &'static Registry,
     /// Verbs that act on the whole server.
     pub control: &'static dyn Control,
+}
+
+impl Deref for Services {
+    type Target = storage::Services;
+
+    #[inline]
+    fn deref(&self) -> &storage::Services {
+        &self.below
+    }
+}
+
+/// What a verb can reach. One per worker, all handles `'static`; `fd` is set before each call.
+pub struct Env {
+    /// What all workers share.
+    pub services: Services,
+    /// What this worker counts with.
+    pub me: &'static PerThread,
     /// Descriptor of the conn being served.
     pub fd: i32,
+}
+
+impl Deref for Env {
+    type Target = Services;
+
+    #[inline]
+    fn deref(&self) -> &Services {
+        &self.services
+    }
 }
 
 /// Verbs that act on the whole server; implemented by the server room.

@@ -37,7 +37,7 @@ use crate::settings::Protocol;
 #[cfg(feature = "debug-server")]
 use crate::storage::ItemRef;
 
-pub use crate::protocol::env::{Control, Env, Shutdown};
+pub use crate::protocol::env::{Control, Env, Services, Shutdown};
 
 /// First byte of a conn that speaks binary.
 const BINARY_MAGIC: u8 = 0x80;

@@ -22,3 +22,18 @@ pub mod state;
 pub mod tls_counts;
 pub mod tls_lists;
 pub mod tls_pending;
+
+use crate::roster::cards::Cards;
+use crate::roster::counts::ConnStats;
+use crate::roster::tls_counts::HandshakeStats;
+
+/// The books of one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Books {
+    /// Every conn's card.
+    pub cards: &'static Cards,
+    /// How many conns there are and were.
+    pub counts: &'static ConnStats,
+    /// How TLS handshakes went, by worker.
+    pub handshakes: &'static HandshakeStats,
+}

@@ -14,15 +14,14 @@ use crate::listener::ListenError;
 use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
-use crate::roster::cards::Cards;
 use crate::server::leak;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
 use crate::settings::{ExitStatus, Refusal, Settings, TlsSettings};
 use crate::storage::{Engine, EngineError};
-use crate::threads::{Crew, Thread};
+use crate::threads::Thread;
 use crate::tls::{Current, TlsCounters, TlsError};
-use crate::worker::{StartError, Workers, idle};
+use crate::worker::{self, StartError, Workers, idle};
 
 /// Silence that no client keeps: with a negative `idle_timeout` the sweep runs and closes nobody.
 const NEVER_SECS: u32 = u32::MAX / 2;
@@ -213,16 +212,13 @@ pub(super) fn tell_classes(settings: &Settings, engine: &Engine) {
 
 /// Starts the sweep that `idle_timeout` asks for.
 pub(super) fn start_idle_sweep(
-    crew: &Crew,
-    settings: &Settings,
-    cards: &'static Cards,
+    services: &worker::Services,
     workers: &Workers,
-    clock: &'static Clock,
 ) -> Result<Option<Thread>, BootError> {
-    let Some(limit) = idle_limit(settings.workers.idle_timeout_secs) else {
+    let Some(limit) = idle_limit(services.settings.workers.idle_timeout_secs) else {
         return Ok(None);
     };
-    idle::start(crew, cards, workers.inboxes().to_vec(), limit, clock)
+    idle::start(services, workers.inboxes().to_vec(), limit)
         .map(Some)
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))
 }

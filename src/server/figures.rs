@@ -9,10 +9,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::roster::counts::ConnStats;
+use crate::roster::Books;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::gauges::BufferValues;
-use crate::roster::tls_counts::HandshakeStats;
 use crate::settings::Settings;
 use crate::stats::{ConnFigures, Figures, TlsFigures};
 use crate::tls::Current;
@@ -24,9 +23,8 @@ const FDS_PER_WORKER: u64 = 5;
 pub(super) struct ServerFigures {
     settings: &'static Settings,
     clock: &'static Clock,
-    counts: &'static ConnStats,
+    books: Books,
     tls: Option<&'static Current>,
-    handshakes: &'static HandshakeStats,
     buffers: OnceLock<&'static [BufferGauges]>,
 }
 
@@ -34,16 +32,14 @@ impl ServerFigures {
     pub(super) fn new(
         settings: &'static Settings,
         clock: &'static Clock,
-        counts: &'static ConnStats,
+        books: Books,
         tls: Option<&'static Current>,
-        handshakes: &'static HandshakeStats,
     ) -> ServerFigures {
         ServerFigures {
             settings,
             clock,
-            counts,
+            books,
             tls,
-            handshakes,
             buffers: OnceLock::new(),
         }
     }
@@ -57,19 +53,20 @@ impl ServerFigures {
 impl Figures for &'static ServerFigures {
     fn conns(&self) -> ConnFigures {
         let buffers = BufferValues::of(self.buffers.get().copied().unwrap_or_default());
+        let counts = self.books.counts;
         ConnFigures {
-            curr: self.counts.curr() as u64,
-            total: self.counts.total(),
-            rejected: self.counts.rejected(),
-            structures: self.counts.structures() as u64,
+            curr: counts.curr() as u64,
+            total: counts.total(),
+            rejected: counts.rejected(),
+            structures: counts.structures() as u64,
             reserved_fds: FDS_PER_WORKER * u64::from(self.settings.workers.threads),
             response_objects: buffers.response_objects,
             response_bytes: buffers.response_bytes,
             read_buffers: buffers.count,
             read_buffers_free: buffers.free,
-            accepting: self.counts.accepting(),
-            listen_disabled: self.counts.listen_disabled(),
-            listen_disabled_time: Duration::from_micros(self.counts.listen_disabled_us()),
+            accepting: counts.accepting(),
+            listen_disabled: counts.listen_disabled(),
+            listen_disabled_time: Duration::from_micros(counts.listen_disabled_us()),
         }
     }
 
@@ -90,8 +87,8 @@ impl Figures for &'static ServerFigures {
     }
 
     fn reset(&self) {
-        self.counts.reset();
-        self.handshakes.reset();
+        self.books.counts.reset();
+        self.books.handshakes.reset();
         if let Some(current) = self.tls {
             current.counters().reset();
         }

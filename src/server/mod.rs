@@ -19,6 +19,7 @@ mod tests;
 
 use std::env;
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ use crate::os::notify::Notifier;
 use crate::os::process;
 use crate::os::signal::{self, Signal};
 use crate::os::{Interest, reason};
+use crate::protocol;
+use crate::roster::Books;
 use crate::roster::cards::Cards;
 use crate::roster::counts::ConnStats;
 use crate::roster::lists::ConnsSection;
@@ -46,11 +49,11 @@ use crate::server::refresh::Refresher;
 use crate::server::stop::Threads;
 use crate::settings::voice::{say, tell};
 use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
-use crate::stats::{self, Registry, SslSections};
-use crate::storage::Engine;
+use crate::stats::{Registry, SslSections};
+use crate::storage::{self, Engine};
 use crate::threads::Crew;
 use crate::tls::TlsCounters;
-use crate::worker::{Shared, StartError, Workers};
+use crate::worker::{self, Workers};
 
 const TICK: TimerId = TimerId(0);
 const RESUME: TimerId = TimerId(1);
@@ -61,18 +64,21 @@ const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
 
 static TLS_COUNTERS: TlsCounters = TlsCounters::new();
 
-/// What lives as long as the process and is met all along the boot.
+/// The server as a whole.
 #[derive(Clone, Copy)]
-struct House {
-    settings: &'static Settings,
-    tunables: &'static Tunables,
-    clock: &'static Clock,
-    engine: &'static Engine,
-    cards: &'static Cards,
-    counts: &'static ConnStats,
+struct Services {
+    below: worker::Services,
+    figures: &'static ServerFigures,
     refresher: Option<&'static Refresher>,
     woken: &'static Notifier,
-    crew: &'static Crew,
+}
+
+impl Deref for Services {
+    type Target = worker::Services;
+
+    fn deref(&self) -> &worker::Services {
+        &self.below
+    }
 }
 
 /// Reads the command line of this process and serves until a signal ends it.
@@ -127,35 +133,31 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         .map_err(|error| BootError::kernel("Can't create an event base", &error))?;
 
     let tunables = leak(Tunables::new(settings));
-    let cards = Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX));
-    let counts = leak(ConnStats::new());
+    let books = Books {
+        cards: Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX)),
+        counts: leak(ConnStats::new()),
+        handshakes: HandshakeStats::leak(settings.workers.threads),
+    };
     let engine = Engine::new(settings, tunables, clock)?;
     boot::tell_classes(settings, engine);
     signal::ignore_pipe().map_err(|error| BootError::kernel("Can't ignore SIGPIPE", &error))?;
 
-    let house = House {
+    let base_services = storage::Services {
+        engine,
         settings,
         tunables,
-        clock,
-        engine,
-        cards,
-        counts,
-        refresher,
-        woken,
-        crew: leak(Crew::default()),
     };
-    let crew = house.crew;
-    let (workers, figures) = start_workers(&house)?;
-    figures.watch_buffers(workers.gauges());
-    let background = engine
-        .start(crew)
-        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
-    let idle = boot::start_idle_sweep(crew, settings, cards, &workers, clock)?;
-    let refreshing = refresh::start(crew, refresher, settings.tls.refresh_interval_secs)
-        .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))?;
+    let services = compose(base_services, books, refresher, woken);
+    let workers = Workers::start(services.below)?;
+    services.figures.watch_buffers(workers.gauges());
+    let thread_failed = |error| BootError::new(ExitStatus::Failure, reason(&error));
+    let background = engine.start(services.crew).map_err(thread_failed)?;
+    let idle = boot::start_idle_sweep(&services, &workers)?;
+    let refreshing = refresh::start(services.crew, refresher, settings.tls.refresh_interval_secs)
+        .map_err(thread_failed)?;
 
-    let mut main = open_doors(house, &base, &workers)?;
-    check_room(settings, counts)?;
+    let mut main = open_doors(services, &base, &workers)?;
+    check_room(settings, books.counts)?;
     let pid_file = settings
         .process
         .pid_file
@@ -171,7 +173,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
             background,
             idle,
             refreshing,
-            crew,
+            crew: services.crew,
         };
         threads.stop(tunables);
     } else if end.is_ok() {
@@ -186,52 +188,42 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     end.map(drop)
 }
 
-/// Starts the workers, with what their clients' verbs and `stats` reach of the house. The figures are still to be told of
-/// the workers' buffers.
-fn start_workers(house: &House) -> Result<(Workers, &'static ServerFigures), StartError> {
-    let &House {
-        settings,
-        tunables,
-        clock,
-        engine,
-        cards,
-        counts,
-        refresher,
-        crew,
-        ..
-    } = house;
+/// Puts together what each storey reaches. The figures are still to be told of the workers' buffers.
+fn compose(
+    below: storage::Services,
+    books: Books,
+    refresher: Option<&'static Refresher>,
+    woken: &'static Notifier,
+) -> Services {
+    let clock = below.clock();
+    let cards = books.cards;
     let tls = refresher.map(Refresher::current);
-    let handshakes = HandshakeStats::leak(settings.workers.threads);
-    let figures: &ServerFigures =
-        leak(ServerFigures::new(settings, clock, counts, tls, handshakes));
-    let registry = Registry::new(stats::Parts {
-        engine,
-        settings,
-        tunables,
-        clock,
-        figures: Box::new(figures),
-        conns: Box::new(ConnsSection { cards, clock }),
-    });
-    let registry = leak(registry.with_ssl(tls.map(|current| SslSections {
+    let figures: &ServerFigures = leak(ServerFigures::new(below.settings, clock, books, tls));
+    let conns = ConnsSection { cards, clock };
+    let registry = Registry::new(below, Box::new(figures), Box::new(conns));
+    let registry = registry.with_ssl(tls.map(|current| SslSections {
         server: Box::new(SslSection {
             current,
-            handshakes,
+            handshakes: books.handshakes,
             clock,
         }),
         conns: Box::new(SslConnsSection { cards }),
-    })));
-    let workers = Workers::start(Shared {
-        crew,
-        engine,
-        settings,
-        tunables,
-        stats: registry,
-        control: leak(ServerControl::new(refresher)),
-        cards,
-        tls,
-        handshakes,
-    })?;
-    Ok((workers, figures))
+    }));
+    Services {
+        below: worker::Services {
+            below: protocol::Services {
+                below,
+                stats: leak(registry),
+                control: leak(ServerControl::new(refresher)),
+            },
+            books,
+            tls,
+            crew: leak(Crew::default()),
+        },
+        figures,
+        refresher,
+        woken,
+    }
 }
 
 /// Turns the main loop until a signal ends it; gives the signal.
@@ -246,21 +238,17 @@ fn run_until_stopped(base: &Base<Main>, main: &mut Main) -> Result<Signal, BootE
 }
 
 /// Opens the listening sockets and puts them, the clock and the signals on the main base.
-fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main, BootError> {
+fn open_doors(services: Services, base: &Base<Main>, workers: &Workers) -> Result<Main, BootError> {
     let os = |error: io::Error| BootError::kernel("Can't listen for events", &error);
     let port_file = env::var_os(PORT_FILE).map(PathBuf::from);
-    let opened = open::open(house.settings, port_file.as_deref())?;
+    let opened = open::open(services.settings, port_file.as_deref())?;
     for line in &opened.lines {
         say!("{line}");
     }
     let registrar = base.registrar();
     let dispatcher = Dispatcher::new(Parts {
         sockets: opened.sockets,
-        settings: house.settings,
-        tunables: house.tunables,
-        stats: house.counts,
-        cards: house.cards,
-        now: house.clock.now(),
+        services: services.below,
         inboxes: workers.inboxes(),
         registrar: &registrar,
         timer: RESUME,
@@ -269,13 +257,13 @@ fn open_doors(house: House, base: &Base<Main>, workers: &Workers) -> Result<Main
     let tick = registrar.timer(TICK).map_err(os)?;
     tick.set(SECOND).map_err(os)?;
     let waker = registrar
-        .watch(house.woken.fd(), Interest::Read)
+        .watch(services.woken.fd(), Interest::Read)
         .map_err(os)?;
     Ok(Main {
         dispatcher,
         tick,
         _waker: waker,
-        house,
+        services,
         stopping: None,
     })
 }
@@ -285,14 +273,14 @@ struct Main {
     dispatcher: Dispatcher,
     tick: Timer,
     _waker: Event,
-    house: House,
+    services: Services,
     /// The signal that ends the loop.
     stopping: Option<Signal>,
 }
 
 impl Main {
     fn heed(&mut self) {
-        self.house.woken.clear();
+        self.services.woken.clear();
         for signal in signal::take() {
             match signal {
                 Signal::HangUp => self.reload(),
@@ -303,7 +291,7 @@ impl Main {
 
     /// SIGHUP: certificates are loaded again. Success is silent.
     fn reload(&self) {
-        let Some(refresher) = self.house.refresher else {
+        let Some(refresher) = self.services.refresher else {
             return;
         };
         if let Err(error) = refresher.refresh() {
@@ -324,9 +312,9 @@ impl Handler for Main {
             self.dispatcher.timer();
             return;
         }
-        self.house.clock.tick();
-        self.house.engine.tick();
-        if self.house.counts.crowd_has_left() {
+        self.services.clock().tick();
+        self.services.engine.tick();
+        if self.services.books.counts.crowd_has_left() {
             heap::trim();
         }
         if let Err(error) = self.tick.set(SECOND) {

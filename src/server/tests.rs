@@ -21,11 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long is waited for what must not come.
 const A_MOMENT: Duration = Duration::from_millis(30);
 
-/// A house and its threads, without a main loop.
+/// A server and its threads, without a main loop.
 struct Lab {
-    house: House,
+    services: Services,
     threads: Threads,
-    figures: &'static ServerFigures,
+}
+
+fn books(settings: &Settings) -> Books {
+    Books {
+        cards: Cards::leak(1024),
+        counts: leak(ConnStats::new()),
+        handshakes: HandshakeStats::leak(settings.workers.threads),
+    }
 }
 
 impl Lab {
@@ -33,33 +40,26 @@ impl Lab {
         let settings = leak(settings);
         let clock = leak(Clock::new());
         let tunables = leak(Tunables::new(settings));
-        let cards = Cards::leak(1024);
-        let counts = leak(ConnStats::new());
         let engine = Engine::new(settings, tunables, clock).expect("an engine");
-        let house = House {
+        let below = storage::Services {
+            engine,
             settings,
             tunables,
-            clock,
-            engine,
-            cards,
-            counts,
-            refresher: None,
-            woken: leak(Notifier::new().expect("a notifier")),
-            crew: leak(Crew::default()),
         };
-        let (workers, figures) = start_workers(&house).expect("workers");
-        let idle =
-            boot::start_idle_sweep(house.crew, settings, cards, &workers, clock).expect("a thread");
+        let woken = leak(Notifier::new().expect("a notifier"));
+        let services = compose(below, books(settings), None, woken);
+        let workers = Workers::start(services.below).expect("workers");
+        services.figures.watch_buffers(workers.gauges());
+        let idle = boot::start_idle_sweep(&services, &workers).expect("a thread");
         Lab {
             threads: Threads {
-                crew: house.crew,
-                background: engine.start(house.crew).expect("threads"),
+                crew: services.crew,
+                background: engine.start(services.crew).expect("threads"),
                 workers,
                 idle,
                 refreshing: None,
             },
-            house,
-            figures,
+            services,
         }
     }
 
@@ -75,7 +75,7 @@ impl Lab {
             kind: Kind::Unix,
             peer: Address::Unnamed,
             accepted: Instant::now(),
-            counted: self.house.counts.conn_opened(),
+            counted: self.services.books.counts.conn_opened(),
         };
         self.threads.workers.inboxes()[worker].post(Message::Conn(Box::new(new)));
         near.write_all(b"mn\r\n").expect("sent");
@@ -116,7 +116,7 @@ fn workers_that_have_left_their_loops_answer_nobody_and_keep_their_conns() {
         assert_eq!(silence.kind(), io::ErrorKind::WouldBlock);
         client.set_read_timeout(Some(PATIENCE)).expect("set");
     }
-    assert_eq!(lab.house.counts.clients(), 2);
+    assert_eq!(lab.services.books.counts.clients(), 2);
     let closing = halted.close_conns();
     for client in &mut clients {
         // The unread command makes the end a reset where the kernel sees it.
@@ -124,7 +124,7 @@ fn workers_that_have_left_their_loops_answer_nobody_and_keep_their_conns() {
         assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
     }
     closing.reap();
-    assert_eq!(lab.house.counts.clients(), 0);
+    assert_eq!(lab.services.books.counts.clients(), 0);
     lab.threads.background.stop();
     lab.threads.idle.expect("it was asked for").stop();
 }
@@ -138,14 +138,14 @@ fn a_stop_ends_every_thread_and_every_stream() {
         settings.storage.hash_expand = growth;
         let lab = Lab::start(settings);
         let mut clients = [lab.connect(0), lab.connect(1), lab.connect(1)];
-        let live = lab.house.engine.maintainer_running();
+        let live = lab.services.engine.maintainer_running();
         assert_eq!(live, maintainer);
-        lab.threads.stop(lab.house.tunables);
+        lab.threads.stop(lab.services.tunables);
         for client in &mut clients {
             assert_eq!(rest(client), "");
         }
-        assert_eq!(lab.house.counts.clients(), 0);
-        assert!(!lab.house.engine.maintainer_running());
+        assert_eq!(lab.services.books.counts.clients(), 0);
+        assert!(!lab.services.engine.maintainer_running());
     }
 }
 
@@ -158,17 +158,11 @@ fn figures_are_those_of_the_conns_and_of_the_workers_buffers() {
         },
         ..Settings::default()
     });
-    let figures = lab.figures;
-    assert_eq!(
-        figures.conns().read_buffers,
-        0,
-        "before workers are watched"
-    );
-    figures.watch_buffers(lab.threads.workers.gauges());
-    lab.house.counts.listener_opened();
+    let figures = lab.services.figures;
+    lab.services.books.counts.listener_opened();
     let clients = [lab.connect(0), lab.connect(2)];
-    lab.house.counts.conn_rejected();
-    lab.house.counts.accepting_stopped();
+    lab.services.books.counts.conn_rejected();
+    lab.services.books.counts.accepting_stopped();
     let seen = figures.conns();
     assert_eq!((seen.curr, seen.total, seen.structures), (2, 3, 3));
     assert_eq!((seen.rejected, seen.reserved_fds), (1, 15));
@@ -179,7 +173,7 @@ fn figures_are_those_of_the_conns_and_of_the_workers_buffers() {
     let seen = figures.conns();
     assert_eq!((seen.curr, seen.total, seen.rejected), (2, 0, 0));
     drop(clients);
-    lab.threads.stop(lab.house.tunables);
+    lab.threads.stop(lab.services.tunables);
 }
 
 #[test]
@@ -225,9 +219,8 @@ mod with_certificates {
         let figures = leak(ServerFigures::new(
             settings,
             clock,
-            leak(ConnStats::new()),
+            books(settings),
             Some(tls),
-            HandshakeStats::leak(1),
         ));
         let age = || figures.tls().expect("with -Z").since_refresh_secs;
         let control = ServerControl::new(Some(refresher));

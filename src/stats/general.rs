@@ -15,7 +15,7 @@ use crate::storage::counters::ThreadValues;
 const UPTIME_LEAD: u32 = 60;
 
 pub(super) fn write(registry: &Registry, lines: &mut Lines<'_>) {
-    let conns = registry.parts.figures.conns();
+    let conns = registry.figures.conns();
     let threads = registry.threads();
     process_rows(registry, lines);
     conn_rows(registry, &conns, &threads, lines);
@@ -28,7 +28,7 @@ pub(super) fn write(registry: &Registry, lines: &mut Lines<'_>) {
 }
 
 fn process_rows(registry: &Registry, lines: &mut Lines<'_>) {
-    let clock = registry.parts.clock;
+    let clock = registry.services.clock();
     let now = clock.now();
     let usage = os::process::cpu_time();
     lines.show("pid", process::id());
@@ -47,7 +47,7 @@ fn conn_rows(
     threads: &ThreadValues,
     lines: &mut Lines<'_>,
 ) {
-    let settings = registry.parts.settings;
+    let settings = registry.services.settings;
     lines.show("max_connections", settings.network.conn_limit);
     lines.show("curr_connections", conns.curr);
     lines.show("total_connections", conns.total);
@@ -94,7 +94,7 @@ fn command_rows(registry: &Registry, threads: &ThreadValues, lines: &mut Lines<'
     lines.show("store_no_memory", counts.store_no_memory);
     lines.show("auth_cmds", counts.auth_cmds);
     lines.show("auth_errors", counts.auth_errors);
-    if registry.parts.settings.workers.idle_timeout_secs != 0 {
+    if registry.services.settings.workers.idle_timeout_secs != 0 {
         lines.show("idle_kicks", counts.idle_kicks);
     }
 }
@@ -105,7 +105,7 @@ fn traffic_rows(
     threads: &ThreadValues,
     lines: &mut Lines<'_>,
 ) {
-    let tunables = registry.parts.tunables;
+    let tunables = registry.services.tunables;
     lines.show("bytes_read", threads.scalars.bytes_read);
     lines.show("bytes_written", threads.scalars.bytes_written);
     lines.show(
@@ -118,19 +118,19 @@ fn traffic_rows(
         "time_in_listen_disabled_us",
         conns.listen_disabled_time.as_micros(),
     );
-    lines.show("threads", registry.parts.settings.workers.threads);
+    lines.show("threads", registry.services.settings.workers.threads);
     lines.show("conn_yields", threads.scalars.conn_yields);
 }
 
 fn engine_rows(registry: &Registry, lines: &mut Lines<'_>) {
-    let table = registry.parts.engine.hash_stats();
+    let table = registry.services.engine.hash_stats();
     lines.show("hash_power_level", table.power);
     lines.show("hash_bytes", table.bytes);
     lines.bit("hash_is_expanding", table.is_expanding);
-    if registry.parts.engine.maintainer_running() {
+    if registry.services.engine.maintainer_running() {
         lines.show(
             "lru_maintainer_juggles",
-            registry.parts.engine.totals().juggles,
+            registry.services.engine.totals().juggles,
         );
     }
     // Slab memory that is missing is counted by class, buffers by their own names.
@@ -154,7 +154,7 @@ fn log_rows(lines: &mut Lines<'_>) {
 }
 
 fn tls_rows(registry: &Registry, lines: &mut Lines<'_>) {
-    if let Some(tls) = registry.parts.figures.tls() {
+    if let Some(tls) = registry.figures.tls() {
         if let Some(sessions) = tls.new_sessions {
             lines.show("ssl_new_sessions", sessions);
         }
@@ -168,7 +168,7 @@ fn tls_rows(registry: &Registry, lines: &mut Lines<'_>) {
 }
 
 fn item_rows(registry: &Registry, threads: &ThreadValues, lines: &mut Lines<'_>) {
-    let engine = registry.parts.engine;
+    let engine = registry.services.engine;
     let totals = engine.totals();
     let lru = totals.lru;
     let maintained = engine.maintainer_running();

@@ -8,22 +8,27 @@ use crate::stats::{Lines, Registry};
 use crate::storage::ClassItems;
 
 pub(super) fn settings(registry: &Registry, lines: &mut Lines<'_>) {
-    let parts = &registry.parts;
+    let services = registry.services;
     let live = Live {
-        oldest: parts.engine.oldest().0,
-        crawler_running: parts.settings.storage.lru_crawler,
-        maintainer_running: parts.engine.maintainer_running(),
+        oldest: services.engine.oldest().0,
+        crawler_running: services.settings.storage.lru_crawler,
+        maintainer_running: services.engine.maintainer_running(),
     };
-    settings_lines(parts.settings, parts.tunables, live, &mut |name, value| {
-        lines.text(name, value);
-    });
+    settings_lines(
+        services.settings,
+        services.tunables,
+        live,
+        &mut |name, value| {
+            lines.text(name, value);
+        },
+    );
 }
 
 pub(super) fn items(registry: &Registry, lines: &mut Lines<'_>) {
     let threads = registry.threads();
     for id in 1..=CLASS_MAX {
         // At most 63.
-        let class = registry.parts.engine.class_items(id as u8);
+        let class = registry.services.engine.class_items(id as u8);
         if class.number() > 0 {
             let hits = std::array::from_fn(|segment| threads.lru_hits[id + segment * 64]);
             class_items(registry, &class, hits, lines);
@@ -33,8 +38,8 @@ pub(super) fn items(registry: &Registry, lines: &mut Lines<'_>) {
 
 /// `hits` by segment: hot, warm, cold, temp.
 fn class_items(registry: &Registry, class: &ClassItems, hits: [u64; 4], lines: &mut Lines<'_>) {
-    let maintained = registry.parts.engine.maintainer_running();
-    let temp = registry.parts.tunables.temp_lru.load(Ordering::Relaxed);
+    let maintained = registry.services.engine.maintainer_running();
+    let temp = registry.services.tunables.temp_lru.load(Ordering::Relaxed);
     let counts = &class.counts;
     let mut show =
         |name: &str, value: u64| lines.show(&format!("items:{}:{name}", class.id), value);
@@ -86,7 +91,7 @@ fn class_items(registry: &Registry, class: &ClassItems, hits: [u64; 4], lines: &
 
 pub(super) fn slabs(registry: &Registry, lines: &mut Lines<'_>) {
     let threads = registry.threads();
-    let slabs = registry.parts.engine.slab_stats();
+    let slabs = registry.services.engine.slab_stats();
     for class in &slabs.classes {
         let id = usize::from(class.size.id);
         let counts = &threads.classes[id];
@@ -113,7 +118,7 @@ pub(super) fn slabs(registry: &Registry, lines: &mut Lines<'_>) {
 }
 
 pub(super) fn sizes(registry: &Registry, lines: &mut Lines<'_>) {
-    match registry.parts.engine.size_histogram() {
+    match registry.services.engine.size_histogram() {
         Some(buckets) => {
             for (size, count) in buckets {
                 lines.show(&size.to_string(), count);

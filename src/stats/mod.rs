@@ -18,11 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::response::Out;
-use crate::settings::{Settings, Tunables};
 use crate::stats::prefixes::Prefixes;
-use crate::storage::Engine;
+use crate::storage::Services;
 use crate::storage::counters::ThreadValues;
 
 /// A whole list that a room above owns (`stats conns`).
@@ -128,22 +126,6 @@ pub enum PrefixEvent {
     Delete,
 }
 
-/// What the boot hands over: the parts of the server that `stats` looks at.
-pub struct Parts {
-    /// Whose items and counters are shown.
-    pub engine: &'static Engine,
-    /// The command line.
-    pub settings: &'static Settings,
-    /// What commands have changed.
-    pub tunables: &'static Tunables,
-    /// The clock that the engine runs by.
-    pub clock: &'static Clock,
-    /// Conns, buffers, TLS.
-    pub figures: Box<dyn Figures>,
-    /// The lines of `stats conns`.
-    pub conns: Box<dyn Section>,
-}
-
 /// The lists of a server that speaks TLS.
 pub struct SslSections {
     /// The lines of `stats ssl`.
@@ -154,7 +136,11 @@ pub struct SslSections {
 
 /// Everything `stats` can reach. Made at boot and leaked; unit tests make their own.
 pub struct Registry {
-    parts: Parts,
+    services: Services,
+    /// Conns, buffers, TLS.
+    figures: Box<dyn Figures>,
+    /// The lines of `stats conns`.
+    conns: Box<dyn Section>,
     /// Sums at the last `stats reset`; what is shown is the difference (see `storage::counters`).
     base: Mutex<ThreadValues>,
     prefixes: Mutex<Prefixes>,
@@ -164,12 +150,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry over the parts of one server; without the lists of TLS.
+    /// A registry over one server, of whose conns the other two tell; without the lists of TLS.
     #[must_use]
-    pub fn new(parts: Parts) -> Registry {
-        let separator = parts.settings.commands.prefix_delimiter;
+    pub fn new(services: Services, figures: Box<dyn Figures>, conns: Box<dyn Section>) -> Registry {
+        let separator = services.settings.commands.prefix_delimiter;
         Registry {
-            parts,
+            services,
+            figures,
+            conns,
             base: Mutex::new(ThreadValues::default()),
             prefixes: Mutex::new(Prefixes::new(separator)),
             malloc_fails: AtomicU64::new(0),
@@ -195,10 +183,7 @@ impl Registry {
             Family::Items => lists::items(self, &mut lines),
             Family::Slabs => lists::slabs(self, &mut lines),
             Family::Sizes => lists::sizes(self, &mut lines),
-            Family::Conns => self
-                .parts
-                .conns
-                .lines(&mut |name, value| lines.text(name, value)),
+            Family::Conns => self.conns.lines(&mut |name, value| lines.text(name, value)),
             Family::Ssl | Family::SslConns => {
                 let Some(ssl) = &self.ssl else {
                     return Answer::Unknown;
@@ -223,9 +208,9 @@ impl Registry {
     /// `stats reset`: counters begin at zero again, gauges stay.
     pub fn reset(&self) {
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.parts.engine.thread_values();
-        self.parts.engine.reset_stats();
-        self.parts.figures.reset();
+            self.services.engine.thread_values();
+        self.services.engine.reset_stats();
+        self.figures.reset();
         self.malloc_fails.store(0, Ordering::Relaxed);
         self.prefixes
             .lock()
@@ -254,6 +239,6 @@ impl Registry {
     /// What all workers have counted since the last reset.
     fn threads(&self) -> ThreadValues {
         let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        self.parts.engine.thread_values().since(&base)
+        self.services.engine.thread_values().since(&base)
     }
 }

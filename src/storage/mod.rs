@@ -29,6 +29,7 @@ mod lru;
 mod order;
 mod outcome;
 mod report;
+mod services;
 mod slabs;
 mod store;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use crate::storage::outcome::{
     StoreMode, StoreOutcome, Stored,
 };
 pub use crate::storage::report::{ClassItems, ClassSlabs, SlabStats, Totals};
+pub use crate::storage::services::Services;
 pub use crate::storage::slabs::ClassSize;
 
 /// The last id before the first item's.

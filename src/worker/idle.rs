@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::roster::cards::{Cards, Kind};
 use crate::threads::{Bell, Crew, Stopped, Thread};
+use crate::worker::Services;
 use crate::worker::inbox::{Inbox, Message};
 
 /// Cards looked at between two short sleeps.
@@ -25,21 +26,14 @@ const WALK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// No thread could be made.
-pub fn start(
-    crew: &Crew,
-    cards: &'static Cards,
-    inboxes: Vec<Arc<Inbox>>,
-    limit_secs: u32,
-    clock: &'static Clock,
-) -> io::Result<Thread> {
+pub fn start(services: &Services, inboxes: Vec<Arc<Inbox>>, limit_secs: u32) -> io::Result<Thread> {
     let sweeper = Sweeper {
-        cards,
+        cards: services.books.cards,
         inboxes,
         limit_secs,
-        clock,
+        clock: services.clock(),
     };
-    let bell = Arc::new(Bell::default());
-    crew.start_resting("mc-idletimeout", &bell, move |bell| sweeper.run(bell))
+    sweeper.start(services.crew)
 }
 
 /// What the sweep works on.
@@ -51,6 +45,11 @@ struct Sweeper {
 }
 
 impl Sweeper {
+    fn start(self, crew: &Crew) -> io::Result<Thread> {
+        let bell = Arc::new(Bell::default());
+        crew.start_resting("mc-idletimeout", &bell, move |bell| self.run(bell))
+    }
+
     /// Walks until it is told to stop.
     fn run(&self, bell: &Bell) {
         while let Ok(rest) = self.walk(bell) {
@@ -134,7 +133,13 @@ mod tests {
         let inboxes: Vec<Arc<Inbox>> = (0..2)
             .map(|_| Arc::new(Inbox::new().expect("a notifier")))
             .collect();
-        let sweep = start(&Crew::default(), cards, inboxes.clone(), 30, clock).expect("a thread");
+        let sweeper = Sweeper {
+            cards,
+            inboxes: inboxes.clone(),
+            limit_secs: 30,
+            clock,
+        };
+        let sweep = sweeper.start(&Crew::default()).expect("a thread");
         let mut told = Vec::new();
         let patience = Instant::now() + Duration::from_secs(5);
         while told.len() < 2 && Instant::now() < patience {

@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -30,14 +31,11 @@ use crate::limits::READ_BUFFER;
 use crate::os;
 use crate::os::Interest;
 use crate::protocol;
-use crate::roster::cards::Cards;
+use crate::roster::Books;
 use crate::roster::gauges::BufferGauges;
-use crate::roster::tls_counts::HandshakeStats;
 use crate::roster::tls_pending::Handshakes;
+use crate::settings::Settings;
 use crate::settings::voice::tell;
-use crate::settings::{Settings, Tunables};
-use crate::stats::Registry;
-use crate::storage::Engine;
 use crate::threads::{Crew, Thread};
 use crate::tls::Current;
 use crate::transport::{Gather, Opener};
@@ -49,27 +47,25 @@ mod patience;
 use inbox::{Halt, Inbox, Message};
 use patience::Patience;
 
-/// What all workers share. Every handle lives as long as the process.
+/// What workers, and the threads beside them, reach of a server.
 #[derive(Clone, Copy)]
-pub struct Shared {
-    /// Where threads are started.
-    pub crew: &'static Crew,
-    /// Where items are.
-    pub engine: &'static Engine,
-    /// What the command line said.
-    pub settings: &'static Settings,
-    /// What commands change.
-    pub tunables: &'static Tunables,
-    /// What `stats` reads.
-    pub stats: &'static Registry,
-    /// Verbs that act on the whole server.
-    pub control: &'static dyn protocol::Control,
-    /// Every conn's card.
-    pub cards: &'static Cards,
+pub struct Services {
+    /// What their clients' verbs reach.
+    pub below: protocol::Services,
+    /// The books of conns.
+    pub books: Books,
     /// The context of new TLS sessions; needed when a listener is TLS.
     pub tls: Option<&'static Current>,
-    /// How TLS handshakes went, by worker.
-    pub handshakes: &'static HandshakeStats,
+    /// Where threads are started.
+    pub crew: &'static Crew,
+}
+
+impl Deref for Services {
+    type Target = protocol::Services;
+
+    fn deref(&self) -> &protocol::Services {
+        &self.below
+    }
 }
 
 /// Why the workers do not run. `Display` is the line for stderr.
@@ -97,16 +93,16 @@ impl Workers {
     ///
     /// # Errors
     /// A thread, a base or a descriptor could not be had; those that ran have ended again.
-    pub fn start(shared: Shared) -> Result<Workers, StartError> {
-        let count = usize::try_from(shared.settings.workers.threads).unwrap_or(usize::MAX);
-        let most = buffer_limit(shared.settings);
+    pub fn start(services: Services) -> Result<Workers, StartError> {
+        let count = usize::try_from(services.settings.workers.threads).unwrap_or(usize::MAX);
+        let most = buffer_limit(services.settings);
         let gauges: Vec<BufferGauges> = (0..count).map(|_| BufferGauges::new(most)).collect();
         let mut workers = Workers {
             threads: Vec::with_capacity(count),
             inboxes: Vec::with_capacity(count),
             gauges: Vec::leak(gauges),
         };
-        match workers.spawn_all(shared) {
+        match workers.start_all(services) {
             Ok(()) => Ok(workers),
             Err(error) => {
                 workers.stop();
@@ -115,7 +111,7 @@ impl Workers {
         }
     }
 
-    fn spawn_all(&mut self, shared: Shared) -> Result<(), StartError> {
+    fn start_all(&mut self, services: Services) -> Result<(), StartError> {
         let failed = |what| move |why| StartError { what, why };
         let (report, reports) = mpsc::channel();
         for (number, gauges) in (0..).zip(self.gauges) {
@@ -124,10 +120,10 @@ impl Workers {
                 number,
                 gauges,
                 inbox: Arc::clone(&inbox),
-                shared,
+                services,
             };
             let report = report.clone();
-            let thread = shared
+            let thread = services
                 .crew
                 .start("mc-worker", move || seat.serve(&report))
                 .map_err(failed("Can't create thread"))?;
@@ -220,7 +216,7 @@ struct Seat {
     number: u32,
     gauges: &'static BufferGauges,
     inbox: Arc<Inbox>,
-    shared: Shared,
+    services: Services,
 }
 
 impl Seat {
@@ -265,26 +261,22 @@ pub struct Worker {
 
 impl Worker {
     fn new(registrar: &Registrar, seat: Seat) -> io::Result<Worker> {
-        let shared = seat.shared;
-        let settings = shared.settings;
+        let services = seat.services;
+        let settings = services.settings;
         let limit = handshake_limit(settings);
-        let counts = shared.handshakes.worker(seat.number);
+        let counts = services.books.handshakes.worker(seat.number);
         let env = Env {
             verbs: protocol::Env {
-                engine: shared.engine,
-                me: shared.engine.per_thread(),
-                settings,
-                tunables: shared.tunables,
-                stats: shared.stats,
-                control: shared.control,
+                services: services.below,
+                me: services.engine.per_thread(),
                 fd: -1,
             },
             buffers: Buffers::new(seat.gauges),
-            opener: Opener::new(shared.tls, settings.tls.wbuf_size),
+            opener: Opener::new(services.tls, settings.tls.wbuf_size),
             gather: Gather::new(),
             handshakes: Handshakes::new(counts, limit),
             turn_requests: settings.workers.reqs_per_event.max(1),
-            cards: shared.cards,
+            cards: services.books.cards,
             worker: seat.number,
         };
         Ok(Worker {

@@ -13,19 +13,19 @@ use memcached::event::{Base, Handler, Load, Ready, Timer, TimerId, Wait};
 use memcached::listener::{Dispatcher, ListenSocket, Parts, open};
 use memcached::os::Interest;
 use memcached::os::notify::Notifier;
-use memcached::protocol::{Control, Shutdown};
+use memcached::protocol::{self, Control, Shutdown};
+use memcached::roster::Books;
 use memcached::roster::cards::Cards;
 use memcached::roster::counts::ConnStats;
 use memcached::roster::gauges::BufferGauges;
 use memcached::roster::lists::ConnsSection;
 use memcached::roster::tls_counts::HandshakeStats;
 use memcached::settings::{Settings, Tunables};
-use memcached::stats::{self, ConnFigures, Figures, Registry, TlsFigures};
-use memcached::storage::Engine;
+use memcached::stats::{ConnFigures, Figures, Registry, TlsFigures};
+use memcached::storage::{self, Engine};
 use memcached::threads::Crew;
 use memcached::tls::{Current, TlsCounters};
-use memcached::worker::idle;
-use memcached::worker::{Shared, Workers};
+use memcached::worker::{self, Workers, idle};
 
 const TICK: TimerId = TimerId(0);
 const RESUME: TimerId = TimerId(1);
@@ -121,38 +121,39 @@ impl Server {
         let clock = leak(Clock::new());
         let stats = leak(ConnStats::new());
         let cards = Cards::leak(4096);
-        let crew = leak(Crew::default());
         let tls_counters = leak(TlsCounters::new());
         let tls = settings.tls.enabled.then(|| {
             let current = Current::load(&settings.tls, tls_counters, clock.now());
             leak(current.expect("certificates"))
         });
         let engine = Engine::new(settings, tunables, clock).expect("an engine");
-        let registry = leak(Registry::new(stats::Parts {
+        let below = storage::Services {
             engine,
             settings,
             tunables,
-            clock,
-            figures: Box::new(Counts(stats)),
-            conns: Box::new(ConnsSection { cards, clock }),
-        }));
-        let workers = Workers::start(Shared {
-            crew,
-            engine,
-            settings,
-            tunables,
-            stats: registry,
-            control: &NoControl,
-            cards,
+        };
+        let conns = ConnsSection { cards, clock };
+        let registry = Registry::new(below, Box::new(Counts(stats)), Box::new(conns));
+        let services = worker::Services {
+            below: protocol::Services {
+                below,
+                stats: leak(registry),
+                control: &NoControl,
+            },
+            books: Books {
+                cards,
+                counts: stats,
+                handshakes: HandshakeStats::leak(settings.workers.threads),
+            },
             tls,
-            handshakes: HandshakeStats::leak(settings.workers.threads),
-        })
-        .expect("workers");
+            crew: leak(Crew::default()),
+        };
+        let workers = Workers::start(services).expect("workers");
         let gauges = workers.gauges();
         let sweep = match u32::try_from(settings.workers.idle_timeout_secs) {
             Ok(limit @ 1..) => {
                 let inboxes = workers.inboxes().to_vec();
-                Some(idle::start(crew, cards, inboxes, limit, clock).expect("a thread"))
+                Some(idle::start(&services, inboxes, limit).expect("a thread"))
             }
             _ => None,
         };
@@ -166,11 +167,7 @@ impl Server {
             let ports: Vec<u16> = opened.sockets.iter().map(port_of).collect();
             let dispatcher = Dispatcher::new(Parts {
                 sockets: opened.sockets,
-                settings,
-                tunables,
-                stats,
-                cards,
-                now: clock.now(),
+                services,
                 inboxes: workers.inboxes(),
                 registrar: &registrar,
                 timer: RESUME,

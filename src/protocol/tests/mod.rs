@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::clock::Clock;
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
-use crate::stats::{ConnFigures, Figures, Parts, Registry, Section, TlsFigures};
-use crate::storage::Engine;
+use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
+use crate::storage::{self, Engine};
 
 struct NoControl;
 
@@ -64,21 +64,19 @@ fn env(change: impl FnOnce(&mut Settings)) -> Env {
     let settings: &'static Settings = Box::leak(Box::new(settings));
     let clock: &'static Clock = Box::leak(Box::default());
     let engine = Engine::new(settings, tunables, clock).expect("the settings are good");
-    let stats = Registry::new(Parts {
+    let below = storage::Services {
         engine,
         settings,
         tunables,
-        clock,
-        figures: Box::new(Nothing),
-        conns: Box::new(Nothing),
-    });
+    };
+    let stats = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
     Env {
-        engine,
+        services: Services {
+            below,
+            stats: Box::leak(Box::new(stats)),
+            control: &NoControl,
+        },
         me: engine.per_thread(),
-        settings,
-        tunables,
-        stats: Box::leak(Box::new(stats)),
-        control: &NoControl,
         fd: 7,
     }
 }
