@@ -3,6 +3,8 @@
 //! Called once per request by the protocols' parsers, and by the engine where it meets an item from the LRU's
 //! side. Pure functions of the key's bytes, without a seed, since the value shows in nothing but speed.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::settings::HashAlgorithm;
 
 /// Hashes `key` by the chosen algorithm.
@@ -11,7 +13,7 @@ pub(super) fn hash(algorithm: HashAlgorithm, key: &[u8]) -> u32 {
     match algorithm {
         HashAlgorithm::Murmur3 => murmur3(key),
         HashAlgorithm::Jenkins => jenkins(key),
-        HashAlgorithm::Xxh3 => low_half(xxh3(key)),
+        HashAlgorithm::Xxh3 => low_half(xxh3_64(key)),
     }
 }
 
@@ -24,11 +26,6 @@ fn low_half(wide: u64) -> u32 {
 #[inline]
 fn read32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-#[inline]
-fn read64(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 /// MurmurHash3, x86, 32 bits, seed 0.
@@ -107,172 +104,6 @@ fn jenkins(key: &[u8]) -> u32 {
     (c ^ b).wrapping_sub(b.rotate_left(24))
 }
 
-const PRIME32_1: u64 = 0x9e37_79b1;
-const PRIME32_2: u64 = 0x85eb_ca77;
-const PRIME32_3: u64 = 0xc2b2_ae3d;
-const PRIME64_1: u64 = 0x9e37_79b1_85eb_ca87;
-const PRIME64_2: u64 = 0xc2b2_ae3d_27d4_eb4f;
-const PRIME64_3: u64 = 0x1656_67b1_9e37_79f9;
-const PRIME64_4: u64 = 0x85eb_ca77_c2b2_ae63;
-const PRIME64_5: u64 = 0x27d4_eb2f_1656_67c5;
-const PRIME_MX1: u64 = 0x1656_6791_9e37_79f9;
-const PRIME_MX2: u64 = 0x9fb2_1c65_1e98_df25;
-
-/// XXH3's default secret.
-#[rustfmt::skip]
-const SECRET: [u8; 192] = [
-    0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c, 0xde, 0xd4, 0x6d, 0xe9, 0x83, 0x90, 0x97, 0xdb,
-    0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f, 0xcb, 0x79, 0xe6, 0x4e, 0xcc, 0xc0, 0xe5, 0x78, 0x82, 0x5a, 0xd0, 0x7d, 0xcc, 0xff, 0x72, 0x21,
-    0xb8, 0x08, 0x46, 0x74, 0xf7, 0x43, 0x24, 0x8e, 0xe0, 0x35, 0x90, 0xe6, 0x81, 0x3a, 0x26, 0x4c, 0x3c, 0x28, 0x52, 0xbb, 0x91, 0xc3, 0x00, 0xcb,
-    0x88, 0xd0, 0x65, 0x8b, 0x1b, 0x53, 0x2e, 0xa3, 0x71, 0x64, 0x48, 0x97, 0xa2, 0x0d, 0xf9, 0x4e, 0x38, 0x19, 0xef, 0x46, 0xa9, 0xde, 0xac, 0xd8,
-    0xa8, 0xfa, 0x76, 0x3f, 0xe3, 0x9c, 0x34, 0x3f, 0xf9, 0xdc, 0xbb, 0xc7, 0xc7, 0x0b, 0x4f, 0x1d, 0x8a, 0x51, 0xe0, 0x4b, 0xcd, 0xb4, 0x59, 0x31,
-    0xc8, 0x9f, 0x7e, 0xc9, 0xd9, 0x78, 0x73, 0x64, 0xea, 0xc5, 0xac, 0x83, 0x34, 0xd3, 0xeb, 0xc3, 0xc5, 0x81, 0xa0, 0xff, 0xfa, 0x13, 0x63, 0xeb,
-    0x17, 0x0d, 0xdd, 0x51, 0xb7, 0xf0, 0xda, 0x49, 0xd3, 0x16, 0x55, 0x26, 0x29, 0xd4, 0x68, 0x9e, 0x2b, 0x16, 0xbe, 0x58, 0x7d, 0x47, 0xa1, 0xfc,
-    0x8f, 0xf8, 0xb8, 0xd1, 0x7a, 0xd0, 0x31, 0xce, 0x45, 0xcb, 0x3a, 0x8f, 0x95, 0x16, 0x04, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b, 0x40, 0x7e,
-];
-
-/// XXH3, 64 bits, seed 0, default secret.
-#[inline]
-fn xxh3(key: &[u8]) -> u64 {
-    match key.len() {
-        0 => xxh64_avalanche(read64(&SECRET, 56) ^ read64(&SECRET, 64)),
-        1..=3 => xxh3_to_3(key),
-        4..=8 => xxh3_to_8(key),
-        9..=16 => xxh3_to_16(key),
-        17..=128 => xxh3_to_128(key),
-        129..=240 => xxh3_to_240(key),
-        _ => xxh3_long(key),
-    }
-}
-
-#[inline]
-fn xxh3_to_3(key: &[u8]) -> u64 {
-    let len = key.len();
-    let combined = (u32::from(key[0]) << 16)
-        | (u32::from(key[len >> 1]) << 24)
-        | u32::from(key[len - 1])
-        | ((len as u32) << 8);
-    let flip = u64::from(read32(&SECRET, 0) ^ read32(&SECRET, 4));
-    xxh64_avalanche(u64::from(combined) ^ flip)
-}
-
-#[inline]
-fn xxh3_to_8(key: &[u8]) -> u64 {
-    let len = key.len();
-    let first = u64::from(read32(key, 0));
-    let last = u64::from(read32(key, len - 4));
-    let flip = read64(&SECRET, 8) ^ read64(&SECRET, 16);
-    let mut h = last.wrapping_add(first << 32) ^ flip;
-    h ^= h.rotate_left(49) ^ h.rotate_left(24);
-    h = h.wrapping_mul(PRIME_MX2);
-    h ^= (h >> 35).wrapping_add(len as u64);
-    h = h.wrapping_mul(PRIME_MX2);
-    h ^ (h >> 28)
-}
-
-#[inline]
-fn xxh3_to_16(key: &[u8]) -> u64 {
-    let len = key.len();
-    let flip1 = read64(&SECRET, 24) ^ read64(&SECRET, 32);
-    let flip2 = read64(&SECRET, 40) ^ read64(&SECRET, 48);
-    let low = read64(key, 0) ^ flip1;
-    let high = read64(key, len - 8) ^ flip2;
-    let sum = (len as u64)
-        .wrapping_add(low.swap_bytes())
-        .wrapping_add(high)
-        .wrapping_add(folded(low, high));
-    xxh3_avalanche(sum)
-}
-
-#[inline]
-fn xxh3_to_128(key: &[u8]) -> u64 {
-    let len = key.len();
-    let mut sum = (len as u64).wrapping_mul(PRIME64_1);
-    // Pairs of 16 bytes from both ends, the inner ones only as far as the length goes.
-    for pair in (0..len.div_ceil(32)).rev() {
-        sum = sum.wrapping_add(mix16(key, 16 * pair, 32 * pair));
-        sum = sum.wrapping_add(mix16(key, len - 16 * (pair + 1), 32 * pair + 16));
-    }
-    xxh3_avalanche(sum)
-}
-
-fn xxh3_to_240(key: &[u8]) -> u64 {
-    let len = key.len();
-    let mut sum = (len as u64).wrapping_mul(PRIME64_1);
-    for round in 0..8 {
-        sum = sum.wrapping_add(mix16(key, 16 * round, 16 * round));
-    }
-    sum = xxh3_avalanche(sum);
-    for round in 8..len / 16 {
-        sum = sum.wrapping_add(mix16(key, 16 * round, 16 * (round - 8) + 3));
-    }
-    sum = sum.wrapping_add(mix16(key, len - 16, 136 - 17));
-    xxh3_avalanche(sum)
-}
-
-/// More than 240 bytes. Keys end at 250, so they never fill a block of 1,024 and its scrambling is left out.
-fn xxh3_long(key: &[u8]) -> u64 {
-    debug_assert!(key.len() <= 1024, "one block at most");
-    let mut acc = [
-        PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1,
-    ];
-    for stripe in 0..(key.len() - 1) / 64 {
-        accumulate(&mut acc, &key[64 * stripe..], 8 * stripe);
-    }
-    accumulate(&mut acc, &key[key.len() - 64..], 192 - 64 - 7);
-
-    let mut sum = (key.len() as u64).wrapping_mul(PRIME64_1);
-    for pair in 0..4 {
-        let at = 11 + 16 * pair;
-        sum = sum.wrapping_add(folded(
-            acc[2 * pair] ^ read64(&SECRET, at),
-            acc[2 * pair + 1] ^ read64(&SECRET, at + 8),
-        ));
-    }
-    xxh3_avalanche(sum)
-}
-
-#[inline]
-fn accumulate(acc: &mut [u64; 8], stripe: &[u8], secret_at: usize) {
-    for lane in 0..8 {
-        let value = read64(stripe, 8 * lane);
-        let keyed = value ^ read64(&SECRET, secret_at + 8 * lane);
-        acc[lane ^ 1] = acc[lane ^ 1].wrapping_add(value);
-        acc[lane] = acc[lane].wrapping_add((keyed & 0xffff_ffff).wrapping_mul(keyed >> 32));
-    }
-}
-
-#[inline]
-fn mix16(key: &[u8], at: usize, secret_at: usize) -> u64 {
-    folded(
-        read64(key, at) ^ read64(&SECRET, secret_at),
-        read64(key, at + 8) ^ read64(&SECRET, secret_at + 8),
-    )
-}
-
-/// Both halves of the 128-bit product, xored.
-#[inline]
-fn folded(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    (product as u64) ^ ((product >> 64) as u64)
-}
-
-#[inline]
-fn xxh64_avalanche(mut h: u64) -> u64 {
-    h ^= h >> 33;
-    h = h.wrapping_mul(PRIME64_2);
-    h ^= h >> 29;
-    h = h.wrapping_mul(PRIME64_3);
-    h ^ (h >> 32)
-}
-
-#[inline]
-fn xxh3_avalanche(mut h: u64) -> u64 {
-    h ^= h >> 37;
-    h = h.wrapping_mul(PRIME_MX1);
-    h ^ (h >> 32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,13 +155,13 @@ mod tests {
             (240, 0x857a_d2e9_048f_175f),
             (241, 0x512e_4112_b470_bb3c),
         ];
-        assert_eq!(xxh3(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);
         for (len, expected) in at_edges {
-            assert_eq!(xxh3(&patterned(len)), expected, "length {len}");
+            assert_eq!(xxh3_64(&patterned(len)), expected, "length {len}");
         }
         let mut all = 0_u64;
         for len in 0..=250 {
-            all = all.wrapping_mul(0x100_0000_01b3) ^ xxh3(&patterned(len));
+            all = all.wrapping_mul(0x100_0000_01b3) ^ xxh3_64(&patterned(len));
         }
         assert_eq!(all, 0x46a8_d300_8679_c84e);
     }
