@@ -1,7 +1,8 @@
 //! The kernel through libc: one file a subject, each call wrapped once and answered as `io::Result`.
 //!
 //! Nothing here knows of conns or options. `process` and `signal` serve the boot, `socket` and `notify` the
-//! event loops, `mmap` the slab pages, `heap` all other memory, and what happens when there is none.
+//! event loops, `mmap` the slab pages, `random` the key hash, `heap` all other memory, and what happens when there is
+//! none.
 
 use std::io;
 
@@ -9,6 +10,7 @@ pub mod heap;
 pub mod mmap;
 pub mod notify;
 pub mod process;
+pub mod random;
 pub mod signal;
 pub mod socket;
 
