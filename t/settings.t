@@ -9,6 +9,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
+# The keyed hash of this CPU.
+my $hash = TestServer::is_old() ? 'murmur3' : qr/^(aes|siphash13)$/;
 my @table = (
     [ maxbytes => 67_108_864 ], [ maxconns => 1024 ], [ tcpport => -1 ], [ udpport => 0 ], [ inter => '127.0.0.1' ],
     [ verbosity => 0 ], [ oldest => 0 ], [ evictions => 'on' ], [ domain_socket => 'NULL' ], [ umask => 700 ],
@@ -18,7 +20,7 @@ my @table = (
     [ auth_enabled_ascii => 'no' ], [ item_size_max => 1_048_576 ], [ maxconns_fast => 'yes' ], [ hashpower_init => 0 ],
     [ slab_reassign => 'yes' ], [ slab_automove => 1 ], [ slab_automove_ratio => '0.80' ], [ slab_automove_window => qr/^(10|30)$/ ],
     [ slab_chunk_max => 524_288 ], [ lru_crawler => qr/^(yes|no)$/ ], [ lru_crawler_sleep => 100 ], [ lru_crawler_tocrawl => 0 ],
-    [ tail_repair_time => 0 ], [ flush_enabled => 'yes' ], [ dump_enabled => 'yes' ], [ hash_algorithm => 'murmur3' ],
+    [ tail_repair_time => 0 ], [ flush_enabled => 'yes' ], [ dump_enabled => 'yes' ], [ hash_algorithm => $hash ],
     [ lru_maintainer_thread => 'yes' ], [ lru_segmented => 'yes' ], [ hot_lru_pct => 20 ], [ warm_lru_pct => 40 ],
     [ hot_max_factor => '0.20' ], [ warm_max_factor => '2.00' ], [ temp_lru => 'no' ], [ temporary_ttl => 61 ],
     [ idle_timeout => 0 ], [ watcher_logbuf_size => 262_144 ], [ worker_logbuf_size => 65_536 ], [ read_buf_mem_limit => 0 ],

@@ -51,6 +51,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/chunked.rs",
     "src/storage/slabs/page.rs",
     "src/storage/assoc.rs",
+    "src/storage/hash/aes.rs",
     "src/storage/lru/mod.rs",
     "src/storage/locks.rs",
 ];

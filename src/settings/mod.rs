@@ -47,6 +47,10 @@ pub enum HashAlgorithm {
     Jenkins,
     /// The low half of XXH3's 64 bits.
     Xxh3,
+    /// The low half of SipHash-1-3's 64 bits, keyed.
+    SipHash13,
+    /// Rounds of AES, keyed; for CPUs with instructions for them.
+    Aes,
 }
 
 /// Everything the command line decides, after validation: a group for each room that reads.

@@ -71,12 +71,16 @@ pub(super) const CORE: &[Row] = &[
         "hash_algorithm",
         Effect::Read(|draft, name| {
             let algorithm = HashAlgorithm::by_name(name);
-            draft.settings.storage.hash_algorithm = algorithm
-                .ok_or_else(|| failure("Unknown hash_algorithm option (jenkins, murmur3, xxh3)"))?;
+            draft.settings.storage.hash_algorithm = algorithm.ok_or_else(|| {
+                failure("Unknown hash_algorithm option (jenkins, murmur3, xxh3, siphash13, aes)")
+            })?;
             Ok(())
         }),
     )
-    .help("hash of keys: jenkins, murmur3 or xxh3")
+    .help(
+        "hash of keys: jenkins, murmur3, xxh3, or one that no client \
+         can foresee: siphash13, aes (where the CPU has AES)",
+    )
     .default(|s| s.storage.hash_algorithm.setting_name().to_string())
     .stat(38, "hash_algorithm", |now| {
         Some(

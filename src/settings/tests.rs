@@ -633,7 +633,7 @@ fn suboptions_refuse_missing_and_wrong_values() {
         ("hash_algorithm", "Missing hash_algorithm argument"),
         (
             "hash_algorithm=md5",
-            "Unknown hash_algorithm option (jenkins, murmur3, xxh3)",
+            "Unknown hash_algorithm option (jenkins, murmur3, xxh3, siphash13, aes)",
         ),
         ("lru_crawler_sleep", "Missing lru_crawler_sleep value"),
         (
@@ -1113,6 +1113,7 @@ fn stats_settings_keep_names_order_and_defaults() {
     } else {
         ""
     };
+    let hash = HashAlgorithm::keyed().setting_name();
     let expected = format!(
         "maxbytes 67108864\nmaxconns 1024\ntcpport 11211\nudpport 0\ninter NULL\nverbosity 0\noldest 0\n\
          evictions on\ndomain_socket NULL\numask 700\nshutdown_command no\ngrowth_factor 1.25\nchunk_size 48\n\
@@ -1121,7 +1122,7 @@ fn stats_settings_keep_names_order_and_defaults() {
          auth_enabled_ascii no\nitem_size_max 1048576\nmaxconns_fast yes\nhashpower_init 0\nslab_reassign yes\n\
          slab_automove 1\nslab_automove_ratio 0.80\nslab_automove_window 10\nslab_chunk_max 524288\n\
          lru_crawler yes\nlru_crawler_sleep 100\nlru_crawler_tocrawl 0\ntail_repair_time 0\nflush_enabled yes\n\
-         dump_enabled yes\nhash_algorithm murmur3\nlru_maintainer_thread yes\nlru_segmented yes\nhot_lru_pct 20\n\
+         dump_enabled yes\nhash_algorithm {hash}\nlru_maintainer_thread yes\nlru_segmented yes\nhot_lru_pct 20\n\
          warm_lru_pct 40\nhot_max_factor 0.20\nwarm_max_factor 2.00\ntemp_lru no\ntemporary_ttl 61\n\
          idle_timeout 0\nwatcher_logbuf_size 262144\nworker_logbuf_size 65536\nread_buf_mem_limit 0\n\
          track_sizes no\ninline_ascii_response no\n{tls}num_napi_ids 0\nmemory_file (null)\n\

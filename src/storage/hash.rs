@@ -1,19 +1,83 @@
-//! The key hash: MurmurHash3, Bob Jenkins' lookup3 or XXH3, 32 bits of each.
+//! The key hash: 32 bits that choose an item's bucket and its lock.
 //!
-//! Called once per request by the protocols' parsers, and by the engine where it meets an item from the LRU's
-//! side. Pure functions of the key's bytes, without a seed, since the value shows in nothing but speed.
+//! Computed once per request by the protocols' parsers, and by the engine where it meets an item from the LRU's
+//! side. The default is keyed with random bytes that are drawn at start and never leave this room, so that no client
+//! can choose keys that share a bucket: rounds of AES where the CPU has instructions for them, else SipHash-1-3.
+//! MurmurHash3, Bob Jenkins' lookup3 and XXH3 are the same on every server, and open to such keys.
 
+use std::io;
+
+use siphasher::sip::SipHasher13;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::os::random;
 use crate::settings::HashAlgorithm;
 
-/// Hashes `key` by the chosen algorithm.
-#[inline]
-pub(super) fn hash(algorithm: HashAlgorithm, key: &[u8]) -> u32 {
-    match algorithm {
-        HashAlgorithm::Murmur3 => murmur3(key),
-        HashAlgorithm::Jenkins => jenkins(key),
-        HashAlgorithm::Xxh3 => low_half(xxh3_64(key)),
+use aes::AesHash;
+
+#[cfg_attr(not(target_arch = "x86_64"), path = "hash/no_aes.rs")]
+mod aes;
+
+/// What the keyed hashes are keyed with.
+pub(super) struct Secret([u128; 11]);
+
+impl Secret {
+    /// A new one from the kernel.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn draw() -> io::Result<Secret> {
+        let mut keys = [0; 11];
+        for key in &mut keys {
+            let mut bytes = [0; 16];
+            random::fill(&mut bytes)?;
+            *key = u128::from_le_bytes(bytes);
+        }
+        Ok(Secret(keys))
+    }
+}
+
+/// The hash that an engine was started with.
+pub(super) enum KeyHash {
+    Murmur3,
+    Jenkins,
+    Xxh3,
+    SipHash13(SipHasher13),
+    Aes(AesHash),
+}
+
+impl KeyHash {
+    /// The chosen algorithm, keyed if it is a keyed one. None when this CPU has no instructions for it.
+    pub(super) fn new(algorithm: HashAlgorithm, secret: &Secret) -> Option<KeyHash> {
+        Some(match algorithm {
+            HashAlgorithm::Murmur3 => KeyHash::Murmur3,
+            HashAlgorithm::Jenkins => KeyHash::Jenkins,
+            HashAlgorithm::Xxh3 => KeyHash::Xxh3,
+            HashAlgorithm::SipHash13 => {
+                KeyHash::SipHash13(SipHasher13::new_with_key(&secret.0[0].to_le_bytes()))
+            }
+            HashAlgorithm::Aes => KeyHash::Aes(AesHash::new(secret)?),
+        })
+    }
+
+    /// Hashes `key`. The usual default costs one comparison; the others stay out of the callers' code.
+    #[inline]
+    pub(super) fn hash(&self, key: &[u8]) -> u32 {
+        match self {
+            KeyHash::Aes(aes) => aes.hash(key),
+            _ => self.other_hash(key),
+        }
+    }
+
+    #[inline(never)]
+    fn other_hash(&self, key: &[u8]) -> u32 {
+        match self {
+            KeyHash::Aes(aes) => aes.hash(key),
+            KeyHash::SipHash13(sip) => low_half(sip.hash(key)),
+            KeyHash::Murmur3 => murmur3(key),
+            KeyHash::Jenkins => jenkins(key),
+            KeyHash::Xxh3 => low_half(xxh3_64(key)),
+        }
     }
 }
 
@@ -105,80 +169,4 @@ fn jenkins(key: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Key, murmur3, jenkins, xxh3.
-    const VECTORS: [(&[u8], u32, u32, u32); 8] = [
-        (b"a", 0x3c25_69b2, 0x58d6_8708, 0x1e96_4e1f),
-        (b"foo", 0xf6a5_c420, 0xe18f_6896, 0x077e_7d8a),
-        (b"hello", 0x248b_fa47, 0x34cb_bc6e, 0x5c62_dcfd),
-        (b"key:0001", 0xfc60_76fc, 0x7c0d_1719, 0xb978_487b),
-        (b"memcached", 0x784f_2b61, 0xaf1b_272e, 0xa01f_8644),
-        (
-            b"Four score and seven years ago",
-            0xf790_a4e0,
-            0x1777_0551,
-            0x328b_f47e,
-        ),
-        (
-            b"The quick brown fox jumps over the lazy dog",
-            0x2e4f_f723,
-            0x64a2_cd46,
-            0x418f_b365,
-        ),
-        (&[b'k'; 250], 0xf139_6d2e, 0xa452_9a98, 0x4c54_28f3),
-    ];
-
-    #[test]
-    fn known_keys_have_known_hashes() {
-        for (key, murmur, lookup3, xxh) in VECTORS {
-            let name = String::from_utf8_lossy(key);
-            assert_eq!(hash(HashAlgorithm::Murmur3, key), murmur, "murmur3 {name}");
-            assert_eq!(hash(HashAlgorithm::Jenkins, key), lookup3, "jenkins {name}");
-            assert_eq!(hash(HashAlgorithm::Xxh3, key), xxh, "xxh3 {name}");
-        }
-    }
-
-    fn patterned(len: usize) -> Vec<u8> {
-        (0..len).map(|at| (at * 7 + len * 13) as u8).collect()
-    }
-
-    #[test]
-    fn xxh3_agrees_with_the_library_at_every_length() {
-        // The expected numbers were taken from libxxhash 0.8.1, whole 64 bits.
-        let at_edges = [
-            (16, 0x80fa_b397_0543_d33f),
-            (17, 0x74aa_ab3f_7c4a_3722),
-            (128, 0xe954_9af9_a740_93e6),
-            (129, 0x3c4c_38c2_2157_5d6b),
-            (240, 0x857a_d2e9_048f_175f),
-            (241, 0x512e_4112_b470_bb3c),
-        ];
-        assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);
-        for (len, expected) in at_edges {
-            assert_eq!(xxh3_64(&patterned(len)), expected, "length {len}");
-        }
-        let mut all = 0_u64;
-        for len in 0..=250 {
-            all = all.wrapping_mul(0x100_0000_01b3) ^ xxh3_64(&patterned(len));
-        }
-        assert_eq!(all, 0x46a8_d300_8679_c84e);
-    }
-
-    #[test]
-    fn every_length_is_hashed_by_every_algorithm() {
-        for algorithm in [
-            HashAlgorithm::Murmur3,
-            HashAlgorithm::Jenkins,
-            HashAlgorithm::Xxh3,
-        ] {
-            let mut seen: Vec<u32> = (0..=250)
-                .map(|len| hash(algorithm, &vec![b'x'; len]))
-                .collect();
-            seen.sort_unstable();
-            seen.dedup();
-            assert!(seen.len() > 249, "{algorithm:?} tells lengths apart");
-        }
-    }
-}
+mod tests;

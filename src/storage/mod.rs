@@ -41,10 +41,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::clock::Clock;
 use crate::limits::{HASH_POWER, item_lock_power};
-use crate::settings::{HashAlgorithm, Settings, Tunables};
+use crate::os::reason;
+use crate::settings::{Settings, Tunables};
 use crate::storage::assoc::Assoc;
 use crate::storage::counters::{Counter, ThreadCounters};
 use crate::storage::flush::Flushes;
+use crate::storage::hash::{KeyHash, Secret};
 use crate::storage::item::Unqueued;
 use crate::storage::locks::Stripes;
 use crate::storage::lru::Lru;
@@ -107,7 +109,7 @@ pub struct Engine {
     last_cas: AtomicU64,
     clock: &'static Clock,
     tunables: &'static Tunables,
-    hash_algorithm: HashAlgorithm,
+    key_hash: KeyHash,
     uses_cas: bool,
     evicts: bool,
     tail_repair_secs: u32,
@@ -133,7 +135,8 @@ impl Engine {
     /// Leaks the engine, as handles keep a `&'static` of it.
     ///
     /// # Errors
-    /// The line for stderr, when there is no memory for the hash table.
+    /// The line for stderr, when there is no memory for the hash table, no randomness for the key hash, or no CPU
+    /// for it.
     ///
     /// # Panics
     /// When the settings ask for a hash table that is not larger than the table of item locks.
@@ -153,6 +156,17 @@ impl Engine {
         );
         let assoc = Assoc::new(hash_power)
             .map_err(|_| EngineError("Failed to init hashtable.".to_owned()))?;
+        let secret = Secret::draw().map_err(|error| {
+            let why = reason(&error);
+            EngineError(format!("Failed to draw a key for hash_algorithm: {why}"))
+        })?;
+        let algorithm = settings.storage.hash_algorithm;
+        let key_hash = KeyHash::new(algorithm, &secret).ok_or_else(|| {
+            let name = algorithm.setting_name();
+            EngineError(format!(
+                "This CPU has no instructions for hash_algorithm {name}"
+            ))
+        })?;
         let histogram = settings.storage.track_sizes.then(|| {
             (0..Engine::histogram_buckets(settings.storage.item_size_max))
                 .map(|_| AtomicU64::new(0))
@@ -167,7 +181,7 @@ impl Engine {
             last_cas: AtomicU64::new(FIRST_CAS),
             clock,
             tunables,
-            hash_algorithm: settings.storage.hash_algorithm,
+            key_hash,
             uses_cas: settings.storage.cas,
             evicts: settings.storage.evict,
             tail_repair_secs: u32::try_from(settings.storage.tail_repair_secs).unwrap_or(0),
@@ -229,7 +243,7 @@ impl Engine {
     #[inline]
     #[must_use]
     pub fn hash(&self, key: &[u8]) -> Hv {
-        Hv(hash::hash(self.hash_algorithm, key))
+        Hv(self.key_hash.hash(key))
     }
 
     /// First of two passes ahead of several lookups: the bucket comes into the cache (performance.md P1). Nothing
