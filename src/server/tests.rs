@@ -196,7 +196,6 @@ fn refresh_without_tls_says_what_is_missing() {
 #[cfg(feature = "tls")]
 mod with_certificates {
     use std::fs;
-    use std::os::fd::AsFd;
 
     use super::*;
     use crate::tls::tests::Site;
@@ -242,7 +241,7 @@ mod with_certificates {
         assert!(std::sync::Arc::ptr_eq(&before, &tls.get()));
         assert_eq!(age(), 5);
         let (_near, far) = UnixStream::pair().expect("a socket pair");
-        let session = TlsSession::accept(&tls.get(), far.as_fd(), Class::Default);
+        let session = TlsSession::accept(&tls.get(), far.into(), Class::Default);
         session.expect("a session").give_up();
         let seen = figures.tls().expect("with -Z");
         assert_eq!((seen.handshake_errors, seen.new_sessions), (1, None));

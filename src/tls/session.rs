@@ -12,7 +12,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -32,14 +32,17 @@ use super::{
 use crate::limits::TLS_RECORD;
 use crate::os::Interest;
 
-/// One conn's TLS state.
+/// One conn's TLS state, and the socket that it speaks over.
 ///
-/// It uses a descriptor that the transport owns; the transport drops the session before it closes the descriptor.
+/// Dropping it frees the SSL object first and closes the descriptor last, so nothing of OpenSSL's ever holds the
+/// number of a socket that is closed.
 #[derive(Debug)]
 pub struct TlsSession {
     ssl: NonNull<SSL>,
     /// `None` with kernel TLS: the socket is OpenSSL's own business then.
     link: Option<Link>,
+    /// The link, or OpenSSL's BIO, knows it by its number; dropped after both.
+    socket: OwnedFd,
     /// What callbacks on `ssl` look at, by way of its context; dropped after `ssl` is freed.
     rules: Arc<Rules>,
     class: Class,
@@ -79,13 +82,13 @@ enum Trouble {
 }
 
 impl TlsSession {
-    /// A session for an accepted socket, waiting for the client's first bytes. Does no I/O.
+    /// A session over an accepted socket, waiting for the client's first bytes. Does no I/O.
     ///
     /// # Errors
-    /// When OpenSSL is out of memory.
+    /// When OpenSSL is out of memory; the socket is closed then.
     pub fn accept(
         context: &TlsContext,
-        fd: BorrowedFd<'_>,
+        socket: OwnedFd,
         class: Class,
     ) -> Result<TlsSession, TlsError> {
         ffi::expect_no_errors();
@@ -96,6 +99,7 @@ impl TlsSession {
         let mut session = TlsSession {
             ssl,
             link: None,
+            socket,
             rules: Arc::clone(context.rules()),
             class,
             phase: Phase::Handshake,
@@ -105,7 +109,7 @@ impl TlsSession {
             offered_sum: 0,
         };
         session.set_class(context)?;
-        session.attach(fd, context.kernel_tls())?;
+        session.attach(context.kernel_tls())?;
         // SAFETY: `ssl` is owned by the session and has its BIO.
         unsafe { openssl_sys::SSL_set_accept_state(session.raw()) };
         Ok(session)
@@ -396,12 +400,14 @@ impl TlsSession {
     }
 
     /// Lays the pipe to the socket.
-    fn attach(&mut self, fd: BorrowedFd<'_>, kernel_tls: bool) -> Result<(), TlsError> {
+    fn attach(&mut self, kernel_tls: bool) -> Result<(), TlsError> {
+        let fd = self.socket.as_raw_fd();
         let bio = if kernel_tls {
-            // SAFETY: makes an object that remembers the descriptor's number and, by the flag, never closes it.
-            NonNull::new(unsafe { openssl_sys::BIO_new_socket(fd.as_raw_fd(), BIO_NOCLOSE) })
+            // SAFETY: makes an object that remembers the descriptor's number and, by the flag, never closes it; it
+            // goes with `ssl`, before the socket.
+            NonNull::new(unsafe { openssl_sys::BIO_new_socket(fd, BIO_NOCLOSE) })
         } else {
-            Link::new(fd.as_raw_fd()).map(|(link, bio)| {
+            Link::new(fd).map(|(link, bio)| {
                 self.link = Some(link);
                 bio
             })
@@ -610,9 +616,15 @@ impl TlsSession {
 
 impl Drop for TlsSession {
     fn drop(&mut self) {
-        // SAFETY: `ssl` is owned and freed here only. Its BIO goes with it; the link behind that is a field and is
-        // dropped after this.
+        // SAFETY: `ssl` is owned and freed here only. Its BIO goes with it; the link and the socket behind that are
+        // fields and are dropped after this.
         unsafe { openssl_sys::SSL_free(self.ssl.as_ptr()) };
+    }
+}
+
+impl AsFd for TlsSession {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

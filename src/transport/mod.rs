@@ -89,12 +89,8 @@ impl Opener {
         };
         // Nobody listens for TLS without a context.
         let current = self.tls.ok_or(TlsError::NotBuilt)?;
-        let session = TlsSession::accept(&current.get(), socket.as_fd(), class)?;
-        Ok(Transport::Tls(TlsStream::new(
-            session,
-            socket,
-            self.wbuf_size,
-        )))
+        let session = TlsSession::accept(&current.get(), socket, class)?;
+        Ok(Transport::Tls(TlsStream::new(session, self.wbuf_size)))
     }
 }
 

@@ -8,30 +8,27 @@
 #![forbid(unsafe_code)]
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::limits::TLS_RECORD;
 use crate::tls::{Handshake, HandshakeFacts, Outcome, TlsFault, TlsSession};
 use crate::transport::{Failure, Gather, More, Progress};
 
-/// A TLS session and the socket below it. Fields drop in this order: the session first.
+/// A TLS session, which owns the socket below it.
 #[derive(Debug)]
 pub struct TlsStream {
     session: TlsSession,
-    socket: OwnedFd,
     /// Bytes of the records it makes.
     record: u16,
 }
 
 impl TlsStream {
-    /// Speaks TLS by `session` over `socket`, the one that the session was made for. Records carry up to `wbuf_size`
-    /// bytes, as far as TLS allows.
+    /// Speaks TLS by `session`. Records carry up to `wbuf_size` bytes, as far as TLS allows.
     #[must_use]
-    pub fn new(session: TlsSession, socket: OwnedFd, wbuf_size: u32) -> TlsStream {
+    pub fn new(session: TlsSession, wbuf_size: u32) -> TlsStream {
         let record = wbuf_size.clamp(1, u32::from(TLS_RECORD));
         TlsStream {
             session,
-            socket,
             record: u16::try_from(record).unwrap_or(TLS_RECORD),
         }
     }
@@ -130,7 +127,7 @@ impl TlsStream {
 
 impl AsFd for TlsStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.session.as_fd()
     }
 }
 

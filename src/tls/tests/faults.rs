@@ -169,7 +169,7 @@ fn commands_before_a_close_notify_are_answered() {
 fn over_tcp(
     site: &Site,
     version: SslVersion,
-) -> (Served<TcpStream>, openssl::ssl::SslStream<TcpStream>) {
+) -> (Served, openssl::ssl::SslStream<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();

@@ -14,7 +14,7 @@ mod traffic;
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -288,35 +288,31 @@ impl Site {
 }
 
 /// The server's end of one conn, driven to completion call by call.
-pub(super) struct Served<S> {
+pub(super) struct Served {
     pub(super) session: TlsSession,
-    pub(super) stream: S,
     /// How often a call could not go on.
     pub(super) blocked: u64,
 }
 
-impl Served<UnixStream> {
-    pub(super) fn new(context: &TlsContext, class: Class) -> (Served<UnixStream>, UnixStream) {
+impl Served {
+    pub(super) fn new(context: &TlsContext, class: Class) -> (Served, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_read_timeout(Some(PATIENCE)).unwrap();
         theirs.set_write_timeout(Some(PATIENCE)).unwrap();
         (Served::over(context, class, ours), theirs)
     }
-}
 
-impl<S: AsFd> Served<S> {
-    pub(super) fn over(context: &TlsContext, class: Class, stream: S) -> Served<S> {
-        let session = TlsSession::accept(context, stream.as_fd(), class).unwrap();
+    pub(super) fn over(context: &TlsContext, class: Class, socket: impl Into<OwnedFd>) -> Served {
+        let session = TlsSession::accept(context, socket.into(), class).unwrap();
         Served {
             session,
-            stream,
             blocked: 0,
         }
     }
 
     pub(super) fn shrink_buffers(&self) {
-        shrink_buffers(self.stream.as_fd().as_raw_fd());
+        shrink_buffers(self.session.as_fd().as_raw_fd());
     }
 
     /// The whole handshake, the end of it sent.
@@ -462,7 +458,7 @@ pub(super) fn connected(
     context: &TlsContext,
     class: Class,
     client: &Client,
-) -> (Served<UnixStream>, SslStream<UnixStream>) {
+) -> (Served, SslStream<UnixStream>) {
     let (mut served, theirs) = Served::new(context, class);
     let client = client.clone();
     let thread = thread::spawn(move || client.connect(theirs));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use openssl::ssl::{ErrorCode, ShutdownState, SslStream, SslVersion};
 
 use super::{BOTH, Client, Served, Site, Tap, connected, pattern};
-use crate::os::Interest;
+use crate::os::{Interest, socket};
 use crate::tls::{Class, Current, Handshake, More, Outcome, TlsContext, TlsSession, Version};
 
 fn is_send_and_sync<T: Send + Sync>() {}
@@ -69,7 +69,7 @@ fn a_read_that_finds_nothing_sends_the_end_of_a_handshake() {
 }
 
 /// Answers every byte with itself until the client ends the stream.
-fn echo(served: &mut Served<impl AsFd>) {
+fn echo(served: &mut Served) {
     let mut buf = [0; 5000];
     loop {
         match served.read(&mut buf) {
@@ -206,7 +206,7 @@ fn squeeze(context: &TlsContext, version: SslVersion) {
 }
 
 /// Writes as much as is taken at once, and answers how much that was.
-fn write_until_stuck(served: &mut Served<UnixStream>, data: &[u8]) -> usize {
+fn write_until_stuck(served: &mut Served, data: &[u8]) -> usize {
     let mut taken = 0;
     loop {
         match served.session.write(&data[taken..], More::Last) {
@@ -465,7 +465,7 @@ impl Write for FlightTap {
 pub(super) fn tapped(
     context: &TlsContext,
     version: SslVersion,
-) -> (Served<UnixStream>, SslStream<Tap<UnixStream>>) {
+) -> (Served, SslStream<Tap<UnixStream>>) {
     let (mut served, theirs) = Served::new(context, Class::Default);
     let client = thread::spawn(move || Client::of(version).connect(Tap::new(theirs)));
     served.handshake().expect("the server's handshake");
@@ -575,7 +575,7 @@ fn a_handshake_waits_for_a_full_socket_and_goes_on() {
     let context = site.load().get();
     for version in BOTH {
         let (mut served, theirs) = Served::new(&context, Class::Default);
-        while served.stream.write(b".").is_ok() {}
+        while socket::send(served.session.as_fd(), b".").is_ok() {}
         let (stuck, go) = mpsc::channel();
         let client = thread::spawn(move || {
             let stream = Unclog {
