@@ -246,12 +246,15 @@ fn set_min_version(builder: &mut SslContextBuilder, version: i32) -> Result<(), 
 
 fn set_verify(builder: &SslContextBuilder, flags: c_int) {
     // SAFETY: the builder owns the context; the callback finds the rules of every session that `accept` makes.
-    unsafe { openssl_sys::SSL_CTX_set_verify(builder.as_ptr(), flags, Some(on_verify)) };
+    unsafe { ffi::SSL_CTX_set_verify(builder.as_ptr(), flags, Some(on_verify)) };
 }
 
 /// OpenSSL has judged one certificate of a client's chain: `good` is 1 or 0. The client's own comes last, at depth 0;
 /// what is said of that is final.
-extern "C" fn on_verify(good: c_int, store: *mut X509_STORE_CTX) -> c_int {
+///
+/// # Safety
+/// Called by OpenSSL with a live store context of a session that `TlsSession::accept` made.
+unsafe extern "C" fn on_verify(good: c_int, store: *mut X509_STORE_CTX) -> c_int {
     // SAFETY: `store` is alive while it calls back.
     let depth = unsafe { openssl_sys::X509_STORE_CTX_get_error_depth(store) };
     if good != 1 || depth != 0 {
@@ -419,7 +422,7 @@ fn set_tickets(
         }
         _ => {
             if let Some(old) = predecessor {
-                hand_ticket_keys_on(old.raw, builder.as_ptr());
+                hand_ticket_keys_on(old, builder);
             }
             return Ok(None);
         }
@@ -503,7 +506,7 @@ fn set_behaviour(builder: &mut SslContextBuilder, kernel_tls: bool) -> Result<()
     #[cfg(ossl111)]
     builder.set_options(SslOptions::NO_RENEGOTIATION);
     #[cfg(not(ossl111))]
-    super::session::watch_renegotiation(builder.as_ptr());
+    super::session::watch_renegotiation(builder);
     builder.set_mode(
         SslMode::RELEASE_BUFFERS
             | SslMode::ENABLE_PARTIAL_WRITE
@@ -525,21 +528,19 @@ fn enable_kernel_tls(_builder: &mut SslContextBuilder) -> Result<(), TlsError> {
 }
 
 /// Lets tickets of the old context resume under the new one.
-fn hand_ticket_keys_on(old: *mut SSL_CTX, new: *mut SSL_CTX) {
+fn hand_ticket_keys_on(old: &TlsContext, new: &SslContextBuilder) {
     // OpenSSL's own keys are laid out as those of a file.
     let mut keys = [0u8; KEY_SIZE];
     let size = KEY_SIZE as std::ffi::c_long;
     let buffer = keys.as_mut_ptr().cast::<c_void>();
-    // SAFETY: `old` is alive behind its `TlsContext`; reading the keys changes nothing in it, and they are
-    // set once, when a context is made; `buffer` has room for `size` bytes.
-    let got = unsafe {
-        openssl_sys::SSL_CTX_ctrl(old, ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS, size, buffer)
-    };
+    let get = ffi::SSL_CTRL_GET_TLSEXT_TICKET_KEYS;
+    // SAFETY: `old` keeps its object alive; reading the keys changes nothing in it, and they are set once, when a
+    // context is made; `buffer` has room for `size` bytes.
+    let got = unsafe { openssl_sys::SSL_CTX_ctrl(old.raw, get, size, buffer) };
     if got == 1 {
-        // SAFETY: `new` belongs to a builder and is not shared yet; `buffer` holds `size` bytes.
-        unsafe {
-            openssl_sys::SSL_CTX_ctrl(new, ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS, size, buffer)
-        };
+        let set = ffi::SSL_CTRL_SET_TLSEXT_TICKET_KEYS;
+        // SAFETY: the builder owns its object, which is not shared yet; `buffer` holds `size` bytes.
+        unsafe { openssl_sys::SSL_CTX_ctrl(new.as_ptr(), set, size, buffer) };
     }
     ffi::wipe(&mut keys);
 }

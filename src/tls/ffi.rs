@@ -58,6 +58,10 @@ const ERROR_TEXT_SIZE: usize = 256;
 pub(super) type PasswordCallback =
     unsafe extern "C" fn(buf: *mut c_char, size: c_int, rwflag: c_int, data: *mut c_void) -> c_int;
 
+/// `SSL_verify_cb`: judges one certificate of a chain, `good` being OpenSSL's own verdict on it.
+pub(super) type VerifyCallback =
+    unsafe extern "C" fn(good: c_int, store: *mut openssl_sys::X509_STORE_CTX) -> c_int;
+
 /// The context of a ticket's HMAC.
 #[cfg(ossl300)]
 pub(super) type TicketMac = openssl_sys::EVP_MAC_CTX;
@@ -105,6 +109,14 @@ unsafe extern "C" {
     pub(super) fn SSL_CTX_set_default_passwd_cb(
         ctx: *mut SSL_CTX,
         callback: Option<PasswordCallback>,
+    );
+
+    /// SSL_CTX_set_verify(3), always. The declaration of openssl-sys takes safe callbacks only, and this one reads
+    /// through the pointer that it is given.
+    pub(super) fn SSL_CTX_set_verify(
+        ctx: *mut SSL_CTX,
+        flags: c_int,
+        callback: Option<VerifyCallback>,
     );
 
     /// SSL_CTX_set_info_callback(3), always.

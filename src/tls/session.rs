@@ -640,9 +640,9 @@ impl Drop for Certificate {
 
 /// Closes second handshakes where OpenSSL has no option against them.
 #[cfg(not(ossl111))]
-pub(super) fn watch_renegotiation(context: *mut openssl_sys::SSL_CTX) {
-    // SAFETY: the context belongs to a builder; the callback finds only pipes of sessions made of it.
-    unsafe { ffi::SSL_CTX_set_info_callback(context, Some(on_progress)) };
+pub(super) fn watch_renegotiation(builder: &openssl::ssl::SslContextBuilder) {
+    // SAFETY: the builder owns the context; the callback finds only pipes of sessions made of it.
+    unsafe { ffi::SSL_CTX_set_info_callback(builder.as_ptr(), Some(on_progress)) };
 }
 
 /// # Safety
