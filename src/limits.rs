@@ -20,6 +20,9 @@ pub const VALUE_LEN_MAX: i32 = i32::MAX - 2;
 pub const READ_BUFFER: usize = 16_384;
 /// Most bytes one TLS record carries (RFC 8446 §5.1).
 pub const TLS_RECORD: u16 = 16_384;
+/// Records without data that a TLS client may send before the next with data; so many key updates, refused
+/// renegotiations or pieces of a handshake serve no purpose.
+pub const TLS_BARREN_RECORDS: u16 = 1_000;
 /// Idle buffers that a worker keeps, 1 MiB in all: more than its conns use in turns, and little beside what a burst of
 /// half commands leaves behind.
 pub const IDLE_BUFFERS: usize = 64;
@@ -27,7 +30,7 @@ pub const IDLE_BUFFERS: usize = 64;
 pub const READ_DOUBLINGS: u32 = 4;
 /// A growing read buffer ends here: a multiget that is longer is refused, so that one client cannot take all memory.
 pub const READ_BUFFER_MAX: usize = 64 << 20;
-/// Reads into one value, or of refused input, before other conns get their turn.
+/// Reads of one conn before others get their turn: into a value, of refused input, of a line in small pieces.
 pub const READS_PER_TURN: u32 = 64;
 /// Flat bytes of an output buffer; between commands it is flushed when one response no longer fits.
 pub const OUT_BUFFER: usize = 32_768;

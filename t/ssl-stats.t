@@ -45,7 +45,7 @@ sub ssl { return $server->stats('ssl') }
 # Lines and certificates
 
 my @counts = qw(ssl_handshakes_started ssl_handshakes_pending ssl_handshakes_done ssl_handshakes_resumed
-    ssl_handshake_errors ssl_handshake_timeouts ssl_authz_denied ssl_proto_errors
+    ssl_handshake_errors ssl_handshake_timeouts ssl_authz_denied ssl_proto_errors ssl_record_floods
     ssl_version_tlsv1.0 ssl_version_tlsv1.1 ssl_version_tlsv1.2 ssl_version_tlsv1.3);
 my @lines = $admin->stats_list('ssl');
 is_deeply([ map { $_->[0] } @lines ], [ qw(ssl_cert_not_before ssl_cert_not_after ssl_cert_seconds_left ssl_cert_serial ssl_cert_sha256
@@ -255,7 +255,7 @@ ok($server->wait_stat('ssl_handshakes_pending', 1, 5, 'ssl'), 'a handshake under
 my $before = ssl();
 $admin->answers('stats reset', ['RESET'], 'stats reset');
 my $after = ssl();
-is_deeply({ map { $_ => $after->{$_} } grep { /^ssl_(hand|auth|proto|version|cipher)/ } keys %$after }, { (map { $_ => 0 } @counts), ssl_handshakes_pending => 1 },
+is_deeply({ map { $_ => $after->{$_} } grep { /^ssl_(hand|auth|proto|record|version|cipher)/ } keys %$after }, { (map { $_ => 0 } @counts), ssl_handshakes_pending => 1 },
     'counts begin at 0, ciphers are gone, the gauge stays');
 my @stay = grep { /^ssl_(cert|chain|ca|last|refresh)/ && !/seconds_left/ } keys %$before;
 is_deeply({ map { $_ => $after->{$_} } @stay }, { map { $_ => $before->{$_} } @stay }, 'certificates and refreshes stay');

@@ -24,6 +24,7 @@ impl Conn {
                 None
             }
             Handshake::Blocked(want) => Some(Step::Sleep(want)),
+            Handshake::Spent => Some(Step::GiveWay),
             Handshake::Failed(fault) => Some(self.read_failed(&Failure::Tls(fault), env)),
         }
     }

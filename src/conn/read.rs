@@ -43,6 +43,7 @@ impl Conn {
                 Step::Go(State::ParseCmd)
             }
             Progress::Blocked(want) => Step::Sleep(want),
+            Progress::Spent => Step::GiveWay,
             Progress::Closed => Step::Close(CloseReason::Normal),
             Progress::Failed(failure) => self.read_failed(&failure, env),
         }

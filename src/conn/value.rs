@@ -42,6 +42,7 @@ impl Conn {
                     self.session.upload_advance(n);
                 }
                 Progress::Blocked(want) => return Step::Sleep(want),
+                Progress::Spent => return Step::GiveWay,
                 Progress::Closed => return Step::Close(CloseReason::Normal),
                 Progress::Failed(failure) => return self.read_failed(&failure, env),
             }
@@ -72,6 +73,7 @@ impl Conn {
                     input.filled(n);
                 }
                 Progress::Blocked(want) => return Step::Sleep(want),
+                Progress::Spent => return Step::GiveWay,
                 Progress::Closed => return Step::Close(CloseReason::Normal),
                 Progress::Failed(failure) => return self.read_failed(&failure, env),
             }

@@ -52,6 +52,7 @@ impl Conn {
     fn write_stopped(&self, why: &Progress, env: &Env) -> Step {
         match why {
             Progress::Blocked(want) => Step::Sleep(*want),
+            Progress::Spent => Step::GiveWay,
             Progress::Failed(failure) => self.write_failed(failure, env),
             Progress::Done(_) | Progress::Closed => Step::Close(CloseReason::Error),
         }

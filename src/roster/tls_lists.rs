@@ -70,6 +70,7 @@ impl SslSection {
             ("ssl_handshake_timeouts", faults.handshake_timeouts()),
             ("ssl_authz_denied", faults.authz_denied()),
             ("ssl_proto_errors", faults.proto_errors()),
+            ("ssl_record_floods", faults.record_floods()),
         ] {
             line(name, &count.to_string());
         }

@@ -6,6 +6,12 @@
 //! not take stays here, in order, until [`Pipe::push`] is rid of it, so `SSL_write` hardly ever blocks. Only when that
 //! much is still unsent does the BIO refuse a record, which OpenSSL then keeps and the session reports as blocked.
 //!
+//! It also says when enough was read. One call of OpenSSL goes on as long as records arrive that bring no data (key
+//! updates, refused renegotiations, empty records), and what OpenSSL has read ahead it works off without asking. So
+//! the BIO hands out nothing more once a record has gone by in a call, or after [`RECVS_PER_CALL`] pieces; reads ahead
+//! the further the more data comes, and not far for a peer that sent such records; and counts them, by the word of OpenSSL, which alone knows how many of
+//! the bytes it was given it has looked at. The session asks [`Pipe::after_call`] what it came to.
+//!
 //! [`Pipe`] is the state, [`Link`] its owner beside an `SSL`. One thread at a time: the one that owns the session.
 //! The buffer exists only while something waits in it. Sends carry `MSG_NOSIGNAL`.
 
@@ -16,6 +22,7 @@
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::io;
+use std::mem;
 use std::num::NonZeroI32;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
@@ -26,15 +33,25 @@ use openssl_sys::{
     BIO, BIO_CTRL_EOF, BIO_CTRL_FLUSH, BIO_METHOD, BIO_TYPE_NONE, BIO_clear_retry_flags,
     BIO_get_data, BIO_meth_new, BIO_meth_set_ctrl__fixed_rust, BIO_meth_set_read__fixed_rust,
     BIO_meth_set_write__fixed_rust, BIO_new, BIO_set_data, BIO_set_init, BIO_set_retry_read,
-    BIO_set_retry_write,
+    BIO_set_retry_write, SSL,
 };
 
 use super::More;
+use super::ffi;
+use crate::limits::TLS_BARREN_RECORDS;
 
 /// Collected bytes that are worth a send of their own, and the most that may wait before a record is refused.
 const JOIN_SIZE: usize = 65_536;
 /// Room for one record beyond [`JOIN_SIZE`]: payload, header, nonce, tag and padding.
 const RECORD_ROOM: usize = 16_384 + 512;
+
+/// Pieces that OpenSSL gets in one call. A record mostly comes in one or two.
+const RECVS_PER_CALL: u8 = 16;
+/// Bytes of a piece for a peer that has sent records without data: some twenty key updates.
+const WARY_REACH: u16 = 512;
+/// Bytes of the first piece: more than ordinary requests, and less than two hundred key updates. Each full piece doubles
+/// it, up to whatever OpenSSL has room for.
+const FIRST_REACH: u16 = 4_096;
 
 /// One end of a conn: the descriptor, and the ciphertext that has not left yet. Every idle conn has one, so it is kept
 /// small.
@@ -51,16 +68,82 @@ pub(super) struct Pipe {
     eof: bool,
     /// Errno of the call that broke the descriptor.
     errno: Option<NonZeroI32>,
-    /// The handshake was finished once; a second one may not begin.
-    #[cfg(not(ossl111))]
-    pub(super) established: bool,
+    /// The handshake is finished: the peer's FIN is the session's business from now on, and a second handshake may
+    /// not begin.
+    established: bool,
+    intake: Intake,
     /// A second handshake began.
     #[cfg(not(ossl111))]
     pub(super) renegotiating: bool,
 }
 
 #[cfg(all(target_pointer_width = "64", ossl111))]
-const _: () = assert!(size_of::<Pipe>() == 40, "an idle conn pays for it");
+const _: () = assert!(size_of::<Pipe>() == 48, "an idle conn pays for it");
+
+/// How far the peer is read, and what came of it.
+#[derive(Debug)]
+struct Intake {
+    /// Records begun since the last that brought data.
+    barren: u16,
+    /// Bytes that one piece may have.
+    reach: u16,
+    /// Those of them that were begun in the present call of OpenSSL. What was begun before and ends in it does not
+    /// count.
+    begun: u8,
+    /// Pieces left in the present call.
+    recvs_left: u8,
+    /// The socket had nothing more in the present call.
+    dry: bool,
+    /// The last call brought data behind records without: the next one has to wait for its turn.
+    weary: bool,
+}
+
+/// Why a call of OpenSSL waits for the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intermission {
+    /// The socket has nothing more.
+    Dry,
+    /// The peer's FIN came after the handshake. OpenSSL has not heard of it, so what is owed can still be sent.
+    End,
+    /// Enough for now: OpenSSL or the socket may hold more, and no event will tell.
+    Spent,
+    /// The peer has sent more records without data than anybody needs.
+    Flooded,
+}
+
+impl Intake {
+    fn begin(&mut self) {
+        self.begun = 0;
+        self.recvs_left = RECVS_PER_CALL;
+        self.dry = false;
+    }
+
+    fn record_begins(&mut self) {
+        self.barren = self.barren.saturating_add(1);
+        self.begun = self.begun.saturating_add(1);
+    }
+
+    fn is_flooded(&self) -> bool {
+        self.barren > TLS_BARREN_RECORDS
+    }
+
+    /// Bytes that OpenSSL may have now; `None` when it has had enough in this call.
+    fn room(&self, wanted: usize) -> Option<usize> {
+        // The second record begun shows that a first has gone by.
+        if self.recvs_left == 0 || self.begun > 1 || self.is_flooded() {
+            return None;
+        }
+        Some(wanted.min(self.reach.into()))
+    }
+
+    fn took(&mut self, taken: usize) {
+        self.recvs_left -= 1;
+        if taken == usize::from(self.reach) {
+            // A long record is not cut into many pieces, whatever went before it.
+            self.reach = self.reach.saturating_mul(2);
+        }
+    }
+}
 
 /// What a call on the socket came to.
 enum Io {
@@ -78,11 +161,69 @@ impl Pipe {
             more: More::Last,
             eof: false,
             errno: None,
-            #[cfg(not(ossl111))]
             established: false,
+            intake: Intake {
+                barren: 0,
+                reach: FIRST_REACH,
+                begun: 0,
+                recvs_left: 0,
+                dry: false,
+                weary: false,
+            },
             #[cfg(not(ossl111))]
             renegotiating: false,
         }
+    }
+
+    /// Before a call of OpenSSL that may read.
+    #[inline]
+    pub(super) fn before_call(&mut self) {
+        self.intake.begin();
+    }
+
+    /// True when the peer's last data came behind records without: before more is read others have their turn. True
+    /// once.
+    #[inline]
+    pub(super) fn is_weary(&mut self) -> bool {
+        mem::take(&mut self.intake.weary)
+    }
+
+    /// After a call that brought data. The answer says whether the peer may go on: it has not sent too many records
+    /// without data before.
+    #[inline]
+    pub(super) fn after_data(&mut self) -> bool {
+        let intake = &mut self.intake;
+        // The last record begun is the one that brought the data.
+        if intake.begun > 1 {
+            intake.weary = true;
+            intake.reach = WARY_REACH;
+        }
+        let before = mem::take(&mut intake.barren).saturating_sub(1);
+        before <= TLS_BARREN_RECORDS
+    }
+
+    /// After a call that waits for the peer.
+    pub(super) fn after_call(&mut self) -> Intermission {
+        let intake = &mut self.intake;
+        if intake.is_flooded() {
+            return Intermission::Flooded;
+        }
+        if self.eof {
+            return Intermission::End;
+        }
+        if intake.dry {
+            return Intermission::Dry;
+        }
+        if intake.recvs_left > 0 {
+            intake.reach = WARY_REACH;
+        }
+        Intermission::Spent
+    }
+
+    /// The handshake is finished.
+    pub(super) fn establish(&mut self) {
+        self.established = true;
+        self.intake.barren = 0;
     }
 
     /// Says whether the records of the next `SSL_write` may wait.
@@ -224,6 +365,19 @@ impl Link {
         Some((Link { pipe }, bio))
     }
 
+    /// Lets an `SSL` tell the pipe of each record that it begins to read.
+    ///
+    /// # Safety
+    /// `ssl` must be alive and must not outlive the link.
+    pub(super) unsafe fn count_records(&self, ssl: *mut SSL) {
+        let pipe = self.pipe.as_ptr().cast::<c_void>();
+        // SAFETY: `ssl` is alive (caller); this command stores the pointer, which `on_message` gets.
+        unsafe { openssl_sys::SSL_ctrl(ssl, ffi::SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, pipe) };
+        // SAFETY: `ssl` is alive (caller); the callback has the signature of the manual page, and the pipe that it gets
+        // outlives `ssl` (caller).
+        unsafe { ffi::SSL_set_msg_callback(ssl, Some(on_message)) };
+    }
+
     /// The pipe, between two calls of OpenSSL.
     #[inline]
     pub(super) fn pipe(&mut self) -> &mut Pipe {
@@ -326,20 +480,56 @@ unsafe extern "C" fn on_read(bio: *mut BIO, buf: *mut c_char, len: c_int) -> c_i
     };
     // SAFETY: OpenSSL calls back only inside a call on the owning session, which lends its pipe to nobody then.
     let pipe = unsafe { pipe_of(bio) };
-    // SAFETY: OpenSSL vouches for `len` writable bytes at `buf` while the callback runs.
+    let Some(len) = pipe.intake.room(len) else {
+        // SAFETY: `bio` is ours and alive.
+        unsafe { BIO_set_retry_read(bio) };
+        return -1;
+    };
+    // SAFETY: OpenSSL vouches for `len` writable bytes at `buf`, and more, while the callback runs.
     let attempt = unsafe { receive(pipe.fd, buf.cast(), len) };
     match pipe.settle(attempt) {
         Io::Moved(0) => {
             pipe.eof = true;
-            0
+            if !pipe.established {
+                return 0;
+            }
+            // To OpenSSL an end without close_notify is a failure, after which it sends nothing more.
+            // SAFETY: `bio` is ours and alive.
+            unsafe { BIO_set_retry_read(bio) };
+            -1
         }
-        Io::Moved(taken) => c_int::try_from(taken).unwrap_or(c_int::MAX),
+        Io::Moved(taken) => {
+            pipe.intake.took(taken);
+            c_int::try_from(taken).unwrap_or(c_int::MAX)
+        }
         Io::WouldBlock => {
+            pipe.intake.dry = true;
             // SAFETY: `bio` is ours and alive.
             unsafe { BIO_set_retry_read(bio) };
             -1
         }
         Io::Broken => -1,
+    }
+}
+
+/// OpenSSL has read or made a part of a record. Only the headers of those it reads are of interest.
+///
+/// # Safety
+/// Called by OpenSSL inside a call on the session that [`Link::count_records`] gave the pipe for.
+unsafe extern "C" fn on_message(
+    written: c_int,
+    _version: c_int,
+    content: c_int,
+    _bytes: *const c_void,
+    _len: usize,
+    _ssl: *mut SSL,
+    pipe: *mut c_void,
+) {
+    if written == 0 && content == ffi::SSL3_RT_HEADER {
+        // SAFETY: the pipe outlives the session (`count_records`), which lends it to nobody during a call; no callback
+        // of the BIO is running meanwhile.
+        let pipe = unsafe { &mut *pipe.cast::<Pipe>() };
+        pipe.intake.record_begins();
     }
 }
 
@@ -359,7 +549,7 @@ unsafe extern "C" fn on_ctrl(
         BIO_CTRL_EOF => {
             // SAFETY: OpenSSL calls back only inside a call on the owning session, which lends its pipe to nobody.
             let pipe = unsafe { pipe_of(bio) };
-            c_long::from(pipe.eof)
+            c_long::from(pipe.eof && !pipe.established)
         }
         _ => 0,
     }

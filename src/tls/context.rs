@@ -510,10 +510,24 @@ fn set_behaviour(builder: &mut SslContextBuilder, kernel_tls: bool) -> Result<()
     builder.set_mode(
         SslMode::RELEASE_BUFFERS
             | SslMode::ENABLE_PARTIAL_WRITE
-            | SslMode::ACCEPT_MOVING_WRITE_BUFFER
-            | SslMode::AUTO_RETRY,
+            | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
     );
+    // On by default: one read would go on for as long as records without data arrive.
+    clear_mode(builder, SslMode::AUTO_RETRY);
     Ok(())
+}
+
+/// `SSL_CTX_clear_mode`, which the crate openssl lacks.
+fn clear_mode(builder: &SslContextBuilder, mode: SslMode) {
+    // SAFETY: the builder owns the context; this command takes bits away from a number in it.
+    unsafe {
+        openssl_sys::SSL_CTX_ctrl(
+            builder.as_ptr(),
+            ffi::SSL_CTRL_CLEAR_MODE,
+            mode.bits(),
+            std::ptr::null_mut(),
+        )
+    };
 }
 
 #[cfg(ossl300)]

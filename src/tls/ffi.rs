@@ -40,6 +40,12 @@ const X509_R_CERT_ALREADY_IN_HASH_TABLE: c_int = 101;
 /// `SSL_CTX_set_tlsext_ticket_key_cb`, a macro over SSL_CTX_callback_ctrl(3), always; deprecated in 3.0.
 #[cfg(not(ossl300))]
 const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
+/// `SSL_CTX_clear_mode`, a macro over SSL_CTX_ctrl(3), always.
+pub(super) const SSL_CTRL_CLEAR_MODE: c_int = 78;
+/// `SSL_set_msg_callback_arg`, a macro over SSL_ctrl(3), always.
+pub(super) const SSL_CTRL_SET_MSG_CALLBACK_ARG: c_int = 16;
+/// `SSL3_RT_HEADER`, SSL_set_msg_callback(3), always: the message is a record's header.
+pub(super) const SSL3_RT_HEADER: c_int = 0x100;
 /// Index of the pointer that OpenSSL keeps for the application: `SSL_CTX_set_app_data` is a macro that uses it.
 pub(super) const APP_DATA: c_int = 0;
 /// `SSL_CB_HANDSHAKE_START`, SSL_CTX_set_info_callback(3), always.
@@ -88,6 +94,17 @@ pub(super) type TicketCallback = unsafe extern "C" fn(
     encrypt: c_int,
 ) -> c_int;
 
+/// Sees what passes: whether it was written, the version, what it is, its bytes, and the pointer set with the callback.
+pub(super) type MessageCallback = unsafe extern "C" fn(
+    written: c_int,
+    version: c_int,
+    content: c_int,
+    bytes: *const c_void,
+    len: usize,
+    ssl: *mut SSL,
+    arg: *mut c_void,
+);
+
 #[cfg(not(ossl111))]
 pub(super) type InfoCallback = unsafe extern "C" fn(ssl: *const SSL, location: c_int, value: c_int);
 
@@ -110,6 +127,13 @@ unsafe extern "C" {
         ctx: *mut SSL_CTX,
         callback: Option<PasswordCallback>,
     );
+
+    /// SSL_set_msg_callback(3), always.
+    pub(super) fn SSL_set_msg_callback(ssl: *mut SSL, callback: Option<MessageCallback>);
+
+    /// SSL_key_update(3), since 1.1.1.
+    #[cfg(all(test, ossl111))]
+    pub(super) fn SSL_key_update(ssl: *mut SSL, answer: c_int) -> c_int;
 
     /// SSL_CTX_set_verify(3), always. The declaration of openssl-sys takes safe callbacks only, and this one reads
     /// through the pointer that it is given.

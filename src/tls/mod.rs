@@ -82,6 +82,8 @@ pub enum Handshake {
     Done,
     /// Step again when the descriptor is ready in this direction.
     Blocked(Interest),
+    /// Enough for one step: others have their turn, and then comes the next, without any event.
+    Spent,
     /// Over. The session is only good for dropping.
     Failed(TlsFault),
 }
@@ -93,6 +95,9 @@ pub enum Outcome {
     Done(usize),
     /// Nothing moved; try again when the descriptor is ready in this direction.
     Blocked(Interest),
+    /// Nothing moved, but records that brought no data went by, and more may be at hand that no event will announce:
+    /// try again after others have had their turn.
+    Spent,
     /// The peer has ended the stream, politely or not; no fault to report.
     Closed,
     /// Over. The session is only good for dropping.
@@ -120,6 +125,9 @@ pub enum FaultKind {
     TimedOut,
     /// A finished handshake was followed by bytes that are not TLS (counted in `ssl_proto_errors`).
     Protocol,
+    /// The client sent more records without data than anybody needs (counted in `ssl_proto_errors`, and in
+    /// `ssl_record_floods`).
+    Flood,
     /// The descriptor failed after the handshake, e.g. by a reset; not counted.
     System,
 }
@@ -266,6 +274,7 @@ pub struct TlsCounters {
     handshake_timeouts: AtomicU64,
     authz_denied: AtomicU64,
     proto_errors: AtomicU64,
+    record_floods: AtomicU64,
     new_sessions: AtomicU64,
 }
 
@@ -278,6 +287,7 @@ impl TlsCounters {
             handshake_timeouts: AtomicU64::new(0),
             authz_denied: AtomicU64::new(0),
             proto_errors: AtomicU64::new(0),
+            record_floods: AtomicU64::new(0),
             new_sessions: AtomicU64::new(0),
         }
     }
@@ -306,6 +316,12 @@ impl TlsCounters {
         self.proto_errors.load(Ordering::Relaxed)
     }
 
+    /// `ssl_record_floods`: those of them that were too many records without data.
+    #[must_use]
+    pub fn record_floods(&self) -> u64 {
+        self.record_floods.load(Ordering::Relaxed)
+    }
+
     /// `ssl_new_sessions`: session objects made while `ssl_session_cache` is on.
     #[must_use]
     pub fn new_sessions(&self) -> u64 {
@@ -318,6 +334,7 @@ impl TlsCounters {
         self.handshake_timeouts.store(0, Ordering::Relaxed);
         self.authz_denied.store(0, Ordering::Relaxed);
         self.proto_errors.store(0, Ordering::Relaxed);
+        self.record_floods.store(0, Ordering::Relaxed);
         self.new_sessions.store(0, Ordering::Relaxed);
     }
 
@@ -336,6 +353,10 @@ impl TlsCounters {
                 add(&self.handshake_timeouts)
             }
             FaultKind::Protocol => add(&self.proto_errors),
+            FaultKind::Flood => {
+                add(&self.proto_errors);
+                add(&self.record_floods)
+            }
             FaultKind::System => return,
         };
     }

@@ -21,7 +21,7 @@ use openssl_sys::{
     SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN,
 };
 
-use super::bio::Link;
+use super::bio::{Intermission, Link};
 use super::certificate::{common_name, names};
 use super::context::{Rules, TlsContext};
 use super::ffi;
@@ -128,6 +128,9 @@ impl TlsSession {
         }
         ffi::expect_no_errors();
         self.set_more(More::Follows);
+        if let Some(link) = &mut self.link {
+            link.pipe().before_call();
+        }
         // SAFETY: `ssl` is owned, alive, and used by this thread alone.
         let returned = unsafe { openssl_sys::SSL_do_handshake(self.raw()) };
         // Taken before anything else can disturb it.
@@ -138,14 +141,19 @@ impl TlsSession {
                 return self.denied();
             }
             self.phase = Phase::Open;
-            #[cfg(not(ossl111))]
-            self.mark_established();
+            if let Some(link) = &mut self.link {
+                link.pipe().establish();
+            }
             return Handshake::Done;
         };
         match trouble {
-            Trouble::WantRead => match self.send_before_reading() {
-                Ok(interest) => Handshake::Blocked(interest),
-                Err(error) => self.handshake_failed(system_text(&error)),
+            Trouble::WantRead => match self.intermission() {
+                Intermission::Spent => Handshake::Spent,
+                Intermission::Flooded => self.handshake_failed(String::from(FLOODED)),
+                Intermission::Dry | Intermission::End => match self.send_before_reading() {
+                    Ok(interest) => Handshake::Blocked(interest),
+                    Err(error) => self.handshake_failed(system_text(&error)),
+                },
             },
             Trouble::WantWrite => Handshake::Blocked(Interest::Write),
             Trouble::CloseNotify => self.handshake_failed(String::from("closed by the peer")),
@@ -163,7 +171,8 @@ impl TlsSession {
 
     /// Reads from at most one record. Finishes the handshake first if that is still to be done.
     ///
-    /// On a session that has ended the answer is `Closed`.
+    /// On a session that has ended the answer is `Closed`. After the peer's end of a session that has not, replies can
+    /// still be written.
     pub fn read(&mut self, buf: &mut [u8]) -> Outcome {
         if let Err(outcome) = self.opened() {
             return outcome;
@@ -172,25 +181,68 @@ impl TlsSession {
             return Outcome::Done(0);
         }
         let room = c_int::try_from(buf.len()).unwrap_or(c_int::MAX);
+        if let Some(link) = &mut self.link {
+            if link.pipe().is_weary() {
+                return Outcome::Spent;
+            }
+            link.pipe().before_call();
+        }
+        // Answers to key updates leave together, with a reply or when nothing more is to be read.
+        self.set_more(More::Follows);
         ffi::expect_no_errors();
         // SAFETY: `ssl` is owned and alive; `buf` is writable for `room` bytes, which is no more than its length.
         let returned = unsafe { openssl_sys::SSL_read(self.raw(), buf.as_mut_ptr().cast(), room) };
+        self.set_more(More::Last);
         if self.renegotiating() {
             return self.protocol_failed(String::from("renegotiation is refused"));
         }
         if let Some(count) = moved(returned) {
             self.ran_dry = false;
-            return Outcome::Done(count);
+            let welcome = self
+                .link
+                .as_mut()
+                .is_none_or(|link| link.pipe().after_data());
+            return if welcome {
+                Outcome::Done(count)
+            } else {
+                self.flooded()
+            };
         }
         match self.trouble(returned) {
-            Trouble::WantRead => {
+            Trouble::WantRead => self.nothing_read(),
+            other => self.ended_by(other),
+        }
+    }
+
+    #[cold]
+    fn flooded(&mut self) -> Outcome {
+        Outcome::Failed(self.fault(FaultKind::Flood, String::from(FLOODED)))
+    }
+
+    /// OpenSSL waits for the peer; is that so?
+    fn nothing_read(&mut self) -> Outcome {
+        match self.intermission() {
+            Intermission::Dry => {
                 self.ran_dry = true;
                 match self.send_before_reading() {
                     Ok(interest) => Outcome::Blocked(interest),
                     Err(error) => self.system_failed(system_text(&error)),
                 }
             }
-            other => self.ended_by(other),
+            Intermission::End => Outcome::Closed,
+            Intermission::Spent => {
+                self.ran_dry = false;
+                Outcome::Spent
+            }
+            Intermission::Flooded => self.flooded(),
+        }
+    }
+
+    /// Why OpenSSL waits for the peer. With kernel TLS nothing is read ahead, so each record has its own event.
+    fn intermission(&mut self) -> Intermission {
+        match &mut self.link {
+            Some(link) => link.pipe().after_call(),
+            None => Intermission::Dry,
         }
     }
 
@@ -418,6 +470,10 @@ impl TlsSession {
         // SAFETY: `ssl` is owned and alive. It takes the one reference to `bio`, for both directions, and frees it
         // in `SSL_free`, before the link behind it goes.
         unsafe { openssl_sys::SSL_set_bio(self.raw(), bio.as_ptr(), bio.as_ptr()) };
+        if let Some(link) = &self.link {
+            // SAFETY: `ssl` is alive, and freed before the link is dropped.
+            unsafe { link.count_records(self.ssl.as_ptr()) };
+        }
         Ok(())
     }
 
@@ -430,6 +486,7 @@ impl TlsSession {
             Phase::Handshake => match self.handshake() {
                 Handshake::Done => Ok(()),
                 Handshake::Blocked(interest) => Err(Outcome::Blocked(interest)),
+                Handshake::Spent => Err(Outcome::Spent),
                 Handshake::Failed(fault) => Err(Outcome::Failed(fault)),
             },
         }
@@ -481,6 +538,7 @@ impl TlsSession {
     }
 
     fn protocol_failed(&mut self, text: String) -> Outcome {
+        self.send_alert();
         Outcome::Failed(self.fault(FaultKind::Protocol, text))
     }
 
@@ -504,7 +562,7 @@ impl TlsSession {
         }
     }
 
-    /// Lets the word that ends a handshake go out, if OpenSSL has left one; nobody will wait for room.
+    /// Lets OpenSSL's word about a failure go out, if it has left one; nobody will wait for room.
     fn send_alert(&mut self) {
         if let Some(link) = &mut self.link {
             // The session has failed already, and what comes of this changes nothing.
@@ -602,13 +660,6 @@ impl TlsSession {
             .is_some_and(|link| link.look().renegotiating)
     }
 
-    #[cfg(not(ossl111))]
-    fn mark_established(&mut self) {
-        if let Some(link) = &mut self.link {
-            link.pipe().established = true;
-        }
-    }
-
     fn raw(&mut self) -> *mut SSL {
         self.ssl.as_ptr()
     }
@@ -658,6 +709,8 @@ unsafe extern "C" fn on_progress(ssl: *const SSL, location: c_int, _value: c_int
     unsafe { super::bio::note_handshake_start(bio) };
 }
 
+/// What is said of a session that [`FaultKind::Flood`] has ended.
+const FLOODED: &str = "too many records without data";
 /// `BIO_NOCLOSE`: the descriptor stays ours.
 const BIO_NOCLOSE: c_int = 0;
 
@@ -694,6 +747,15 @@ fn checksum(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Makes a test's client send a key update of TLS 1.3, or rather have its next call send it.
+#[cfg(all(test, ossl111))]
+pub(super) fn update_key(ssl: &openssl::ssl::SslRef, answer: c_int) {
+    let ssl = std::ptr::from_ref(ssl).cast_mut().cast::<SSL>();
+    // SAFETY: the crate openssl's reference is the object's address; the test's thread alone uses it.
+    let set = unsafe { ffi::SSL_key_update(ssl, answer) };
+    assert_eq!(set, 1);
 }
 
 /// Lets a test's client offer a session that was issued to it.

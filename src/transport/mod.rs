@@ -29,7 +29,9 @@ pub enum Progress {
     Done(usize),
     /// Nothing moved; try again when the descriptor is ready in this direction.
     Blocked(Interest),
-    /// The peer has ended the stream.
+    /// Nothing moved, yet more may be at hand that no event will announce: try again after others have had their turn.
+    Spent,
+    /// The peer has ended its stream; what it is owed can still be sent.
     Closed,
     /// Over; the transport is only good for dropping.
     Failed(Failure),

@@ -136,6 +136,7 @@ impl From<Outcome> for Progress {
         match outcome {
             Outcome::Done(n) => Progress::Done(n),
             Outcome::Blocked(want) => Progress::Blocked(want),
+            Outcome::Spent => Progress::Spent,
             Outcome::Closed => Progress::Closed,
             Outcome::Failed(fault) => Progress::Failed(Failure::Tls(fault)),
         }

@@ -1,7 +1,7 @@
 //! Conns that end badly, or just end: what the caller is told, what is counted, and that no other conn notices.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -118,21 +118,31 @@ fn a_client_that_rejects_the_certificate_is_a_failed_handshake() {
 }
 
 #[test]
-fn a_fin_without_close_notify_is_a_normal_end() {
+fn a_fin_without_close_notify_is_a_normal_end_and_leaves_room_for_replies() {
     let site = Site::new();
     let context = site.load().get();
     for version in BOTH {
-        let (mut served, stream) = connected(&context, Class::Default, &Client::of(version));
-        let mut raw = stream.get_ref().try_clone().unwrap();
-        raw.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(served.read(&mut [0; 10]), Outcome::Closed);
-        assert!(!served.session.is_open());
-        // After such an end nothing more is said.
-        raw.set_nonblocking(true).unwrap();
-        let mut buf = [0; 4096];
-        while raw.read(&mut buf).is_ok() {}
-        served.session.shutdown();
-        assert!(raw.read(&mut buf).is_err());
+        for half in [false, true] {
+            let (mut served, mut stream) = tapped(&context, version);
+            if half {
+                stream.get_mut().held = Some(Vec::new());
+                stream.write_all(b"cut").unwrap();
+                let record = stream.get_mut().held.take().unwrap();
+                stream.get_mut().inner.write_all(&record[..9]).unwrap();
+            }
+            let raw = stream.get_ref().inner.try_clone().unwrap();
+            raw.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(served.read(&mut [0; 10]), Outcome::Closed);
+            assert_eq!(served.read(&mut [0; 10]), Outcome::Closed);
+            served.write_all(b"owed");
+            served.session.shutdown();
+            drop(served);
+            let mut got = [0; 4];
+            stream.read_exact(&mut got).unwrap();
+            assert_eq!(&got, b"owed");
+            let end = stream.ssl_read(&mut got).unwrap_err();
+            assert_eq!(end.code(), ErrorCode::ZERO_RETURN);
+        }
     }
     assert_eq!(site.counters.handshake_errors(), 0);
     assert_eq!(site.counters.proto_errors(), 0);
@@ -166,10 +176,7 @@ fn commands_before_a_close_notify_are_answered() {
 }
 
 /// A conn over TCP, with its handshake done.
-fn over_tcp(
-    site: &Site,
-    version: SslVersion,
-) -> (Served, openssl::ssl::SslStream<TcpStream>) {
+fn over_tcp(site: &Site, version: SslVersion) -> (Served, openssl::ssl::SslStream<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();
@@ -211,7 +218,9 @@ fn writing_to_a_closed_conn_fails_without_a_signal() {
     drop(stream);
     let fault = loop {
         match served.session.write(&[b'x'; 1000], More::Last) {
-            Outcome::Done(_) | Outcome::Blocked(_) => thread::sleep(Duration::from_millis(1)),
+            Outcome::Done(_) | Outcome::Blocked(_) | Outcome::Spent => {
+                thread::sleep(Duration::from_millis(1))
+            }
             Outcome::Failed(fault) => break fault,
             Outcome::Closed => panic!("closed"),
         }

@@ -2,10 +2,12 @@
 //!
 //! `loading` is about contexts and refreshes, `traffic` about bytes, `faults` about conns that end badly, `clients`
 //! about certificates and resumption, `names` about clients that are allowed by name, `revoked` about revocation
-//! lists, `keys` about ticket keys. Nothing leaves the machine; files live in a folder that goes with the test.
+//! lists, `keys` about ticket keys, `floods` about records that carry nothing. Nothing leaves the machine; files live in a folder that goes with the test.
 
 mod clients;
 mod faults;
+#[cfg(ossl111)]
+mod floods;
 mod keys;
 mod loading;
 mod names;
@@ -330,6 +332,7 @@ impl Served {
                 Handshake::Done => return Ok(()),
                 Handshake::Failed(fault) => return Err(fault),
                 Handshake::Blocked(_) => self.wait(deadline),
+                Handshake::Spent => {}
             }
         }
     }
@@ -340,6 +343,7 @@ impl Served {
         loop {
             match call(&mut self.session) {
                 Outcome::Blocked(_) => self.wait(deadline),
+                Outcome::Spent => {}
                 outcome => return outcome,
             }
         }
