@@ -21,7 +21,7 @@ pub(super) struct Turn {
     pub budget: u32,
     /// Times the read buffer was doubled.
     pub doublings: u32,
-    /// Reads of values and of refused input.
+    /// Reads, of commands, of values and of refused input.
     pub reads: u32,
 }
 

@@ -1,15 +1,16 @@
 //! Reading commands: one read into the read buffer, which grows while a single line fills it.
 //!
 //! After a read the conn goes straight to the protocol and then back to sleep; no second read only to find the socket
-//! empty. A buffer that one incomplete line fills is doubled, a few times a turn, then others get theirs; where memory
-//! or the worker's share ends, the client is told and the conn closed.
+//! empty, and of TLS records that are at hand already no more than [`READS_PER_TURN`] a turn. A buffer that one
+//! incomplete line fills is doubled, a few times a turn, then others get theirs; where memory or the worker's share
+//! ends, the client is told and the conn closed.
 //! (text-protocol.md §1)
 
 #![forbid(unsafe_code)]
 
 use crate::conn::machine::{Step, Turn};
 use crate::conn::{AfterWrite, Conn, Env};
-use crate::limits::READ_DOUBLINGS;
+use crate::limits::{READ_DOUBLINGS, READS_PER_TURN};
 use crate::protocol::CloseReason;
 use crate::roster::state::State;
 use crate::settings::voice::tell;
@@ -36,6 +37,11 @@ impl Conn {
                 return self.refuse_line(env);
             }
         }
+        // A line may come byte by byte in as many TLS records, and all of them at once.
+        if turn.reads == READS_PER_TURN {
+            return Step::GiveWay;
+        }
+        turn.reads += 1;
         match self.transport.read(input.space()) {
             Progress::Done(n) => {
                 env.verbs.me.counters.scalars.bytes_read.add(n as u64);
