@@ -15,6 +15,7 @@ mod endure;
 mod fail;
 mod fairness;
 mod findings;
+mod floods;
 mod footprint;
 mod gates;
 mod histogram;
@@ -75,6 +76,7 @@ fn run() -> Outcome<()> {
         Command::Load => print(&load::run(&options)?),
         Command::Soak => print(&soak::run(options)?),
         Command::Gates => print(&gates::run(options)?),
+        Command::Floods => print(&floods::run(options)?),
         Command::Endure => print(&endure::run(options)?),
         Command::Compare => report(options, &USUAL, &[compare::run]),
         Command::Handshakes => report(options, &USUAL, &[compare::handshakes, s_time::run]),

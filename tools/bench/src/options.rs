@@ -38,6 +38,8 @@ pub enum Command {
     Soak,
     /// Trials of a TLS server's endurance, over and over.
     Endure,
+    /// Other clients' waits beside TLS records that serve no purpose.
+    Floods,
     /// One load against a running server.
     Load,
     /// The list of workloads.
@@ -125,6 +127,13 @@ const COMMANDS: &[CommandRow] = &[
         help: "trials of the server under test alone, over TLS, over and over: aborted and half-open \
                handshakes, pipelines in records of any size, telling values, slow readers, refreshed \
                certificates; connections, descriptors, memory, counters and every value are checked",
+    },
+    CommandRow {
+        name: "floods",
+        command: Command::Floods,
+        help: "how long a client of the server under test waits beside another that floods their worker \
+               with TLS records that carry nothing, or a byte each: key updates, attempts to \
+               renegotiate, a hello in crumbs",
     },
     CommandRow {
         name: "load",
@@ -514,7 +523,10 @@ impl Options {
                 }
             }
         }
-        if matches!(options.command, Command::Tls | Command::Endure) {
+        if matches!(
+            options.command,
+            Command::Tls | Command::Endure | Command::Floods
+        ) {
             options.modes = vec![Mode::Plain, Mode::Tls12, Mode::Tls];
         }
         Ok(options)
@@ -574,6 +586,7 @@ pub fn help() -> String {
          \x20 bench plot --raw tls.csv --out tls.svg\n\
          \x20 bench soak --server target/release/memcached --seconds 600\n\
          \x20 bench endure --server target/release/memcached --seconds 3600\n\
+         \x20 bench floods --server target/release/memcached\n\
          \x20 bench load --connect 127.0.0.1:11211 --only mg-p32 --seconds 10\n",
     );
     text

@@ -6,16 +6,19 @@
 
 #![allow(
     unsafe_code,
-    reason = "offering a session again is an unsafe call of the crate openssl"
+    reason = "offering a session again is an unsafe call of the crate openssl, and a key update is none of its calls"
 )]
 
+use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::io;
+use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    Ssl, SslContext, SslMethod, SslMode, SslSession, SslSessionCacheMode, SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslMethod, SslMode, SslRef, SslSession, SslSessionCacheMode, SslVerifyMode,
+    SslVersion,
 };
 
 use crate::fail::{Context, Outcome};
@@ -132,5 +135,22 @@ impl ClientTls {
         }
         ssl.set_connect_state();
         Ok(ssl)
+    }
+}
+
+unsafe extern "C" {
+    /// SSL_key_update(3), since 1.1.1.
+    fn SSL_key_update(ssl: *mut c_void, kind: c_int) -> c_int;
+}
+
+/// Has the next call on the session change its sending key, and ask for the same in return or not.
+pub fn update_key(ssl: &SslRef, answered: bool) -> Result<(), ErrorStack> {
+    let ssl = ptr::from_ref(ssl).cast_mut().cast::<c_void>();
+    // SAFETY: the crate's reference is the address of OpenSSL's object, which lives as long, and one thread has it.
+    let set = unsafe { SSL_key_update(ssl, answered.into()) };
+    if set == 1 {
+        Ok(())
+    } else {
+        Err(ErrorStack::get())
     }
 }

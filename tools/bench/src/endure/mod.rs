@@ -9,7 +9,7 @@ mod ground;
 mod handshakes;
 mod refresh;
 mod traffic;
-mod wire;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -10,12 +10,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use openssl::pkey::Id;
-use openssl::ssl::{Error, ErrorCode, SslStream};
+use openssl::ssl::{Error, ErrorCode, SslRef, SslStream};
 
 use crate::cert::Key;
 use crate::fail::{Context, Fail, Outcome};
 use crate::os::{self, Epoll, Interest, Ready};
-use crate::secure::ClientTls;
+use crate::secure::{ClientTls, update_key};
 use crate::workload::Random;
 
 /// A server that moves nothing for so long has lost something.
@@ -72,6 +72,24 @@ pub struct Cuts {
     pub record: usize,
     /// The most bytes sent to the socket at a time; random below it.
     pub segment: usize,
+}
+
+/// A key update of TLS 1.3, by whether it asks for one in return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUpdate {
+    /// It does not.
+    Unanswered,
+    /// It does.
+    Answered,
+}
+
+/// How a flood ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poured {
+    /// All of it was taken, and what was to be answered was.
+    Borne,
+    /// The server has ended the connection.
+    Ended,
 }
 
 /// The connection.
@@ -190,6 +208,67 @@ impl Wire {
             .context("sealing a record", "")?;
         debug_assert_eq!(sent, bytes.len(), "a pipe in memory takes everything");
         Ok(self.sealed())
+    }
+
+    /// A record that changes this side's key, not sent.
+    pub fn key_update(&mut self, kind: KeyUpdate) -> Outcome<Vec<u8>> {
+        update_key(self.session.ssl(), kind == KeyUpdate::Answered).context(
+            "asking for a key update",
+            "OpenSSL 1.1.1 or later is needed",
+        )?;
+        self.session
+            .do_handshake()
+            .context("sealing a key update", "")?;
+        Ok(self.sealed())
+    }
+
+    /// The session, to look at.
+    pub fn ssl(&self) -> &SslRef {
+        self.session.ssl()
+    }
+
+    /// Sends bytes as fast as the socket takes them, and opens whatever comes back until so many bytes of
+    /// data have come or the server has had enough.
+    pub fn pour(&mut self, mut bytes: &[u8], mut answers: usize) -> Outcome<Poured> {
+        const LIMIT: Duration = Duration::from_secs(120);
+        let began = Instant::now();
+        let mut buf = vec![0; RECORD];
+        // OpenSSL's client takes some answers for failures, a refusal to renegotiate for one; the flood goes on.
+        let mut deaf = false;
+        while answers > 0 && !(deaf && bytes.is_empty()) {
+            if began.elapsed() > LIMIT {
+                return Err(Fail::new(
+                    format!("{} bytes unsent, {answers} of answers to come", bytes.len()),
+                    "the server may have lost a wake-up",
+                ));
+            }
+            if !bytes.is_empty() {
+                match self.socket.write(bytes) {
+                    Ok(n) => bytes = &bytes[n..],
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => return Ok(Poured::Ended),
+                }
+            }
+            // An end that is no orderly one is an end all the same.
+            if self.take_in(usize::MAX).is_err() || self.session.get_ref().ended {
+                return Ok(Poured::Ended);
+            }
+            while !deaf {
+                match self.opened(&mut buf) {
+                    Ok(0) => break,
+                    Ok(n) => answers = answers.saturating_sub(n),
+                    Err(_) => deaf = true,
+                }
+            }
+            // What the client's side answers by itself goes nowhere: the flood is all it says.
+            self.sealed().clear();
+            self.wait(if bytes.is_empty() {
+                Interest::Read
+            } else {
+                Interest::ReadWrite
+            })?;
+        }
+        Ok(Poured::Borne)
     }
 
     /// Takes what the socket has, at most so many bytes. Returns how many came.
