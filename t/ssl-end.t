@@ -50,6 +50,18 @@ for my $version ('1.2', '1.3') {
         shutdown $leaver->socket, 1;
         is($leaver->rest, '', 'amid a command: no reply');
     }
+    # what is owed at that moment goes out before the end, whichever way the client has said it
+    for my $end (sub { $_[0]->notify }, sub { shutdown $_[0]->socket, 1 }) {
+        last if TestServer::is_old();
+        for (["set k 0 0 100\r\nhalf", ''], ["set other 0 0 2000000\r\nhalf", "SERVER_ERROR object too large for cache\r\n"], ["get", '']) {
+            my ($half, $reply) = @$_;
+            my $leaver = TestWire->connect($server->port, version => $version);
+            $leaver->say("get k\r\n$half");
+            $end->($leaver);
+            is($leaver->rest, "VALUE k 0 1\r\nv\r\nEND\r\n$reply", 'a reply is owed amid a command, and sent');
+            ok($leaver->notified, 'with close_notify');
+        }
+    }
     is($watcher->get('k'), 'v', 'the older value stays');
     # ends amid a record
     my $cut = TestWire->connect($server->port, version => $version);

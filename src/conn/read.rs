@@ -50,8 +50,18 @@ impl Conn {
             }
             Progress::Blocked(want) => Step::Sleep(want),
             Progress::Spent => Step::GiveWay,
-            Progress::Closed => Step::Close(CloseReason::Normal),
+            Progress::Closed => self.end_of_input(),
             Progress::Failed(failure) => self.read_failed(&failure, env),
+        }
+    }
+
+    /// The client sends nothing more. What it is owed goes out first: it may have closed its half alone. A half line, a
+    /// half value and what was to be discarded are forgotten.
+    pub(super) fn end_of_input(&mut self) -> Step {
+        if self.owes() {
+            self.write_then(AfterWrite::Close(CloseReason::Normal))
+        } else {
+            Step::Close(CloseReason::Normal)
         }
     }
 

@@ -373,6 +373,34 @@ fn the_end_of_input_answers_whole_commands_and_forgets_half_values() {
 }
 
 #[test]
+fn the_end_of_input_amid_a_value_or_refused_input_sends_what_is_owed() {
+    let mut lab = Lab::new();
+    let large = "v".repeat(600_000);
+    let mut first = lab.connect();
+    assert_eq!(first.ask(&mut lab, set("large", &large)), "STORED\r\n");
+    let owed = hit("large", &large) + "END\r\n";
+    let refusal = "SERVER_ERROR object too large for cache\r\n";
+    for (half, reply) in [
+        ("set k 0 0 10\r\nabc", ""),
+        ("set k 0 0 2000000\r\nabc", refusal),
+        ("set k 0 0 10", ""),
+    ] {
+        let mut client = lab.connect();
+        let mut answers = Vec::new();
+        // More than the socket takes at once, so that the sending goes over several events.
+        let request = "get large\r\n".repeat(3) + half;
+        client.send(&mut lab, request.as_bytes(), &mut answers);
+        client.socket.shutdown(Shutdown::Write).expect("shut");
+        client.settle(&mut lab, &mut answers);
+        let answers = String::from_utf8(answers).expect("tests store text");
+        assert!(answers == owed.repeat(3) + reply, "{half:?}");
+        assert!(!lab.is_open(&client));
+    }
+    assert_eq!(first.ask(&mut lab, "get k\r\n"), "END\r\n");
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
 fn quit_sends_what_is_owed_and_closes() {
     let mut lab = Lab::new();
     let mut client = lab.connect();

@@ -43,7 +43,7 @@ impl Conn {
                 }
                 Progress::Blocked(want) => return Step::Sleep(want),
                 Progress::Spent => return Step::GiveWay,
-                Progress::Closed => return Step::Close(CloseReason::Normal),
+                Progress::Closed => return self.end_of_input(),
                 Progress::Failed(failure) => return self.read_failed(&failure, env),
             }
         }
@@ -74,7 +74,7 @@ impl Conn {
                 }
                 Progress::Blocked(want) => return Step::Sleep(want),
                 Progress::Spent => return Step::GiveWay,
-                Progress::Closed => return Step::Close(CloseReason::Normal),
+                Progress::Closed => return self.end_of_input(),
                 Progress::Failed(failure) => return self.read_failed(&failure, env),
             }
         }
