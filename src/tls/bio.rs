@@ -4,7 +4,8 @@
 //! "more follows" set, records wait here until about 64 KiB have come together or the last record arrives; without
 //! it each write goes out at once. The messages of a handshake step are collected the same way. What the socket does
 //! not take stays here, in order, until [`Pipe::push`] is rid of it, so `SSL_write` hardly ever blocks. Only when that
-//! much is still unsent does the BIO refuse a record, which OpenSSL then keeps and the session reports as blocked.
+//! much is still unsent, or where there is no memory to hold more, does the BIO refuse a record, which OpenSSL then
+//! keeps and the session reports as blocked.
 //!
 //! It also says when enough was read. One call of OpenSSL goes on as long as records arrive that bring no data (key
 //! updates, refused renegotiations, empty records), and what OpenSSL has read ahead it works off without asking. So
@@ -39,6 +40,7 @@ use openssl_sys::{
 use super::More;
 use super::ffi;
 use crate::limits::TLS_BARREN_RECORDS;
+use crate::os::heap::{self, NoMemory};
 
 /// Collected bytes that are worth a send of their own, and the most that may wait before a record is refused.
 const JOIN_SIZE: usize = 65_536;
@@ -276,7 +278,9 @@ impl Pipe {
         if self.held.is_empty() && self.more == More::Last {
             return self.send_directly(data);
         }
-        self.hold(data);
+        if self.hold(data).is_err() {
+            return self.send_without_holding(data);
+        }
         if self.more == More::Last || self.unsent().len() >= JOIN_SIZE {
             if let Io::Broken = self.send_held() {
                 return Io::Broken;
@@ -285,29 +289,51 @@ impl Pipe {
         Io::Moved(data.len())
     }
 
-    /// Sends without a copy and holds only the rest.
+    /// There is no memory to hold a record: it goes out at once, behind those that wait, or OpenSSL keeps it.
+    #[cold]
+    fn send_without_holding(&mut self, data: &[u8]) -> Io {
+        if !self.held.is_empty() {
+            match self.send_held() {
+                Io::Moved(_) => {}
+                stuck => return stuck,
+            }
+        }
+        self.send_directly(data)
+    }
+
+    /// Sends without a copy and holds only the rest; what cannot be held is left to OpenSSL.
     fn send_directly(&mut self, data: &[u8]) -> Io {
         let taken = match self.settle(send(self.fd, data)) {
             Io::Moved(taken) => taken,
             Io::WouldBlock => 0,
             Io::Broken => return Io::Broken,
         };
-        if taken < data.len() {
-            self.held.extend_from_slice(&data[taken..]);
+        if taken < data.len() && self.keep(&data[taken..]).is_err() {
+            return match taken {
+                0 => Io::WouldBlock,
+                taken => Io::Moved(taken),
+            };
         }
         Io::Moved(data.len())
     }
 
-    fn hold(&mut self, data: &[u8]) {
+    /// Keeps a record that others will follow.
+    fn hold(&mut self, data: &[u8]) -> Result<(), NoMemory> {
         // A full record has others behind it; the messages of a handshake are few and small.
         if self.held.capacity() == 0 && data.len() > RECORD_ROOM / 2 {
-            self.held.reserve_exact(JOIN_SIZE + RECORD_ROOM);
+            heap::reserve_exact(&mut self.held, JOIN_SIZE + RECORD_ROOM)?;
         }
         if self.sent > 0 {
             self.held.drain(..self.sent as usize);
             self.sent = 0;
         }
+        self.keep(data)
+    }
+
+    fn keep(&mut self, data: &[u8]) -> Result<(), NoMemory> {
+        heap::reserve(&mut self.held, data.len())?;
         self.held.extend_from_slice(data);
+        Ok(())
     }
 
     /// One send of everything held; the buffer goes when all of it left.
@@ -355,9 +381,10 @@ impl Link {
     /// `None` when memory is short.
     pub(super) fn new(fd: RawFd) -> Option<(Link, NonNull<BIO>)> {
         let method = method()?;
+        let pipe = heap::boxed(Pipe::new(fd)).ok()?;
         // SAFETY: `method` is complete and lives as long as the process.
         let bio = NonNull::new(unsafe { BIO_new(method.as_ptr()) })?;
-        let pipe = NonNull::from(Box::leak(Box::new(Pipe::new(fd))));
+        let pipe = NonNull::from(Box::leak(pipe));
         // SAFETY: `bio` was made above and nobody else knows it; the pointer stays valid until the link drops.
         unsafe { BIO_set_data(bio.as_ptr(), pipe.as_ptr().cast()) };
         // SAFETY: as above; with its data set the BIO is ready for use.

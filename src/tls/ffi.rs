@@ -21,6 +21,7 @@ use openssl_sys::{SSL, SSL_CTX};
 
 use super::TlsError;
 use super::tickets::TicketKey;
+use crate::os::heap;
 
 /// `SSL_R_UNEXPECTED_EOF_WHILE_READING`: how OpenSSL 3.0 and later name an end of file without close_notify.
 pub(super) const SSL_R_UNEXPECTED_EOF_WHILE_READING: c_int = 294;
@@ -184,7 +185,10 @@ unsafe extern "C" {
 pub(super) unsafe fn copied(certificate: *mut openssl_sys::X509) -> Option<X509> {
     // SAFETY: the certificate is alive (caller); without a buffer the call only tells the length.
     let len = unsafe { openssl_sys::i2d_X509(certificate, ptr::null_mut()) };
-    let mut der = vec![0; usize::try_from(len).ok()?];
+    let len = usize::try_from(len).ok()?;
+    let mut der = Vec::new();
+    heap::reserve_exact(&mut der, len).ok()?;
+    der.resize(len, 0);
     let mut end = der.as_mut_ptr();
     // SAFETY: `end` points to as many bytes as the certificate has said it needs.
     unsafe { openssl_sys::i2d_X509(certificate, &raw mut end) };
