@@ -26,6 +26,7 @@ use std::time::Instant;
 use crate::event::{Event, Registrar};
 use crate::os;
 use crate::os::Interest;
+use crate::os::heap::NoMemory;
 use crate::os::socket::Address;
 use crate::protocol::{self, CloseReason, Session};
 use crate::response::Out;
@@ -96,6 +97,8 @@ pub struct NewConn {
 pub enum OpenError {
     /// There is no TLS session for it.
     Tls(TlsError),
+    /// There is no memory for it.
+    Memory,
     /// Its descriptor cannot be watched, or has no card.
     Event {
         /// The descriptor.
@@ -109,10 +112,17 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Tls(error) => error.fmt(f),
+            OpenError::Memory => f.write_str("Can't serve a client: out of memory"),
             OpenError::Event { fd, why } => {
                 write!(f, "Can't listen for events on fd {fd}: {}", os::reason(why))
             }
         }
+    }
+}
+
+impl From<NoMemory> for OpenError {
+    fn from(_: NoMemory) -> OpenError {
+        OpenError::Memory
     }
 }
 
@@ -177,14 +187,14 @@ impl Conn {
             .ok_or_else(|| unwatched(io::Error::from_raw_os_error(libc::EMFILE)))?;
         greet(env, fd, new.protocol);
         let handshake = new.tls.map(|class| {
-            card.show_handshake(class, new.accepted);
+            card.show_handshake(class, new.accepted)?;
             env.handshakes.enter(fd, new.accepted)
         });
         Ok(Conn {
             event,
             card,
             transport,
-            handshake,
+            handshake: handshake.transpose()?,
             session: Session::new(new.protocol),
             input: None,
             out: None,

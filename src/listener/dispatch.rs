@@ -17,6 +17,7 @@ use crate::event::{Event, Registrar, Timer, TimerId};
 use crate::listener::accept::{Acceptor, RESUME_PERIOD, Turn};
 use crate::listener::open::ListenSocket;
 use crate::os::Interest;
+use crate::os::heap;
 use crate::os::socket::{self, Address};
 use crate::roster::cards::{Kind, OpenCard};
 use crate::roster::counts::ConnStats;
@@ -158,7 +159,7 @@ impl Door {
 }
 
 impl Hand {
-    /// Gives a client to the next worker.
+    /// Gives a client to the next worker. Where there is no memory for that the client is gone.
     fn over(&mut self, socket: &ListenSocket, client: OwnedFd, peer: Address) {
         let kind = match peer {
             Address::Tcp(_) => Kind::Tcp,
@@ -173,7 +174,11 @@ impl Hand {
             accepted: Instant::now(),
             counted: self.stats.conn_opened(),
         };
-        self.inboxes[self.next].post(Message::Conn(Box::new(new)));
+        let inbox = &self.inboxes[self.next];
+        let posted = heap::boxed(new).and_then(|new| inbox.post(Message::Conn(new)));
+        if posted.is_err() {
+            self.stats.conn_unserved();
+        }
         self.next = (self.next + 1) % self.inboxes.len();
     }
 }

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use crate::clock::RelTime;
 use crate::limits::PEER_NAME_MAX;
+use crate::os::heap::{self, NoMemory};
 use crate::os::socket::{self, Address};
 use crate::roster::state::State;
 use crate::tls::{Class, HandshakeFacts, Version};
@@ -262,16 +263,21 @@ impl OpenCard {
     }
 
     /// Shows that a TLS client was accepted at that moment, and is in its handshake.
-    pub fn show_handshake(&self, class: Class, accepted: Instant) {
-        self.card.lock().tls = Some(Box::new(TlsLook {
+    ///
+    /// # Errors
+    /// There is no memory for what is told of it.
+    pub fn show_handshake(&self, class: Class, accepted: Instant) -> Result<(), NoMemory> {
+        let look = heap::boxed(TlsLook {
             class,
             phase: TlsPhase::Handshake(accepted),
-        }));
+        })?;
+        self.card.lock().tls = Some(look);
+        Ok(())
     }
 
     /// Shows what the handshake came to.
     pub fn show_established(&self, facts: HandshakeFacts) {
-        let peer_cn = facts.peer_common_name.as_deref().map(printable);
+        let peer_cn = facts.peer_common_name.as_deref().and_then(printable);
         if let Some(tls) = &mut self.card.lock().tls {
             tls.phase = TlsPhase::Established {
                 version: facts.version,
@@ -303,13 +309,16 @@ impl Drop for OpenCard {
     }
 }
 
-/// A name out of a client's certificate as it may stand in a line for operators.
-fn printable(name: &str) -> Box<str> {
+/// A name out of a client's certificate as it may stand in a line for operators; none where there is no memory for it.
+fn printable(name: &str) -> Option<Box<str>> {
     let shown = name.bytes().take(PEER_NAME_MAX).map(|byte| match byte {
-        b' '..=b'~' => char::from(byte),
-        _ => '?',
+        b' '..=b'~' => byte,
+        _ => b'?',
     });
-    shown.collect::<String>().into_boxed_str()
+    let mut text = Vec::new();
+    heap::reserve_exact(&mut text, shown.len()).ok()?;
+    text.extend(shown);
+    Some(String::from_utf8(text).ok()?.into_boxed_str())
 }
 
 #[cfg(test)]
@@ -359,7 +368,8 @@ mod tests {
         };
         let (plain, secured) = (open(3), open(5));
         let accepted = Instant::now();
-        secured.show_handshake(Class::Mutual, accepted);
+        let shown = secured.show_handshake(Class::Mutual, accepted);
+        assert_eq!(shown, Ok(()));
         let look = |phase| {
             let class = Class::Mutual;
             (5, TlsLook { class, phase })
@@ -394,8 +404,9 @@ mod tests {
 
     #[test]
     fn a_name_out_of_a_certificate_is_bounded() {
-        assert_eq!(printable(&"x".repeat(100_000)).len(), PEER_NAME_MAX);
-        assert_eq!(&*printable(""), "");
+        let long = printable(&"x".repeat(100_000));
+        assert_eq!(long.map(|name| name.len()), Some(PEER_NAME_MAX));
+        assert_eq!(printable("").as_deref(), Some(""));
     }
 
     #[test]

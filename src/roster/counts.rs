@@ -22,6 +22,7 @@ pub struct ConnStats {
     tide: AtomicUsize,
     total: AtomicU64,
     rejected: AtomicU64,
+    unserved: AtomicU64,
     listen_disabled: AtomicU64,
     listen_disabled_us: AtomicU64,
     paused: AtomicBool,
@@ -39,6 +40,7 @@ impl ConnStats {
             tide: AtomicUsize::new(0),
             total: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            unserved: AtomicU64::new(0),
             listen_disabled: AtomicU64::new(0),
             listen_disabled_us: AtomicU64::new(0),
             paused: AtomicBool::new(false),
@@ -75,6 +77,11 @@ impl ConnStats {
     /// A client was turned away at the limit.
     pub fn conn_rejected(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// There was no memory for a client, who is gone.
+    pub fn conn_unserved(&self) {
+        self.unserved.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Accepting stops for want of descriptors.
@@ -141,6 +148,12 @@ impl ConnStats {
         self.rejected.load(Ordering::Relaxed)
     }
 
+    /// Clients for whom there was no memory: a part of `malloc_fails`.
+    #[must_use]
+    pub fn unserved(&self) -> u64 {
+        self.unserved.load(Ordering::Relaxed)
+    }
+
     /// `connection_structures`: the most conns that were open at a time.
     #[must_use]
     pub fn structures(&self) -> usize {
@@ -170,6 +183,7 @@ impl ConnStats {
         for counter in [
             &self.total,
             &self.rejected,
+            &self.unserved,
             &self.listen_disabled,
             &self.listen_disabled_us,
         ] {
@@ -183,6 +197,14 @@ impl ConnStats {
 #[derive(Debug)]
 pub struct Counted {
     stats: &'static ConnStats,
+}
+
+impl Counted {
+    /// Where it is counted.
+    #[must_use]
+    pub fn counts(&self) -> &'static ConnStats {
+        self.stats
+    }
 }
 
 impl Drop for Counted {

@@ -11,6 +11,7 @@
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
+use crate::os::heap::{self, NoMemory};
 use crate::roster::tls_counts::HandshakeCounts;
 use crate::tls::HandshakeFacts;
 
@@ -57,7 +58,13 @@ impl Handshakes {
     }
 
     /// The handshake of a client begins that was `accepted` no earlier than those before it.
-    pub fn enter(&mut self, fd: RawFd, accepted: Instant) -> Place {
+    ///
+    /// # Errors
+    /// There is no place for it: it has not begun.
+    pub fn enter(&mut self, fd: RawFd, accepted: Instant) -> Result<Place, NoMemory> {
+        if self.free == NOWHERE {
+            heap::reserve(&mut self.slots, 1)?;
+        }
         self.counts.started();
         let slot = Slot {
             fd,
@@ -71,7 +78,7 @@ impl Handshakes {
             youngest => self.slot(youngest).younger = at,
         }
         self.youngest = at;
-        Place(at)
+        Ok(Place(at))
     }
 
     /// The handshake is finished.
@@ -153,6 +160,24 @@ mod tests {
         (Handshakes::new(counts, limit), counts)
     }
 
+    fn enter(list: &mut Handshakes, fd: RawFd, accepted: Instant) -> Place {
+        list.enter(fd, accepted).expect("memory for it")
+    }
+
+    #[test]
+    fn without_a_place_no_handshake_begins() {
+        let (mut list, counts) = list(Some(LIMIT));
+        let now = Instant::now();
+        let (entered, _) = heap::faults::after(0, || list.enter(7, now));
+        assert_eq!(entered.map(drop), Err(NoMemory));
+        assert_eq!((counts.pending(), list.due()), (0, None));
+        let place = enter(&mut list, 7, now);
+        list.give_up(place);
+        let (entered, failed) = heap::faults::after(0, || list.enter(8, now));
+        assert!(!failed, "its place is there");
+        list.give_up(entered.expect("a place"));
+    }
+
     fn facts() -> HandshakeFacts {
         HandshakeFacts {
             version: Version::Tls13,
@@ -179,7 +204,7 @@ mod tests {
         let start = Instant::now();
         let second = |n| start + Duration::from_secs(n);
         let mut places: Vec<Option<Place>> = (0..5)
-            .map(|fd| Some(list.enter(fd, second(fd.unsigned_abs().into()))))
+            .map(|fd| Some(enter(&mut list, fd, second(fd.unsigned_abs().into()))))
             .collect();
         assert_eq!(list.due(), Some(second(10)));
         let almost = second(10) - Duration::from_nanos(1);
@@ -196,7 +221,7 @@ mod tests {
             let (mut list, counts) = list(Some(LIMIT));
             let start = Instant::now();
             let mut places: Vec<Option<Place>> =
-                (0..3).map(|fd| Some(list.enter(fd, start))).collect();
+                (0..3).map(|fd| Some(enter(&mut list, fd, start))).collect();
             list.finish(places[leaver].take().expect("a place"), &facts());
             let swept = sweep(&mut list, &mut places, start + LIMIT);
             let expected: Vec<RawFd> = (0..3).filter(|fd| *fd != leaver as RawFd).collect();
@@ -210,7 +235,7 @@ mod tests {
         let (mut list, counts) = list(None);
         let now = Instant::now();
         for round in 0..100 {
-            let places: Vec<Place> = (0..4).map(|fd| list.enter(fd, now)).collect();
+            let places: Vec<Place> = (0..4).map(|fd| enter(&mut list, fd, now)).collect();
             assert_eq!(counts.pending(), 4);
             for (turn, place) in places.into_iter().enumerate() {
                 if (turn + round) % 2 == 0 {

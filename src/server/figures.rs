@@ -58,6 +58,7 @@ impl Figures for &'static ServerFigures {
             curr: counts.curr() as u64,
             total: counts.total(),
             rejected: counts.rejected(),
+            unserved: counts.unserved(),
             structures: counts.structures() as u64,
             reserved_fds: FDS_PER_WORKER * u64::from(self.settings.workers.threads),
             response_objects: buffers.response_objects,

@@ -77,7 +77,8 @@ impl Lab {
             accepted: Instant::now(),
             counted: self.services.books.counts.conn_opened(),
         };
-        self.threads.workers.inboxes()[worker].post(Message::Conn(Box::new(new)));
+        let posted = self.threads.workers.inboxes()[worker].post(Message::Conn(Box::new(new)));
+        posted.expect("memory for it");
         near.write_all(b"mn\r\n").expect("sent");
         let mut answer = [0; 4];
         near.read_exact(&mut answer).expect("an answer");

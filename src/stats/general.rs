@@ -21,7 +21,7 @@ pub(super) fn write(registry: &Registry, lines: &mut Lines<'_>) {
     conn_rows(registry, &conns, &threads, lines);
     command_rows(registry, &threads, lines);
     traffic_rows(registry, &conns, &threads, lines);
-    engine_rows(registry, lines);
+    engine_rows(registry, &conns, lines);
     log_rows(lines);
     tls_rows(registry, lines);
     item_rows(registry, &threads, lines);
@@ -122,7 +122,7 @@ fn traffic_rows(
     lines.show("conn_yields", threads.scalars.conn_yields);
 }
 
-fn engine_rows(registry: &Registry, lines: &mut Lines<'_>) {
+fn engine_rows(registry: &Registry, conns: &ConnFigures, lines: &mut Lines<'_>) {
     let table = registry.services.engine.hash_stats();
     lines.show("hash_power_level", table.power);
     lines.show("hash_bytes", table.bytes);
@@ -136,7 +136,7 @@ fn engine_rows(registry: &Registry, lines: &mut Lines<'_>) {
     // Slab memory that is missing is counted by class, buffers by their own names.
     lines.show(
         "malloc_fails",
-        registry.malloc_fails.load(Ordering::Relaxed),
+        registry.malloc_fails.load(Ordering::Relaxed) + conns.unserved,
     );
 }
 

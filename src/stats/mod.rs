@@ -48,6 +48,8 @@ pub struct ConnFigures {
     pub total: u64,
     /// Refused for too many.
     pub rejected: u64,
+    /// Gone for want of memory to serve them.
+    pub unserved: u64,
     /// Conn objects that exist.
     pub structures: u64,
     /// Descriptors set aside for the workers.
@@ -144,7 +146,7 @@ pub struct Registry {
     /// Sums at the last `stats reset`; what is shown is the difference (see `storage::counters`).
     base: Mutex<ThreadValues>,
     prefixes: Mutex<Prefixes>,
-    /// Lists that found no memory.
+    /// Lists that found no memory; clients for whom there was none are counted by their room.
     malloc_fails: AtomicU64,
     ssl: Option<SslSections>,
 }

@@ -7,8 +7,9 @@
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::os::heap::{self, NoMemory};
 use crate::os::notify::Notifier;
 
 /// A queue of messages and what makes their receiver look.
@@ -31,8 +32,26 @@ impl<M> Mailbox<M> {
     }
 
     /// Leaves a message.
-    pub fn post(&self, message: M) {
+    ///
+    /// # Errors
+    /// There is no memory for it, and it is dropped.
+    pub fn post(&self, message: M) -> Result<(), NoMemory> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // Its own place, and one for the last word.
+        heap::reserve(&mut queue, 2)?;
+        self.put(queue, message);
+        Ok(())
+    }
+
+    /// Leaves the one message after which none will be left; its place is kept.
+    pub fn post_last(&self, message: M) {
+        self.put(
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner),
+            message,
+        );
+    }
+
+    fn put(&self, mut queue: MutexGuard<'_, Vec<M>>, message: M) {
         let was_empty = queue.is_empty();
         queue.push(message);
         drop(queue);
@@ -67,7 +86,9 @@ mod tests {
         const POSTS: usize = 1_000;
         let mailbox = Arc::new(Mailbox::new().expect("a notifier"));
         let sender = Arc::clone(&mailbox);
-        let poster = thread::spawn(move || (0..POSTS).for_each(|n| sender.post(n)));
+        let poster = thread::spawn(move || {
+            (0..POSTS).for_each(|n| sender.post(n).expect("memory for it"));
+        });
         let mut seen = Vec::new();
         let mut taken = Vec::new();
         while seen.len() < POSTS {
@@ -77,5 +98,22 @@ mod tests {
         }
         poster.join().expect("the poster is done");
         assert!(seen.into_iter().eq(0..POSTS));
+    }
+
+    #[test]
+    fn the_last_word_is_heard_when_there_is_no_memory_for_others() {
+        let mailbox = Mailbox::new().expect("a notifier");
+        let mut posted: usize = 0;
+        let mut fill = || {
+            while mailbox.post(posted).is_ok() {
+                posted += 1
+            }
+        };
+        assert!(heap::faults::after(1, &mut fill).1);
+        assert!(heap::faults::after(1, &mut fill).1);
+        assert!(!heap::faults::after(0, || mailbox.post_last(usize::MAX)).1);
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken);
+        assert!(posted > 0 && taken.into_iter().eq((0..posted).chain([usize::MAX])));
     }
 }

@@ -90,7 +90,8 @@ impl Sweeper {
             .ok()
             .and_then(|at| self.inboxes.get(at));
         if let (Some(inbox), Ok(fd)) = (inbox, RawFd::try_from(fd)) {
-            inbox.post(Message::IdleCheck(fd));
+            // Without memory for it the next walk comes by again.
+            let _ = inbox.post(Message::IdleCheck(fd));
         }
     }
 }

@@ -25,11 +25,12 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use crate::conn::buffers::Buffers;
-use crate::conn::{Conn, Env, Flow, NewConn};
+use crate::conn::{Conn, Env, Flow, NewConn, OpenError};
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
-use crate::limits::READ_BUFFER;
+use crate::limits::{READ_BUFFER, TLS_RECORD};
 use crate::os;
 use crate::os::Interest;
+use crate::os::heap::{self, NoMemory, Room};
 use crate::protocol;
 use crate::roster::Books;
 use crate::roster::gauges::BufferGauges;
@@ -162,7 +163,7 @@ impl Workers {
         let mut holds = Vec::with_capacity(self.inboxes.len());
         for inbox in &self.inboxes {
             let (hold, until) = mpsc::channel();
-            inbox.post(Message::Stop(Halt {
+            inbox.post_last(Message::Stop(Halt {
                 report: report.clone(),
                 until,
             }));
@@ -273,7 +274,10 @@ impl Worker {
             },
             buffers: Buffers::new(seat.gauges),
             opener: Opener::new(services.tls, settings.tls.wbuf_size),
-            gather: Gather::new(),
+            gather: Gather::with_capacity(match services.tls {
+                Some(_) => usize::from(TLS_RECORD),
+                None => 0,
+            }),
             handshakes: Handshakes::new(counts, limit),
             turn_requests: settings.workers.reqs_per_event.max(1),
             cards: services.books.cards,
@@ -379,18 +383,37 @@ impl Worker {
     }
 
     fn adopt(&mut self, new: NewConn) {
-        let Ok(at) = usize::try_from(new.socket.as_raw_fd()) else {
-            return;
-        };
-        match Conn::open(new, &self.registrar, &mut self.env) {
-            Ok(conn) => {
-                if self.conns.len() <= at {
-                    self.conns.resize_with(at + 1, || None);
-                }
-                self.conns[at] = Some(Box::new(conn));
-            }
-            Err(error) => tell!(self.env.verbs.tunables, 1, "{error}"),
+        let counts = new.counted.counts();
+        if let Err(error) = self.open(new) {
+            counts.conn_unserved();
+            tell!(self.env.verbs.tunables, 1, "{error}");
         }
+    }
+
+    /// Takes a place for the client before there is a conn, so that one that exists is never without.
+    fn open(&mut self, new: NewConn) -> Result<(), OpenError> {
+        let Ok(at) = usize::try_from(new.socket.as_raw_fd()) else {
+            return Ok(());
+        };
+        self.make_place(at)?;
+        let room = Room::take()?;
+        let conn = Conn::open(new, &self.registrar, &mut self.env)?;
+        self.conns[at] = Some(room.fill(conn));
+        Ok(())
+    }
+
+    /// A place in the table, and on the lists, which hold each conn once at most.
+    fn make_place(&mut self, at: usize) -> Result<(), NoMemory> {
+        let places = at + 1;
+        for list in [&mut self.gave_way, &mut self.resuming] {
+            heap::reserve(list, places.saturating_sub(list.len()))?;
+        }
+        let missing = places.saturating_sub(self.conns.len());
+        if missing > 0 {
+            heap::reserve(&mut self.conns, missing)?;
+            self.conns.resize_with(places, || None);
+        }
+        Ok(())
     }
 }
 
