@@ -12,6 +12,8 @@ use std::env;
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(ossl111)");
     println!("cargo::rustc-check-cfg=cfg(ossl300)");
+    // Given by hand for a run under ThreadSanitizer (HACKING.md).
+    println!("cargo::rustc-check-cfg=cfg(sanitize_thread)");
     println!("cargo::rerun-if-env-changed=MEMCACHED_VERSION");
     // A packager's version such as 1.7.0_rc1 is no semantic version, so cargo cannot carry it.
     let version = env::var("MEMCACHED_VERSION").unwrap_or_else(|_| {

@@ -17,6 +17,7 @@ pub mod decimal;
 pub mod event;
 pub mod limits;
 pub mod listener;
+pub mod lock;
 pub mod os;
 pub mod pool;
 pub mod protocol;

@@ -24,6 +24,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("clock", 0),
     ("decimal", 0),
     ("limits", 0),
+    ("lock", 0),
     ("pool", 0),
     ("settings", 0),
 ];

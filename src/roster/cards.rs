@@ -9,11 +9,12 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::clock::RelTime;
 use crate::limits::PEER_NAME_MAX;
+use crate::lock::lock;
 use crate::os::heap::{self, NoMemory};
 use crate::os::socket::{self, Address};
 use crate::roster::state::State;
@@ -245,7 +246,7 @@ impl Card {
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         // What is held is put and taken whole, so it is sound even after a panic.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 

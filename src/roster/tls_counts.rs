@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
+use crate::lock::lock;
 use crate::storage::counters::Counter;
 use crate::tls::{HandshakeFacts, Version};
 
@@ -186,7 +187,7 @@ impl HandshakeStats {
 
     fn base(&self) -> MutexGuard<'_, HandshakeValues> {
         // It is replaced whole, so it is sound even after a panic.
-        self.base.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.base)
     }
 }
 

@@ -23,13 +23,14 @@ use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
 use crate::listener::accept::check_room;
 use crate::listener::{Dispatcher, Parts, open};
+use crate::lock::lock;
 use crate::os::heap;
 use crate::os::notify::Notifier;
 use crate::os::process;
@@ -115,10 +116,7 @@ static LEAKED: Mutex<Vec<&'static dyn Sync>> = Mutex::new(Vec::new());
 
 fn leak<T: Sync>(value: T) -> &'static T {
     let leaked: &'static T = Box::leak(Box::new(value));
-    LEAKED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(leaked);
+    lock(&LEAKED).push(leaked);
     leaked
 }
 

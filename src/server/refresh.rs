@@ -12,10 +12,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::lock::lock;
 use crate::settings::voice::say;
 use crate::threads::{Bell, Crew, Thread};
 use crate::tls::{Current, TlsContext, TlsError};
@@ -122,7 +123,7 @@ impl Refresher {
 
     fn last(&self) -> MutexGuard<'_, Attempt> {
         // It is replaced whole, so it is sound even after a panic.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 }
 

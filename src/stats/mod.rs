@@ -14,10 +14,11 @@ mod prefixes;
 
 pub use lines::{Lines, NoMemory};
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::lock::lock;
 use crate::response::Out;
 use crate::stats::prefixes::Prefixes;
 use crate::storage::Services;
@@ -209,38 +210,28 @@ impl Registry {
 
     /// `stats reset`: counters begin at zero again, gauges stay.
     pub fn reset(&self) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.services.engine.thread_values();
+        *lock(&self.base) = self.services.engine.thread_values();
         self.services.engine.reset_stats();
         self.figures.reset();
         self.malloc_fails.store(0, Ordering::Relaxed);
-        self.prefixes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.prefixes).clear();
     }
 
     /// Counts a key for `stats detail`; called only while `detail_enabled` holds.
     pub fn record_prefix(&self, key: &[u8], event: PrefixEvent) {
-        self.prefixes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(key, event);
+        lock(&self.prefixes).record(key, event);
     }
 
     /// Writes the answer of `stats detail dump`.
     pub fn dump_prefixes(&self, out: &mut Out) {
         let mut lines = Lines::new(out);
-        self.prefixes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .dump(&mut lines);
+        lock(&self.prefixes).dump(&mut lines);
         self.close(lines);
     }
 
     /// What all workers have counted since the last reset.
     fn threads(&self) -> ThreadValues {
-        let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = lock(&self.base);
         self.services.engine.thread_values().since(&base)
     }
 }

@@ -18,11 +18,11 @@ use std::cell::Cell;
 use std::hint;
 use std::marker::PhantomData;
 use std::ptr;
-#[cfg(feature = "debug-server")]
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
+#[cfg(feature = "debug-server")]
+use crate::lock::lock;
 use crate::storage::item::{Gone, ItemPtr, LockedItem};
 use crate::storage::order::{Held, Level};
 use crate::storage::{Engine, Hv};
@@ -214,10 +214,7 @@ impl Engine {
     /// Takes the stripe of `hv` until [`Engine::release_stripe`]; waits for it, unless it was taken this way before.
     pub fn hold_stripe(&self, hv: Hv) {
         let stripe = hv.0 & (self.stripes.len() - 1) as u32;
-        let mut held = self
-            .held_for_debugging
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held_for_debugging);
         if !held.contains(&stripe) {
             self.stripes.acquire(hv);
             held.push(stripe);
@@ -227,10 +224,7 @@ impl Engine {
     /// Gives the stripe of `hv` back if `hold_stripe` took it.
     pub fn release_stripe(&self, hv: Hv) {
         let stripe = hv.0 & (self.stripes.len() - 1) as u32;
-        let mut held = self
-            .held_for_debugging
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held_for_debugging);
         if let Some(at) = held.iter().position(|other| *other == stripe) {
             held.swap_remove(at);
             self.stripes.release(hv);

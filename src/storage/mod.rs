@@ -37,10 +37,11 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::clock::Clock;
 use crate::limits::{HASH_POWER, item_lock_power};
+use crate::lock::lock;
 use crate::os::reason;
 use crate::settings::{Settings, Tunables};
 use crate::storage::assoc::Assoc;
@@ -203,10 +204,7 @@ impl Engine {
     /// Registers a calling thread.
     pub fn per_thread(&self) -> &'static PerThread {
         let thread: &'static PerThread = Box::leak(Box::default());
-        self.threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(thread);
+        lock(&self.threads).push(thread);
         thread
     }
 
@@ -216,12 +214,12 @@ impl Engine {
     }
 
     fn thread(&self, index: usize) -> Option<&'static PerThread> {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = lock(&self.threads);
         threads.get(index).copied()
     }
 
     fn sum_threads(&self, of: impl Fn(&ItemCounts) -> u64) -> u64 {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = lock(&self.threads);
         // One thread may have unlinked what another has linked: single terms wrap, their sum does not.
         threads
             .iter()

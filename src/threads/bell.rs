@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
+
 /// The bell of one thread; others ring it.
 #[derive(Debug, Default)]
 pub struct Bell {
@@ -98,7 +100,7 @@ impl Bell {
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rung)
     }
 }
 

@@ -7,8 +7,9 @@
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use crate::lock::lock;
 use crate::os::heap::{self, NoMemory};
 use crate::os::notify::Notifier;
 
@@ -36,7 +37,7 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// There is no memory for it, and it is dropped.
     pub fn post(&self, message: M) -> Result<(), NoMemory> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         // Its own place, and one for the last word.
         heap::reserve(&mut queue, 2)?;
         self.put(queue, message);
@@ -45,10 +46,7 @@ impl<M> Mailbox<M> {
 
     /// Leaves the one message after which none will be left; its place is kept.
     pub fn post_last(&self, message: M) {
-        self.put(
-            self.queue.lock().unwrap_or_else(PoisonError::into_inner),
-            message,
-        );
+        self.put(lock(&self.queue), message);
     }
 
     fn put(&self, mut queue: MutexGuard<'_, Vec<M>>, message: M) {
@@ -64,7 +62,7 @@ impl<M> Mailbox<M> {
     pub fn take(&self, taken: &mut Vec<M>) {
         debug_assert!(taken.is_empty(), "messages would be lost");
         self.notifier.clear();
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         mem::swap(&mut *queue, taken);
     }
 

@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::context::{Prompt, TlsContext};
 use super::material::Material;
 use super::{RefreshLog, TlsCounters, TlsError};
 use crate::clock::RelTime;
+use crate::lock::lock;
 use crate::settings::TlsSettings;
 
 /// The context that new conns get.
@@ -107,9 +108,4 @@ impl Current {
     pub fn counters(&self) -> &'static TlsCounters {
         self.counters
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these locks guard is replaced in one step, so it is whole even after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

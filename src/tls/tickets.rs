@@ -10,8 +10,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::lock::lock;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openssl::error::ErrorStack;
@@ -188,11 +189,6 @@ impl Drop for TicketKey {
     fn drop(&mut self) {
         ffi::wipe(&mut self.0);
     }
-}
-
-fn lock(rotation: &Mutex<Rotation>) -> MutexGuard<'_, Rotation> {
-    // Keys are replaced after the new one is made, so what is there is whole even after a panic.
-    rotation.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

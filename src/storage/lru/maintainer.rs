@@ -8,10 +8,10 @@
 //! The thread holds one queue's lock, one bucket and the slab lock in the usual order, never longer than one item
 //! takes. (storage-engine.md §10)
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::lock::lock;
 use crate::settings::voice::tell;
 use crate::storage::item::LockedItem;
 use crate::storage::locks::BucketGuard;
@@ -157,10 +157,7 @@ impl Engine {
     /// Moves the items that workers noted as fetched; returns the number of notes.
     pub(in crate::storage) fn drain_bumps(&'static self) -> u64 {
         // A ring has one reader at a time.
-        let _reading = self
-            .bump_reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _reading = lock(&self.bump_reader);
         let mut notes = 0;
         let mut index = 0;
         while let Some(thread) = self.thread(index) {

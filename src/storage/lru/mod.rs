@@ -27,9 +27,10 @@ pub(super) mod tail;
 mod tests;
 
 use std::array;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::clock::RelTime;
+use crate::lock::lock;
 use crate::storage::Engine;
 use crate::storage::item::{ItemPtr, LockedItem, Unqueued};
 use crate::storage::locks::BucketGuard;
@@ -180,7 +181,7 @@ impl Lru {
         let queue = &self.queues[usize::from(id.number())];
         let held = Held::waiting_for(Level::Queue);
         LruGuard {
-            list: queue.0.lock().unwrap_or_else(PoisonError::into_inner),
+            list: lock(&queue.0),
             id,
             _held: held,
         }

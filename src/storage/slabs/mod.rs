@@ -16,9 +16,10 @@ pub(super) mod page;
 mod tests;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::limits::{CLASS_MAX, PAGE_SIZE};
+use crate::lock::lock;
 use crate::os::heap;
 use crate::settings::{Settings, Tunables};
 use crate::storage::item::HEADER;
@@ -231,7 +232,7 @@ impl Slabs {
         let held = Held::waiting_for(Level::Slabs);
         SlabsGuard {
             slabs: self,
-            state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            state: lock(&self.state),
             _held: held,
         }
     }
