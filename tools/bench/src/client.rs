@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::fail::{Context, Fail, Outcome};
-use crate::histogram::Histogram;
+use crate::latency::Latencies;
 use crate::os::{self, Epoll, Interest, Ready};
 use crate::stream::{Blocking, Progress, Stream, Target};
 use crate::workload::{Life, Replies, Sequence, Workload};
@@ -51,7 +51,7 @@ pub struct Tally {
     /// Batches answered in the whole run.
     pub batches: u64,
     /// Times from sending a batch to its last byte, in the measured window.
-    pub latency: Histogram,
+    pub latency: Latencies,
     /// Connections closed in the measured window.
     pub closed: u64,
     /// Those of them that had taken up an earlier TLS session.
@@ -62,7 +62,7 @@ impl Tally {
     fn new() -> Self {
         Tally {
             batches: 0,
-            latency: Histogram::new(),
+            latency: Latencies::new(),
             closed: 0,
             resumed: 0,
         }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::client::{Load, Plan};
 use crate::fail::{Context, Fail, Outcome};
 use crate::findings::{Findings, figure, grouped, median, micros};
-use crate::histogram::Histogram;
 use crate::lab::{Lab, Mode, Side};
+use crate::latency::Latencies;
 use crate::lockstep::Lockstep;
 use crate::os;
 use crate::server::Server;
@@ -143,7 +143,7 @@ fn probe_beside_flood(lab: &Lab, server: &Server, mode: Mode, seed: u64) -> Outc
     })
 }
 
-fn probe(cpu: Option<usize>, target: &Target, stop: &AtomicBool) -> Outcome<Histogram> {
+fn probe(cpu: Option<usize>, target: &Target, stop: &AtomicBool) -> Outcome<Latencies> {
     if let Some(cpu) = cpu {
         os::pin_current_thread(cpu).context("pinning the probe", "pass --unpinned")?;
     }
@@ -155,7 +155,7 @@ fn probe(cpu: Option<usize>, target: &Target, stop: &AtomicBool) -> Outcome<Hist
     }
     let mut conn = Lockstep::connect(target, PROBE, 0)?;
     conn.round()?; // the handshake is not part of a wait
-    let mut waits = Histogram::new();
+    let mut waits = Latencies::new();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         conn.round()?;

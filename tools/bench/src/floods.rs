@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use crate::endure::wire::{KeyUpdate, Poured, Wire};
 use crate::fail::{Context, Fail, Outcome};
 use crate::findings::micros;
-use crate::histogram::Histogram;
 use crate::lab::{Lab, Mode, Side};
+use crate::latency::Latencies;
 use crate::options::Options;
 use crate::os;
 use crate::stream::{Blocking, Stream, Target};
@@ -155,7 +155,7 @@ fn probe(
     target: &Target,
     stop: &AtomicBool,
     ready: Sender<()>,
-) -> Outcome<Histogram> {
+) -> Outcome<Latencies> {
     if let Some(cpu) = cpu {
         os::pin_current_thread(cpu).context("pinning the probe", "pass --unpinned")?;
     }
@@ -163,7 +163,7 @@ fn probe(
     let _ = os::become_real_time();
     let mut stream = Stream::connect(target, None, Blocking::Yes)
         .context("connecting the probe", "see the server's log")?;
-    let mut waits = Histogram::new();
+    let mut waits = Latencies::new();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         let mut answer = [0; 4];
