@@ -114,7 +114,7 @@ impl Lab {
             .collect::<Outcome<_>>()?;
         let allowed = os::allowed_cpus().context("asking for the allowed CPUs", "")?;
         let threads = options.threads.unwrap_or(1);
-        let pinned = options.pinned.unwrap_or(threads == 1);
+        let pinned = options.pinned().unwrap_or(threads == 1);
         let mut lab = Lab {
             options,
             threads,

@@ -36,9 +36,10 @@ mod stream;
 mod tls;
 mod workload;
 
-use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::CommandFactory;
 
 use crate::fail::{Context, Fail, Outcome};
 use crate::findings::Findings;
@@ -56,9 +57,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Outcome<()> {
-    let options = Options::parse(env::args().skip(1))?;
+    let options = Options::read();
     match options.command {
-        Command::Help => print(&options::help()),
+        Command::Help => print(&Options::command().render_long_help().to_string()),
         Command::List => print(&options::list()),
         Command::Plot => plot::run(&options),
         Command::Tls => report(

@@ -1,535 +1,218 @@
-//! The command line: one table of commands, one of options; parser and help are made from them.
+//! The command line: what the tool is to do, and how.
 
 use std::fmt::Write;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::fail::{Fail, Outcome};
+use clap::builder::ArgPredicate::IsPresent;
+use clap::{ArgAction, Parser, ValueEnum};
+
 use crate::lab::Mode;
 use crate::workload::{self, WORKLOADS, Workload};
 
 /// What the tool is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Command {
-    /// CPU, rate and latency of every workload, both servers.
+    /// CPU per request, rate and latency of each workload on both servers
     Compare,
-    /// Everything below up to `Syscalls`, in one report.
+    /// compare, handshakes, fairness, memory, startup, instructions and syscalls
     All,
-    /// Connections and TLS handshakes a second.
+    /// Short connections and full TLS 1.3 handshakes a second, -t 2 (see --threads)
     Handshakes,
-    /// A second client's waits beside floods.
+    /// How long one client's get takes beside eight flooding pipelines
     Fairness,
-    /// Memory of idle connections and items.
+    /// Memory of a fresh server, of an idle connection, of an item
     Memory,
-    /// Time to the first accepted connection.
+    /// Time from start to the first accepted connection
     Startup,
-    /// Instructions per request.
+    /// User-space instructions per request, by valgrind; slow, but the same every day
     Instructions,
-    /// System calls per request.
+    /// System calls per batch of requests, by strace
     Syscalls,
-    /// Counted costs, held against the table in the tree.
+    /// Counted costs of the server under test alone, held against --table, or against the server of an earlier
+    /// commit (--before); ends with 1 where one is too dear, with 3 where the table holds for another toolchain
     Gates,
-    /// What TLS costs: the page doc/tls-performance.md.
+    /// What TLS costs: requests plain and over TLS 1.2 and 1.3, handshakes full and resumed with RSA and P-256 on
+    /// 1, 2, 4 workers, and, against the other server, handshakes, idle connections and reads per request
     Tls,
-    /// The plot of what `Tls` found.
+    /// The plot of what `bench tls --raw FILE` found: --raw is read, --out is written as SVG
     Plot,
-    /// A long, checked, mixed load on one server.
+    /// A long mixed load on the server under test alone, plain and TLS: every value read is checked, connections
+    /// are aborted, and memory, descriptors and connections are watched for leaks
     Soak,
-    /// Trials of a TLS server's endurance, over and over.
+    /// Trials of the server under test alone, over TLS, over and over: aborted and half-open handshakes, pipelines
+    /// in records of any size, telling values, slow readers, refreshed certificates; connections, descriptors,
+    /// memory, counters and every value are checked
     Endure,
-    /// Other clients' waits beside TLS records that serve no purpose.
+    /// How long a client of the server under test waits beside another that floods their worker with TLS records that
+    /// carry nothing, or a byte each: key updates, attempts to renegotiate, a hello in crumbs
     Floods,
-    /// One load against a running server.
+    /// One workload against a running server (--connect), for ad-hoc use
     Load,
-    /// The list of workloads.
+    /// The workloads
     List,
-    /// The help text.
+    /// This text
     Help,
 }
 
-struct CommandRow {
-    name: &'static str,
-    command: Command,
-    help: &'static str,
-}
+/// Words that were separated by blanks. Not `Vec` by name, which clap would read as an option that may be repeated.
+type Words = Vec<String>;
+/// Workloads whose names were separated by commas.
+type Rows = Vec<Workload>;
 
-const COMMANDS: &[CommandRow] = &[
-    CommandRow {
-        name: "compare",
-        command: Command::Compare,
-        help: "CPU per request, rate and latency of each workload on both servers (the default)",
-    },
-    CommandRow {
-        name: "all",
-        command: Command::All,
-        help: "compare, handshakes, fairness, memory, startup, instructions and syscalls",
-    },
-    CommandRow {
-        name: "handshakes",
-        command: Command::Handshakes,
-        help: "short connections and full TLS 1.3 handshakes a second, -t 2 (see --threads)",
-    },
-    CommandRow {
-        name: "fairness",
-        command: Command::Fairness,
-        help: "how long one client's get takes beside eight flooding pipelines",
-    },
-    CommandRow {
-        name: "memory",
-        command: Command::Memory,
-        help: "memory of a fresh server, of an idle connection, of an item",
-    },
-    CommandRow {
-        name: "startup",
-        command: Command::Startup,
-        help: "time from start to the first accepted connection",
-    },
-    CommandRow {
-        name: "instructions",
-        command: Command::Instructions,
-        help: "user-space instructions per request, by valgrind; slow, but the same every day",
-    },
-    CommandRow {
-        name: "syscalls",
-        command: Command::Syscalls,
-        help: "system calls per batch of requests, by strace",
-    },
-    CommandRow {
-        name: "gates",
-        command: Command::Gates,
-        help: "counted costs of the server under test alone, held against the table in the tree, or against \
-               the server of an earlier commit (--before); ends with 1 where one is too dear, with 3 where \
-               the table holds for another toolchain",
-    },
-    CommandRow {
-        name: "tls",
-        command: Command::Tls,
-        help: "what TLS costs: requests plain and over TLS 1.2 and 1.3, handshakes full and resumed \
-               with RSA and P-256 on 1, 2, 4 workers, and, against the other server, handshakes, \
-               idle connections and reads per request",
-    },
-    CommandRow {
-        name: "plot",
-        command: Command::Plot,
-        help: "the plot of what `bench tls --raw FILE` found: --raw is read, --out is written as SVG",
-    },
-    CommandRow {
-        name: "soak",
-        command: Command::Soak,
-        help: "a long mixed load on the server under test alone, plain and TLS: every value read is \
-               checked, connections are aborted, and memory, descriptors and connections are watched \
-               for leaks",
-    },
-    CommandRow {
-        name: "endure",
-        command: Command::Endure,
-        help: "trials of the server under test alone, over TLS, over and over: aborted and half-open \
-               handshakes, pipelines in records of any size, telling values, slow readers, refreshed \
-               certificates; connections, descriptors, memory, counters and every value are checked",
-    },
-    CommandRow {
-        name: "floods",
-        command: Command::Floods,
-        help: "how long a client of the server under test waits beside another that floods their worker \
-               with TLS records that carry nothing, or a byte each: key updates, attempts to \
-               renegotiate, a hello in crumbs",
-    },
-    CommandRow {
-        name: "load",
-        command: Command::Load,
-        help: "one workload against a running server (--connect), for ad-hoc use",
-    },
-    CommandRow {
-        name: "list",
-        command: Command::List,
-        help: "the workloads",
-    },
-    CommandRow {
-        name: "help",
-        command: Command::Help,
-        help: "this text",
-    },
-];
-
-/// All options, with their defaults filled in.
-#[derive(Debug, Clone)]
+/// Loads two memcached servers in turn and prints how their costs compare
+///
+/// Starts the server under test and the one to hold it against, both at once, plain and with TLS (its certificate is
+/// made afresh), drives the same load against the one and the other in turn, checks every reply, and prints a
+/// markdown table of ratios and figures on standard output. Progress goes to standard error.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "bench", args_override_self = true, after_help = EXAMPLES)]
 pub struct Options {
-    /// What to do.
+    /// What to do
+    #[arg(value_enum, default_value_t = Command::Compare)]
     pub command: Command,
-    /// The server under test.
+    /// The server under test
+    #[arg(long, value_name = "PROGRAM", default_value = "./memcached")]
     pub server: PathBuf,
-    /// The server it is held against.
+    /// The server to hold it against, from PATH when it has no slash
+    #[arg(long, value_name = "PROGRAM", default_value = "memcached")]
     pub against: PathBuf,
-    /// More options for the one.
-    pub server_args: Vec<String>,
-    /// More options for the other.
-    pub against_args: Vec<String>,
-    /// Rows to run; empty means all.
-    pub only: Vec<Workload>,
-    /// Plain, TLS, or both.
+    /// More options for the server under test, separated by blanks
+    #[arg(long, value_name = "ARGS", value_parser = words, default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    pub server_args: Words,
+    /// More options for the other server
+    #[arg(long, value_name = "ARGS", value_parser = words, default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    pub against_args: Words,
+    /// compare, instructions, syscalls, load: these workloads only; `bench list` shows them
+    #[arg(long, value_name = "ROW,…", value_parser = rows, default_value = "", hide_default_value = true)]
+    pub only: Rows,
+    /// No TLS rows
+    #[arg(long, overrides_with = "tls_only")]
+    plain_only: bool,
+    /// Only TLS rows
+    #[arg(long)]
+    tls_only: bool,
+    /// Plain, TLS, or both
+    #[arg(skip)]
     pub modes: Vec<Mode>,
-    /// Alternating pairs a figure, over all starts.
+    /// Alternating pairs behind each figure, over all starts
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "6",
+          default_value_if("smoke", IsPresent, "1"))]
     pub pairs: usize,
-    /// Fresh starts the pairs are spread over.
+    /// Fresh starts of both servers to spread the pairs over
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "2",
+          default_value_if("smoke", IsPresent, "1"))]
     pub starts: usize,
-    /// Load before the measured window.
+    /// Load before the measured window
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.7",
+          default_value_if("smoke", IsPresent, "0.1"))]
     pub warmup: Duration,
-    /// The measured window; `None` is 2 s, and 60 s for soak.
+    /// The measured window [2]; the length of soak and endure [60], whose first round is always whole
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value_if("smoke", IsPresent, "0.2"))]
     pub seconds: Option<Duration>,
-    /// The servers' `-t`; `None` is 1, and 2 for handshakes, 4 for soak.
+    /// One short pair a row: shows that all works, the figures mean little; other options may change its choices
+    #[arg(long)]
+    smoke: bool,
+    /// The servers' -t [1; handshakes and endure 2, soak 4]; above 1 nothing is pinned
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
-    /// Threads of the load; `None` picks as many as the client has CPUs.
+    /// Threads of the load [1 when pinned, else 2]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub client_threads: Option<usize>,
-    /// Whether servers and client each stay on their CPU; `None` pins when `-t` is 1.
-    pub pinned: Option<bool>,
-    /// The CPU of pinned servers.
+    /// Servers on one CPU, client on another, whatever -t is
+    #[arg(long, overrides_with = "unpinned")]
+    pinned: bool,
+    /// Leave placing to the kernel
+    #[arg(long)]
+    unpinned: bool,
+    /// The CPU of pinned servers [the first allowed]
+    #[arg(long, value_name = "CPU")]
     pub server_cpu: Option<usize>,
-    /// The CPU of a pinned client.
+    /// The CPU of the pinned client [the second allowed]
+    #[arg(long, value_name = "CPU")]
     pub client_cpu: Option<usize>,
-    /// The servers' `-m`; `None` is 1024, and 64 for soak.
+    /// The servers' -m [1024; soak and endure 64]
+    #[arg(long = "memory", value_name = "MB", value_parser = positive)]
     pub memory_mb: Option<usize>,
-    /// The largest ratio that is not a failure.
+    /// Fail when a ratio of costs, ours by theirs, is above this
+    #[arg(long, value_name = "RATIO")]
     pub gate: Option<f64>,
-    /// Where the report goes besides standard output.
+    /// Write the report there, too; plot: write the plot there
+    #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Where every single measurement goes, as CSV.
+    /// Write every single measurement there, as CSV; plot: read them there
+    #[arg(long, value_name = "FILE")]
     pub raw: Option<PathBuf>,
-    /// Start of all random sequences.
+    /// Start of all random sequences
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// `load`: the server.
+    /// load: the running server
+    #[arg(long, value_name = "ADDR:PORT")]
     pub connect: Option<SocketAddrV4>,
-    /// `load`: TLS or not.
+    /// load: speak TLS
+    #[arg(long)]
     pub tls: bool,
-    /// `load`: connections instead of the workload's own number.
+    /// load: connections [as the workload says]; instructions, syscalls [10]; soak: clients of each kind [8]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub connections: Option<usize>,
-    /// `load`: whether to store the workload's keys first.
+    /// load: the keys are stored already
+    #[arg(long = "no-fill", action = ArgAction::SetFalse)]
     pub fill: bool,
-    /// `gates`: the table of counted costs.
+    /// gates: the table of counted costs
+    #[arg(long, value_name = "FILE", default_value = "tests/gates.txt")]
     pub table: PathBuf,
-    /// `gates`: the server of an earlier commit.
+    /// gates: the server of an earlier commit, built in the same way, to hold the other against
+    #[arg(long, value_name = "PROGRAM")]
     pub before: Option<PathBuf>,
-    /// `gates`: the table of that commit.
+    /// gates: the table of that commit: what was raised since then may be dearer by as much
+    #[arg(long, value_name = "FILE")]
     pub before_table: Option<PathBuf>,
-    /// `gates`: how the server was configured; `None` is as the table says.
+    /// gates: how the server was configured [as the table says]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub build: Option<String>,
-    /// `gates`: whether to write the table anew.
+    /// gates: write the table anew
+    #[arg(long)]
     pub write: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            command: Command::Compare,
-            server: PathBuf::from("./memcached"),
-            against: PathBuf::from("memcached"),
-            server_args: Vec::new(),
-            against_args: Vec::new(),
-            only: Vec::new(),
-            modes: vec![Mode::Plain, Mode::Tls],
-            pairs: 6,
-            starts: 2,
-            warmup: Duration::from_millis(700),
-            seconds: None,
-            threads: None,
-            client_threads: None,
-            pinned: None,
-            server_cpu: None,
-            client_cpu: None,
-            memory_mb: None,
-            gate: None,
-            out: None,
-            raw: None,
-            seed: 1,
-            connect: None,
-            tls: false,
-            connections: None,
-            fill: true,
-            table: PathBuf::from("tests/gates.txt"),
-            before: None,
-            before_table: None,
-            build: None,
-            write: false,
-        }
-    }
-}
-
-/// How an option takes effect.
-enum Apply {
-    Flag(fn(&mut Options)),
-    Value(&'static str, fn(&mut Options, &str) -> Result<(), String>),
-}
-
-struct OptionRow {
-    name: &'static str,
-    apply: Apply,
-    help: &'static str,
-}
-
-const OPTIONS: &[OptionRow] = &[
-    OptionRow {
-        name: "--server",
-        apply: Apply::Value("PROGRAM", |o, v| {
-            o.server = PathBuf::from(v);
-            Ok(())
-        }),
-        help: "the server under test [./memcached]",
-    },
-    OptionRow {
-        name: "--against",
-        apply: Apply::Value("PROGRAM", |o, v| {
-            o.against = PathBuf::from(v);
-            Ok(())
-        }),
-        help: "the server to hold it against [memcached, from PATH]",
-    },
-    OptionRow {
-        name: "--server-args",
-        apply: Apply::Value("ARGS", |o, v| {
-            o.server_args = words(v);
-            Ok(())
-        }),
-        help: "more options for the server under test, separated by blanks",
-    },
-    OptionRow {
-        name: "--against-args",
-        apply: Apply::Value("ARGS", |o, v| {
-            o.against_args = words(v);
-            Ok(())
-        }),
-        help: "more options for the other server",
-    },
-    OptionRow {
-        name: "--only",
-        apply: Apply::Value("ROW,…", |o, v| {
-            o.only = v
-                .split(',')
-                .map(|name| workload::find(name).ok_or_else(|| no_workload(name)))
-                .collect::<Result<_, _>>()?;
-            Ok(())
-        }),
-        help: "compare, instructions, syscalls, load: these workloads only; `bench list` shows them",
-    },
-    OptionRow {
-        name: "--plain-only",
-        apply: Apply::Flag(|o| o.modes = vec![Mode::Plain]),
-        help: "no TLS rows",
-    },
-    OptionRow {
-        name: "--tls-only",
-        apply: Apply::Flag(|o| o.modes = vec![Mode::Tls]),
-        help: "only TLS rows",
-    },
-    OptionRow {
-        name: "--pairs",
-        apply: Apply::Value("N", |o, v| positive(v).map(|n| o.pairs = n)),
-        help: "alternating pairs behind each figure, over all starts [6]",
-    },
-    OptionRow {
-        name: "--starts",
-        apply: Apply::Value("N", |o, v| positive(v).map(|n| o.starts = n)),
-        help: "fresh starts of both servers to spread the pairs over [2]",
-    },
-    OptionRow {
-        name: "--warmup",
-        apply: Apply::Value("SECONDS", |o, v| seconds(v).map(|d| o.warmup = d)),
-        help: "load before the measured window [0.7]",
-    },
-    OptionRow {
-        name: "--seconds",
-        apply: Apply::Value("SECONDS", |o, v| seconds(v).map(|d| o.seconds = Some(d))),
-        help: "the measured window [2]; the length of soak and endure [60], whose first round is always \
-               whole",
-    },
-    OptionRow {
-        name: "--smoke",
-        apply: Apply::Flag(|o| {
-            o.pairs = 1;
-            o.starts = 1;
-            o.warmup = Duration::from_millis(100);
-            o.seconds = Some(Duration::from_millis(200));
-        }),
-        help: "one short pair a row: shows that all works, the figures mean little; \
-               options after it may change its choices",
-    },
-    OptionRow {
-        name: "--threads",
-        apply: Apply::Value("N", |o, v| positive(v).map(|n| o.threads = Some(n))),
-        help: "the servers' -t [1; handshakes and endure 2, soak 4]; above 1 nothing is pinned",
-    },
-    OptionRow {
-        name: "--client-threads",
-        apply: Apply::Value("N", |o, v| positive(v).map(|n| o.client_threads = Some(n))),
-        help: "threads of the load [1 when pinned, else 2]",
-    },
-    OptionRow {
-        name: "--pinned",
-        apply: Apply::Flag(|o| o.pinned = Some(true)),
-        help: "servers on one CPU, client on another, whatever -t is",
-    },
-    OptionRow {
-        name: "--unpinned",
-        apply: Apply::Flag(|o| o.pinned = Some(false)),
-        help: "leave placing to the kernel",
-    },
-    OptionRow {
-        name: "--server-cpu",
-        apply: Apply::Value("CPU", |o, v| number(v).map(|n| o.server_cpu = Some(n))),
-        help: "the CPU of pinned servers [the first allowed]",
-    },
-    OptionRow {
-        name: "--client-cpu",
-        apply: Apply::Value("CPU", |o, v| number(v).map(|n| o.client_cpu = Some(n))),
-        help: "the CPU of the pinned client [the second allowed]",
-    },
-    OptionRow {
-        name: "--memory",
-        apply: Apply::Value("MB", |o, v| positive(v).map(|n| o.memory_mb = Some(n))),
-        help: "the servers' -m [1024; soak and endure 64]",
-    },
-    OptionRow {
-        name: "--gate",
-        apply: Apply::Value("RATIO", |o, v| {
-            let gate = v
-                .parse()
-                .map_err(|_| format!("{v:?} is not a ratio such as 1.00"))?;
-            o.gate = Some(gate);
-            Ok(())
-        }),
-        help: "fail when a ratio of costs, ours by theirs, is above this",
-    },
-    OptionRow {
-        name: "--out",
-        apply: Apply::Value("FILE", |o, v| {
-            o.out = Some(PathBuf::from(v));
-            Ok(())
-        }),
-        help: "write the report there, too; plot: write the plot there",
-    },
-    OptionRow {
-        name: "--raw",
-        apply: Apply::Value("FILE", |o, v| {
-            o.raw = Some(PathBuf::from(v));
-            Ok(())
-        }),
-        help: "write every single measurement there, as CSV; plot: read them there",
-    },
-    OptionRow {
-        name: "--seed",
-        apply: Apply::Value("N", |o, v| number(v).map(|n| o.seed = n as u64)),
-        help: "start of all random sequences [1]",
-    },
-    OptionRow {
-        name: "--connect",
-        apply: Apply::Value("ADDR:PORT", |o, v| {
-            let addr = v.parse().map_err(|_| {
-                format!("{v:?} is not an IPv4 address with a port, such as 127.0.0.1:11211")
-            })?;
-            o.connect = Some(addr);
-            Ok(())
-        }),
-        help: "load: the running server",
-    },
-    OptionRow {
-        name: "--tls",
-        apply: Apply::Flag(|o| o.tls = true),
-        help: "load: speak TLS",
-    },
-    OptionRow {
-        name: "--connections",
-        apply: Apply::Value("N", |o, v| positive(v).map(|n| o.connections = Some(n))),
-        help: "load: connections [as the workload says]; instructions, syscalls [10]; \
-               soak: clients of each kind [8]",
-    },
-    OptionRow {
-        name: "--no-fill",
-        apply: Apply::Flag(|o| o.fill = false),
-        help: "load: the keys are stored already",
-    },
-    OptionRow {
-        name: "--table",
-        apply: Apply::Value("FILE", |o, v| {
-            o.table = PathBuf::from(v);
-            Ok(())
-        }),
-        help: "gates: the table of counted costs [tests/gates.txt]",
-    },
-    OptionRow {
-        name: "--before",
-        apply: Apply::Value("PROGRAM", |o, v| {
-            o.before = Some(PathBuf::from(v));
-            Ok(())
-        }),
-        help: "gates: the server of an earlier commit, built in the same way, to hold the other against",
-    },
-    OptionRow {
-        name: "--before-table",
-        apply: Apply::Value("FILE", |o, v| {
-            o.before_table = Some(PathBuf::from(v));
-            Ok(())
-        }),
-        help: "gates: the table of that commit: what was raised since then may be dearer by as much",
-    },
-    OptionRow {
-        name: "--build",
-        apply: Apply::Value("TEXT", |o, v| {
-            o.build = Some(words(v).join(" "));
-            Ok(())
-        }),
-        help: "gates: how the server was configured [as the table says]",
-    },
-    OptionRow {
-        name: "--write",
-        apply: Apply::Flag(|o| o.write = true),
-        help: "gates: write the table anew",
-    },
-];
+const EXAMPLES: &str = "\
+Examples:
+  bench --server target/release/memcached --raw pairs.csv
+  bench --server target/release/memcached --only get,mg-p32 --tls-only
+  bench --smoke --server target/debug/memcached
+  bench --threads 2 --only get,set,mg-p32,mget50
+  bench all --server target/release/memcached --out report.md --raw raw.csv
+  bench instructions --server target/release/memcached --only get,set --gate 1.00
+  bench gates --server target/release/memcached
+  bench tls --server target/release/memcached --out tls.md --raw tls.csv
+  bench plot --raw tls.csv --out tls.svg
+  bench soak --server target/release/memcached --seconds 600
+  bench endure --server target/release/memcached --seconds 3600
+  bench floods --server target/release/memcached
+  bench load --connect 127.0.0.1:11211 --only mg-p32 --seconds 10";
 
 impl Options {
-    /// Reads a command line without the program's own name.
-    pub fn parse(args: impl IntoIterator<Item = String>) -> Outcome<Self> {
-        let mut options = Options::default();
-        let mut args = args.into_iter().peekable();
-        if let Some(name) = args.next_if(|first| !first.starts_with('-')) {
-            options.command = COMMANDS
-                .iter()
-                .find(|row| row.name == name)
-                .ok_or_else(|| misused(format!("there is no command {name:?}")))?
-                .command;
-        }
-        while let Some(arg) = args.next() {
-            if arg == "--help" || arg == "-h" {
-                options.command = Command::Help;
-                return Ok(options);
+    /// Reads the process's command line; shows help, or what is wrong with it, and ends the process.
+    pub fn read() -> Self {
+        Self::parse().with_modes()
+    }
+
+    fn with_modes(mut self) -> Self {
+        self.modes = match self.command {
+            Command::Tls | Command::Endure | Command::Floods => {
+                vec![Mode::Plain, Mode::Tls12, Mode::Tls]
             }
-            let (name, joined) = match arg.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (arg.as_str(), None),
-            };
-            let row = OPTIONS
-                .iter()
-                .find(|row| row.name == name)
-                .ok_or_else(|| misused(format!("there is no option {name:?}")))?;
-            match (&row.apply, joined) {
-                (Apply::Flag(apply), None) => apply(&mut options),
-                (Apply::Flag(_), Some(_)) => {
-                    return Err(misused(format!("{name} takes no value")));
-                }
-                (Apply::Value(what, apply), joined) => {
-                    let value = joined
-                        .or_else(|| args.next())
-                        .ok_or_else(|| misused(format!("{name} needs a value: {what}")))?;
-                    apply(&mut options, &value).map_err(|e| misused(format!("{name}: {e}")))?;
-                }
-            }
-        }
-        if matches!(
-            options.command,
-            Command::Tls | Command::Endure | Command::Floods
-        ) {
-            options.modes = vec![Mode::Plain, Mode::Tls12, Mode::Tls];
-        }
-        Ok(options)
+            _ if self.plain_only => vec![Mode::Plain],
+            _ if self.tls_only => vec![Mode::Tls],
+            _ => vec![Mode::Plain, Mode::Tls],
+        };
+        self
+    }
+
+    /// Whether servers and client each stay on their CPU; `None` pins when `-t` is 1.
+    pub fn pinned(&self) -> Option<bool> {
+        (self.pinned || self.unpinned).then_some(self.pinned)
     }
 
     /// The measured window.
@@ -547,55 +230,11 @@ impl Options {
     }
 }
 
-/// The help text.
-pub fn help() -> String {
-    let mut text = String::from(
-        "bench - loads two memcached servers in turn and prints how their costs compare\n\
-         \n\
-         usage: bench [COMMAND] [OPTION…]\n\
-         \n\
-         Starts the server under test and the one to hold it against, both at once, plain and\n\
-         with TLS (its certificate is made afresh), drives the same load against the one and\n\
-         the other in turn, checks every reply, and prints a markdown table of ratios and\n\
-         figures on standard output. Progress goes to standard error.\n\
-         \n\
-         commands:\n",
-    );
-    // Writing to a String cannot fail.
-    for row in COMMANDS {
-        let _ = writeln!(text, "  {:<14} {}", row.name, wrapped(row.help, 17));
-    }
-    text.push_str("\noptions:\n");
-    for row in OPTIONS {
-        let name = match row.apply {
-            Apply::Flag(_) => row.name.to_owned(),
-            Apply::Value(what, _) => format!("{} {what}", row.name),
-        };
-        let _ = writeln!(text, "  {name:<24} {}", wrapped(row.help, 27));
-    }
-    text.push_str(
-        "\nexamples:\n\
-         \x20 bench --server target/release/memcached --raw pairs.csv\n\
-         \x20 bench --server target/release/memcached --only get,mg-p32 --tls-only\n\
-         \x20 bench --smoke --server target/debug/memcached\n\
-         \x20 bench --threads 2 --only get,set,mg-p32,mget50\n\
-         \x20 bench all --server target/release/memcached --out report.md --raw raw.csv\n\
-         \x20 bench instructions --server target/release/memcached --only get,set --gate 1.00\n\
-         \x20 bench gates --server target/release/memcached\n\
-         \x20 bench tls --server target/release/memcached --out tls.md --raw tls.csv\n\
-         \x20 bench plot --raw tls.csv --out tls.svg\n\
-         \x20 bench soak --server target/release/memcached --seconds 600\n\
-         \x20 bench endure --server target/release/memcached --seconds 3600\n\
-         \x20 bench floods --server target/release/memcached\n\
-         \x20 bench load --connect 127.0.0.1:11211 --only mg-p32 --seconds 10\n",
-    );
-    text
-}
-
 /// The list of workloads.
 pub fn list() -> String {
     let mut text = String::new();
     for w in WORKLOADS {
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{:<10} {:>3} connections, {:>2} in flight, {} keys {}0…, {}-byte values, per {}",
@@ -605,38 +244,24 @@ pub fn list() -> String {
     text
 }
 
-fn wrapped(help: &str, indent: usize) -> String {
-    let width = 96 - indent;
-    let (mut text, mut column) = (String::new(), 0);
-    for word in help.split_whitespace() {
-        if column > 0 && column + 1 + word.len() > width {
-            text.push('\n');
-            text.push_str(&" ".repeat(indent));
-            column = 0;
-        } else if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += word.chars().count();
-    }
-    text
+fn words(value: &str) -> Result<Words, String> {
+    Ok(value.split_whitespace().map(str::to_owned).collect())
 }
 
-fn words(value: &str) -> Vec<String> {
-    value.split_whitespace().map(str::to_owned).collect()
-}
-
-fn number(value: &str) -> Result<usize, String> {
-    value
-        .parse()
-        .map_err(|_| format!("{value:?} is not a number"))
+fn rows(value: &str) -> Result<Rows, String> {
+    let find = |name| {
+        workload::find(name)
+            .ok_or_else(|| format!("there is no workload {name:?}; `bench list` shows them"))
+    };
+    // No name at all stands for every workload.
+    value.split_terminator(',').map(find).collect()
 }
 
 fn positive(value: &str) -> Result<usize, String> {
-    match number(value)? {
-        0 => Err("must be at least 1".to_owned()),
-        n => Ok(n),
+    match value.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err(format!("{value:?} is not a number")),
     }
 }
 
@@ -649,20 +274,20 @@ fn seconds(value: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{value:?} is not a number of seconds"))
 }
 
-fn no_workload(name: &str) -> String {
-    format!("there is no workload {name:?}; `bench list` shows them")
-}
-
-fn misused(what: String) -> Fail {
-    Fail::new(what, "`bench --help` shows all commands and options")
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use clap::CommandFactory;
 
-    fn parse(line: &str) -> Outcome<Options> {
-        Options::parse(words(line))
+    /// What a command line means, without the program's name.
+    pub fn parse(line: &str) -> Result<Options, clap::Error> {
+        let words = ["bench"].into_iter().chain(line.split_whitespace());
+        Options::try_parse_from(words).map(Options::with_modes)
+    }
+
+    #[test]
+    fn the_table_of_options_is_sound() {
+        Options::command().debug_assert();
     }
 
     #[test]
@@ -671,6 +296,43 @@ mod tests {
         assert_eq!(options.pairs, 3);
         assert_eq!(options.window(), Duration::from_millis(500));
         assert_eq!(options.workloads().len(), 2);
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        let options = parse("--seconds 1 --pinned --pairs 2 --seconds 2 --unpinned --pairs 4");
+        let options = options.expect("valid");
+        assert_eq!((options.window().as_secs(), options.pairs), (2, 4));
+        assert_eq!(options.pinned(), Some(false));
+        let options = parse("--tls-only --plain-only --only get --only set").expect("valid");
+        assert_eq!(options.modes, [Mode::Plain]);
+        assert_eq!(
+            options.only.iter().map(|w| w.name).collect::<Vec<_>>(),
+            ["set"]
+        );
+        assert_eq!(parse("").expect("valid").pinned(), None);
+    }
+
+    #[test]
+    fn the_servers_options_may_begin_with_a_dash() {
+        let args = [
+            "bench",
+            "--server-args",
+            "-o  hash_algorithm=xxh3",
+            "--build=--features tls",
+        ];
+        let options = Options::try_parse_from(args).expect("valid");
+        assert_eq!(options.server_args, ["-o", "hash_algorithm=xxh3"]);
+        assert_eq!(options.build.as_deref(), Some("--features tls"));
+        assert!(options.against_args.is_empty() && options.fill);
+    }
+
+    #[test]
+    fn smoke_chooses_what_nobody_chose() {
+        let options = parse("--pairs 2 --smoke").expect("valid");
+        assert_eq!((options.pairs, options.starts), (2, 1));
+        assert_eq!(options.window(), Duration::from_millis(200));
+        assert_eq!(options.warmup, Duration::from_millis(100));
     }
 
     #[test]
@@ -683,23 +345,15 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, part) in [
-            ("race", "no command"),
-            ("--fast", "no option"),
-            ("--pairs", "needs a value"),
+            ("race", "'race'"),
+            ("--fast", "'--fast'"),
+            ("--pairs", "value is required"),
             ("--pairs 0", "at least 1"),
             ("--only get,gut", "no workload \"gut\""),
-            ("--tls=1", "takes no value"),
+            ("--tls=1", "unexpected value"),
         ] {
             let error = parse(line).expect_err(line).to_string();
             assert!(error.contains(part), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn help_names_every_option() {
-        let text = help();
-        for row in OPTIONS {
-            assert!(text.contains(row.name));
         }
     }
 }

@@ -187,11 +187,12 @@ fn judge(moves: Vec<Move>, was: &str) -> Outcome<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::tests::parse;
 
     #[test]
     fn an_unknown_toolchain_is_held_against_the_commit_before() {
         let others = || vec!["rustc: 1.96.0 here, 1.95.0 in the table".to_owned()];
-        let mut options = Options::default();
+        let mut options = parse("gates").expect("valid");
         assert_eq!(Road::choose(&options, Vec::new()), Road::Table);
         assert_eq!(Road::choose(&options, others()), Road::Elsewhere(others()));
         options.before = Some("before/memcached".into());
