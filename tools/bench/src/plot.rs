@@ -1,13 +1,21 @@
 //! `bench plot`: the single figures of `bench tls` as a picture, SVG.
 //!
 //! Two panels of grouped bars: CPU per request beside plain, and handshakes a second by workers. A
-//! bar is the median over the rounds, the line on it runs from the lowest to the highest. Colours
-//! follow the reader's light or dark setting, and the picture brings its own ground, so it can be
+//! bar is the median over the rounds, the line on it runs from the lowest to the highest. The
+//! picture brings its own ground, which follows the reader's light or dark setting, so it can be
 //! read on any page. Text in, text out: everything is computed from the CSV alone.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::fs;
+use std::{fs, io};
+
+use plotters::coord::Shift;
+use plotters::drawing::DrawingAreaErrorKind;
+use plotters::prelude::{
+    ChartBuilder, DrawingArea, EmptyElement, IntoDrawingArea, IntoFont, PathElement, RGBColor,
+    Rectangle, SVGBackend, Text,
+};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontStyle, TextStyle};
 
 use crate::fail::{Context, Fail, Outcome};
 use crate::findings::{RAW_HEADING, figure, grouped, median};
@@ -16,29 +24,39 @@ use crate::report;
 use crate::tls::handshakes::{self, Opening, WORKERS};
 use crate::tls::price;
 
-const WIDTH: f64 = 820.0;
-/// Room at the left of a panel for its scale, and at its right.
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 16.0;
-/// A panel's heights: title and legend, bars, names of the groups.
-const HEAD: f64 = 62.0;
-const BARS: f64 = 190.0;
-const FEET: f64 = 66.0;
+const WIDTH: u32 = 820;
+/// Room below a panel's title, in which its legend stands, and below its bars for the names of the groups.
+const HEAD: u32 = 36;
+const FEET: u32 = 62;
+const PANEL: u32 = 334;
+/// Left edge of the bars.
+const LEFT: u32 = 72;
 /// Share of a group's width that its bars fill.
 const FILLED: f64 = 0.78;
-/// Marks on a scale, at most.
-const MARKS: f64 = 6.0;
 
-const STYLE: &str = "\
-text{font:12px system-ui,sans-serif;fill:#57606a}\
-.t{font-size:15px;font-weight:600;fill:#24292f}\
-.n{font-size:10.5px}\
-.bg{fill:#fff}.g{stroke:#d0d7de}.w{stroke:#24292f;stroke-opacity:.65}\
-.a{fill:#9aa4af}.b{fill:#3f8fd2}.c{fill:#e0862f}\
-.d{fill:#9ccfc4}.e{fill:#3fa796}.f{fill:#1d6f62}\
-@media(prefers-color-scheme:dark){\
-text{fill:#a6b0bb}.t{fill:#e6edf3}.bg{fill:#0d1117}.g{stroke:#30363d}.w{stroke:#e6edf3}\
-.d{fill:#1d6f62}.e{fill:#3fa796}.f{fill:#9ccfc4}}";
+const GROUND: RGBColor = RGBColor(0xff, 0xff, 0xff);
+const TITLE: RGBColor = RGBColor(0x24, 0x29, 0x2f);
+const TEXT: RGBColor = RGBColor(0x57, 0x60, 0x6a);
+const GRID: RGBColor = RGBColor(0xd0, 0xd7, 0xde);
+/// Plain, TLS 1.2, TLS 1.3.
+const WAYS: [RGBColor; 3] = [
+    RGBColor(0x9a, 0xa4, 0xaf),
+    RGBColor(0x3f, 0x8f, 0xd2),
+    RGBColor(0xe0, 0x86, 0x2f),
+];
+/// One shade for each number of workers.
+const SHADES: [RGBColor; 3] = [
+    RGBColor(0x9c, 0xcf, 0xc4),
+    RGBColor(0x3f, 0xa7, 0x96),
+    RGBColor(0x1d, 0x6f, 0x62),
+];
+/// Rules of style win over the colours that the elements name, so dark readers get colours of their own.
+const DARK: &str = "\
+<style>@media(prefers-color-scheme:dark){\
+[fill=\"#FFFFFF\"]{fill:#0d1117}[fill=\"#24292F\"]{fill:#e6edf3}[fill=\"#57606A\"]{fill:#a6b0bb}\
+[stroke=\"#D0D7DE\"]{stroke:#30363d}[stroke=\"#24292F\"]{stroke:#e6edf3}}</style>
+<title>The price of TLS: CPU per request beside plain, and handshakes a second</title>
+";
 
 /// Reads the CSV, writes the picture.
 pub fn run(options: &Options) -> Outcome<()> {
@@ -122,27 +140,32 @@ struct Group {
 struct Panel {
     title: &'static str,
     scale: &'static str,
-    /// Name and style class of the first, second, … bar of every group.
-    series: Vec<(String, &'static str)>,
+    /// Name and colour of the first, second, … bar of every group.
+    series: Vec<(String, RGBColor)>,
     groups: Vec<Group>,
 }
 
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Drawing into a string cannot fail, but the library cannot know.
+type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
+
 fn draw(figures: &Figures) -> Outcome<String> {
     let panels = [prices(figures)?, rates(figures)?];
-    let panel = HEAD + BARS + FEET;
-    let height = panel * panels.len() as f64;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-         width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
-         <title>The price of TLS: CPU per request beside plain, and handshakes a second</title>\n\
-         <style>{STYLE}</style>\n\
-         <rect class=\"bg\" width=\"{WIDTH}\" height=\"{height}\" rx=\"8\"/>\n"
-    );
-    for (index, one) in panels.iter().enumerate() {
-        one.draw(panel * index as f64, &mut svg);
+    let mut svg = String::new();
+    draw_panels(&panels, &mut svg).context("drawing", "")?;
+    let (head, rest) = svg.split_once('\n').unwrap_or_default();
+    Ok(format!("{head}\n{DARK}{rest}"))
+}
+
+fn draw_panels(panels: &[Panel], svg: &mut String) -> Drawn {
+    let size = (WIDTH, PANEL * panels.len() as u32);
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    root.fill(&GROUND)?;
+    for (panel, area) in panels.iter().zip(root.split_evenly((panels.len(), 1))) {
+        panel.draw(&area)?;
     }
-    svg.push_str("</svg>\n");
-    Ok(svg)
+    root.present()
 }
 
 /// CPU per request by that of the plain one, within each round.
@@ -166,14 +189,13 @@ fn prices(figures: &Figures) -> Outcome<Panel> {
             lines: vec![row.name.to_owned(), format!("plain: {micros} µs")],
         });
     }
-    let classes = ["a", "b", "c"];
     Ok(Panel {
         title: "CPU of the server per request, plain = 1",
         scale: "times plain",
         series: price::WAYS
             .map(|way| way.title().to_owned())
             .into_iter()
-            .zip(classes)
+            .zip(WAYS)
             .collect(),
         groups,
     })
@@ -203,113 +225,83 @@ fn rates(figures: &Figures) -> Outcome<Panel> {
     Ok(Panel {
         title: "Handshakes a second, the client on the same CPUs",
         scale: "per second",
-        series: WORKERS.map(name).into_iter().zip(["d", "e", "f"]).collect(),
+        series: WORKERS.map(name).into_iter().zip(SHADES).collect(),
         groups,
     })
 }
 
 impl Panel {
-    fn draw(&self, top: f64, svg: &mut String) {
-        let floor = top + HEAD + BARS;
-        let most = self
-            .groups
-            .iter()
-            .flat_map(|group| group.bars.iter().map(|bar| bar.high))
-            .fold(0.0, f64::max);
-        let step = step(most);
-        let ceiling = (most / step).ceil().max(1.0) * step;
-        let y = |value: f64| floor - value / ceiling * BARS;
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            svg,
-            "<text class=\"t\" x=\"{LEFT}\" y=\"{}\">{}</text>",
-            top + 28.0,
-            self.title
-        );
-        self.draw_legend(top + 48.0, svg);
-        let middle = top + HEAD + BARS / 2.0;
-        let _ = writeln!(
-            svg,
-            "<text transform=\"translate(16 {middle}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-            self.scale
-        );
-        let mut mark = 0.0;
-        while mark <= ceiling + step / 2.0 {
-            let _ = writeln!(
-                svg,
-                "<path class=\"g\" d=\"M{LEFT} {:.1}H{}\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                y(mark),
-                WIDTH - RIGHT,
-                LEFT - 6.0,
-                y(mark) + 4.0,
-                mark_text(mark, step),
-            );
-            mark += step;
-        }
-        let wide = (WIDTH - LEFT - RIGHT) / self.groups.len() as f64;
-        for (index, group) in self.groups.iter().enumerate() {
-            let left = LEFT + wide * index as f64;
-            let bar_wide = wide * FILLED / group.bars.len() as f64;
-            for (place, (bar, (_, class))) in group.bars.iter().zip(&self.series).enumerate() {
-                let x = left + wide * (1.0 - FILLED) / 2.0 + bar_wide * place as f64;
-                bar.draw(x, bar_wide, class, y, svg);
+    fn draw(&self, area: &Area<'_>) -> Drawn {
+        let bars = self.groups.iter().flat_map(|group| &group.bars);
+        let most = bars.map(|bar| bar.high).fold(0.0, f64::max);
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .margin_top(14 + HEAD)
+            .x_label_area_size(FEET)
+            .y_label_area_size(LEFT - 12)
+            .build_cartesian_2d(0.0..self.groups.len() as f64, 0.0..most * 1.1)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .disable_x_axis()
+            .axis_style(GRID)
+            .bold_line_style(GRID)
+            .max_light_lines(0)
+            .y_labels(6)
+            .y_label_formatter(&|mark| mark_text(*mark))
+            .y_label_style(text(15, TEXT))
+            .y_desc(self.scale)
+            .axis_desc_style(text(15, TEXT))
+            .draw()?;
+        let plot = chart.plotting_area();
+        let words = |at, down, words: &str, size, v| {
+            let style = text(size, TEXT).pos(Pos::new(HPos::Center, v));
+            plot.draw(&(EmptyElement::at(at) + Text::new(words.to_owned(), (0, down), style)))
+        };
+        for (left, group) in self.groups.iter().enumerate() {
+            let left = left as f64;
+            let wide = FILLED / group.bars.len() as f64;
+            for (place, (bar, (_, colour))) in group.bars.iter().zip(&self.series).enumerate() {
+                let x = left + (1.0 - FILLED) / 2.0 + wide * place as f64;
+                let (middle, gap) = (x + wide / 2.0, wide * 0.04);
+                let corners = [(x + gap, 0.0), (x + wide - gap, bar.middle)];
+                let range = [(middle, bar.low), (middle, bar.high)];
+                plot.draw(&Rectangle::new(corners, colour.filled()))?;
+                plot.draw(&PathElement::new(range, TITLE.mix(0.65)))?;
+                words((middle, bar.high), -3, &bar.label, 12, VPos::Bottom)?;
             }
-            for (line, text) in group.lines.iter().enumerate() {
-                let _ = writeln!(
-                    svg,
-                    "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
-                    left + wide / 2.0,
-                    floor + 17.0 + 15.0 * line as f64,
-                );
+            for (line, name) in (0..).zip(&group.lines) {
+                words((left + 0.5, 0.0), 8 + 15 * line, name, 15, VPos::Top)?;
             }
         }
+        self.draw_head(area)
     }
 
-    fn draw_legend(&self, y: f64, svg: &mut String) {
-        for (index, (name, class)) in self.series.iter().enumerate() {
-            let x = LEFT + 100.0 * index as f64;
-            let _ = writeln!(
-                svg,
-                "<rect class=\"{class}\" x=\"{x}\" y=\"{}\" width=\"11\" height=\"11\" rx=\"2\"/>\
-                 <text x=\"{}\" y=\"{y}\">{name}</text>",
-                y - 10.0,
-                x + 16.0,
-            );
+    /// Title and legend, in the panel's own pixels.
+    fn draw_head(&self, area: &Area<'_>) -> Drawn {
+        let left = LEFT as i32;
+        let bold = ("sans-serif", 19, FontStyle::Bold).into_font();
+        area.draw(&Text::new(self.title, (left, 14), bold.color(&TITLE)))?;
+        for (index, (name, colour)) in (0..).zip(&self.series) {
+            let (x, y) = (left + 100 * index, 38);
+            area.draw(&Rectangle::new([(x, y), (x + 11, y + 11)], colour.filled()))?;
+            area.draw(&Text::new(name.clone(), (x + 17, y - 1), text(15, TEXT)))?;
         }
+        Ok(())
     }
 }
 
-impl Bar {
-    fn draw(&self, x: f64, wide: f64, class: &str, y: impl Fn(f64) -> f64, svg: &mut String) {
-        let centre = x + wide / 2.0;
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            svg,
-            "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\
-             <path class=\"w\" d=\"M{centre:.1} {:.1}V{:.1}\"/>\
-             <text class=\"n\" x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            x + 1.0,
-            y(self.middle),
-            wide - 2.0,
-            y(0.0) - y(self.middle),
-            y(self.low),
-            y(self.high),
-            y(self.high) - 4.0,
-            self.label,
-        );
-    }
+/// Of a size in the library's measure: 15 come to 12 pixels.
+fn text<'a>(size: u32, colour: RGBColor) -> TextStyle<'a> {
+    ("sans-serif", size).into_font().color(&colour)
 }
 
-/// A round step that needs few marks up to `most`.
-fn step(most: f64) -> f64 {
-    let rough = (most / MARKS).max(1e-9);
-    let power = 10f64.powf(rough.log10().floor());
-    let round = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|factor| factor * power >= rough)
-        .unwrap_or(10.0);
-    round * power
+fn mark_text(mark: f64) -> String {
+    if mark.fract() == 0.0 {
+        grouped(mark)
+    } else {
+        format!("{mark:.1}")
+    }
 }
 
 /// A rate in few characters.
@@ -321,17 +313,10 @@ fn thousands(rate: f64) -> String {
     }
 }
 
-fn mark_text(mark: f64, step: f64) -> String {
-    if step >= 1.0 {
-        grouped(mark)
-    } else {
-        format!("{mark:.1}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
     /// What a whole run writes, with one figure for everything.
     fn raw() -> String {
@@ -359,8 +344,22 @@ mod tests {
     fn a_whole_run_becomes_a_picture_with_every_bar() {
         let svg = draw(&Figures::read(&raw()).expect("readable")).expect("complete");
         let bars = price::ROWS.len() * price::WAYS.len() + 8 * WORKERS.len();
-        assert_eq!(svg.matches("class=\"w\"").count(), bars);
-        assert!(svg.contains(">1.00<") && svg.contains(">1.2k<"));
+        assert_eq!(
+            svg.matches("opacity=\"0.65\"").count(),
+            bars,
+            "a line on every bar"
+        );
+        for text in [
+            "1.00",
+            "1.2k",
+            "times plain",
+            "per second",
+            "TLS 1.2",
+            "4 workers",
+        ] {
+            assert!(svg.lines().any(|line| line == text), "{text}");
+        }
+        assert!(svg.contains("prefers-color-scheme:dark"));
         assert!(svg.ends_with("</svg>\n"));
     }
 
@@ -371,13 +370,5 @@ mod tests {
         let error = draw(&figures).expect_err("a row is missing").to_string();
         assert!(error.contains("TLS 1.3, get 1 MiB"), "{error}");
         assert!(Figures::read("a,b\n").is_err());
-    }
-
-    #[test]
-    fn a_scale_has_round_steps() {
-        assert_eq!(step(5.9), 1.0);
-        assert_eq!(step(6.1), 2.0);
-        assert_eq!(step(2_900.0), 500.0);
-        assert_eq!(step(0.5), 0.1);
     }
 }
