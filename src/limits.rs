@@ -30,6 +30,9 @@ pub const IDLE_BUFFERS: usize = 64;
 pub const READ_DOUBLINGS: u32 = 4;
 /// A growing read buffer ends here: a multiget that is longer is refused, so that one client cannot take all memory.
 pub const READ_BUFFER_MAX: usize = 64 << 20;
+/// Bytes of multiget lines that are executed in one turn: some thousand of the shortest keys, a millisecond or two. A line
+/// that goes on gives way to other conns in its middle.
+pub const KEYS_PER_TURN: usize = READ_BUFFER;
 /// Reads of one conn before others get their turn: into a value, of refused input, of a line in small pieces.
 pub const READS_PER_TURN: u32 = 64;
 /// Flat bytes of an output buffer; between commands it is flushed when one response no longer fits.

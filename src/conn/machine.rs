@@ -39,7 +39,7 @@ impl Conn {
     /// Runs one turn.
     pub(super) fn drive(&mut self, env: &mut Env) -> Flow {
         let mut turn = Turn {
-            budget: env.turn_requests,
+            budget: self.carried.take().unwrap_or(env.turn_requests),
             doublings: 0,
             reads: 0,
         };
@@ -144,6 +144,10 @@ impl Conn {
             Next::NeedMore => self.write_then(AfterWrite::Wait),
             Next::Flush => self.write_then(AfterWrite::NewCmd),
             Next::Budget => self.give_way(env),
+            Next::Midway => {
+                self.carried = Some(turn.budget);
+                Step::GiveWay
+            }
             Next::ReadValue => Step::Go(State::Nread),
             Next::Swallow(bytes) => {
                 self.swallow = bytes;

@@ -162,6 +162,8 @@ pub struct Conn {
     after_write: AfterWrite,
     /// Input that is still to be discarded.
     swallow: u64,
+    /// What is left of the budget of a turn that a long multiget has cut in two.
+    carried: Option<u32>,
     /// On its worker's list of conns to resume; its events mean nothing meanwhile.
     gave_way: bool,
     _counted: Counted,
@@ -201,6 +203,7 @@ impl Conn {
             state: State::NewCmd,
             after_write: AfterWrite::NewCmd,
             swallow: 0,
+            carried: None,
             gave_way: false,
             _counted: new.counted,
         })

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use super::*;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
-use crate::limits::IDLE_BUFFERS;
+use crate::limits::{IDLE_BUFFERS, KEYS_PER_TURN};
 use crate::os::heap::faults;
 use crate::protocol::Control;
 use crate::roster::counts::ConnStats;
@@ -78,6 +78,8 @@ impl Handler for Bench {
 }
 
 struct Lab {
+    /// Those who gave way before; with room, as the worker's list has.
+    resuming: Vec<RawFd>,
     base: Base<Bench>,
     bench: Bench,
     stats: &'static ConnStats,
@@ -124,10 +126,11 @@ impl Lab {
             worker: 0,
         };
         Lab {
+            resuming: Vec::with_capacity(1024),
             base: Base::new(Load::Conns).expect("a base"),
             bench: Bench {
                 conns: (0..1024).map(|_| None).collect(),
-                gave_way: Vec::new(),
+                gave_way: Vec::with_capacity(1024),
                 env,
             },
             stats: leak(ConnStats::new()),
@@ -157,11 +160,11 @@ impl Lab {
 
     /// One look at the sockets, and a turn for those who gave way before it.
     fn turn(&mut self) {
-        let resuming = std::mem::take(&mut self.bench.gave_way);
+        std::mem::swap(&mut self.bench.gave_way, &mut self.resuming);
         self.base
             .run_once(&mut self.bench, Wait::Poll)
             .expect("a turn");
-        for fd in resuming {
+        for fd in self.resuming.drain(..) {
             self.bench.turn(fd, Conn::resume);
         }
     }
@@ -470,6 +473,75 @@ fn a_long_pipeline_does_not_hold_up_others() {
 }
 
 #[test]
+fn a_long_multiget_does_not_hold_up_others() {
+    let mut lab = Lab::new();
+    let mut long = lab.connect();
+    let mut other = lab.connect();
+    long.ask(&mut lab, set("k", "x"));
+    let mut answers = Vec::new();
+    let keys = 20 * KEYS_PER_TURN / 2;
+    let line = format!("get{}\r\n", " k".repeat(keys));
+    long.send(&mut lab, line.as_bytes(), &mut answers);
+    // Values wait for the last key, so none of them tells that the line is whole.
+    let is_under_way = |lab: &Lab| lab.scalars().cmd_get > 0;
+    while !is_under_way(&lab) {
+        lab.turn();
+    }
+    for turn in 0..10 {
+        let before = lab.scalars().cmd_get;
+        other.socket.write_all(b"mn\r\n").expect("sent");
+        lab.turn();
+        let mut quick = Vec::new();
+        assert!(other.receive(&mut quick), "served in turn {turn}");
+        let looked_up = lab.scalars().cmd_get - before;
+        assert!(
+            (1..=KEYS_PER_TURN as u64).contains(&looked_up),
+            "{looked_up} keys"
+        );
+        assert_eq!(lab.state(&long), State::ParseCmd);
+    }
+    assert!(answers.is_empty());
+    long.settle(&mut lab, &mut answers);
+    let expected = hit("k", "x").repeat(keys) + "END\r\n";
+    assert!(answers == expected.into_bytes());
+    assert_eq!(lab.scalars().cmd_get, keys as u64);
+    assert_eq!(lab.scalars().conn_yields, 0, "no budget was spent");
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn a_long_multiget_is_one_command_of_its_turn() {
+    let yields = |line: &str, before, behind| {
+        let mut lab = Lab::new();
+        let mut client = lab.connect();
+        let gets = |n| "get k\r\n".repeat(n);
+        client.ask(&mut lab, gets(before) + line + &gets(behind));
+        lab.scalars().conn_yields
+    };
+    let long = format!("get{}\r\n", " k".repeat(4 * KEYS_PER_TURN));
+    for (before, behind) in [
+        (0, 0),
+        (0, 18),
+        (0, 19),
+        (10, 9),
+        (18, 0),
+        (19, 0),
+        (0, 38),
+        (7, 40),
+    ] {
+        let (short, long) = (
+            yields("get k\r\n", before, behind),
+            yields(&long, before, behind),
+        );
+        // How much arrives behind the long line in one read decides what a turn finds.
+        assert!(
+            long.abs_diff(short) <= 1,
+            "{before} {behind}: {long}, not {short}"
+        );
+    }
+}
+
+#[test]
 fn slow_readers_get_every_byte_and_hold_up_nobody() {
     let mut lab = Lab::new();
     let mut writer = lab.connect();
@@ -576,7 +648,12 @@ fn values_that_cannot_be_held_are_refused_as_a_whole() {
         client.ask(&mut lab, get(1) + &get(50) + &get(1)),
         hits(1) + REFUSED + &hits(1)
     );
-    assert_eq!(lab.scalars().response_obj_oom, 3);
+    // In shares they are refused as a whole, too.
+    let refused = client.ask(&mut lab, get(3) + &get(20_000) + &get(3));
+    assert_eq!(refused, hits(3) + REFUSED + &hits(3));
+    let absent = format!("get{}\r\n", " absent".repeat(3_000));
+    assert_eq!(client.ask(&mut lab, absent), "END\r\n");
+    assert_eq!(lab.scalars().response_obj_oom, 4);
     client.ask(&mut lab, set("large", &"v".repeat(1_000)));
     let get = |n: usize| format!("get{}\r\n", " large".repeat(n));
     let value = hit("large", &"v".repeat(1_000));

@@ -31,6 +31,7 @@ mod value;
 use std::mem;
 
 use crate::protocol::text::Road;
+use crate::protocol::text::get::Midway;
 use crate::protocol::upload::Upload;
 use crate::response::Out;
 use crate::settings::Protocol;
@@ -64,6 +65,9 @@ pub enum Next {
     Flush,
     /// The budget is spent; commands may be left.
     Budget,
+    /// A long multiget has had its share of the turn. The others get theirs; then it goes on, with the budget that is
+    /// left. Until then the output must not be sent: it may yet be taken back.
+    Midway,
     /// A value is incomplete: read on into [`Session::upload_space`] until it is whole.
     ReadValue,
     /// Discard so many bytes of input (those beyond `consumed`), then go on.
@@ -95,6 +99,10 @@ pub struct Session {
     upload: Option<Upload>,
     /// Bytes at the front of the unread input that were searched for a line end before, in vain.
     searched: usize,
+    /// The multiget at the front of the unread input, when a part of its keys is done.
+    midway: Option<Midway>,
+    /// Bytes of long multiget lines that were executed in this turn.
+    keys_spent: usize,
     /// What `debugitem ref` keeps.
     #[cfg(feature = "debug-server")]
     kept: Option<ItemRef>,
@@ -111,6 +119,8 @@ impl Session {
             protocol,
             upload: None,
             searched: 0,
+            midway: None,
+            keys_spent: 0,
             #[cfg(feature = "debug-server")]
             kept: None,
             #[cfg(debug_assertions)]

@@ -231,6 +231,21 @@ impl Out {
         }
     }
 
+    /// Replies that are held since `mark`.
+    #[must_use]
+    pub fn held_since(&self, mark: Mark) -> usize {
+        self.replies - mark.replies
+    }
+
+    /// `mark` again, after replies that came before it were counted: of those that are held, `since` came behind it.
+    #[must_use]
+    pub fn mark_again(&self, mark: Mark, since: usize) -> Mark {
+        Mark {
+            replies: self.replies - since,
+            ..mark
+        }
+    }
+
     /// Takes back all that was written since `mark`; items of dropped pieces are given back.
     pub fn truncate(&mut self, mark: Mark) {
         debug_assert!(self.sent <= mark.flat, "what has left cannot be taken back");

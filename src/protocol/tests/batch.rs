@@ -1,7 +1,7 @@
 //! What ends a batch, and which road lines take.
 
 use super::*;
-use crate::limits::{LINE_MAX, OUT_BUFFER};
+use crate::limits::{KEY_MAX, KEYS_PER_TURN, LINE_MAX, OUT_BUFFER};
 
 /// One batch; what is done with, and why it ended.
 fn batch(peer: &mut Peer, bytes: &[u8], budget: &mut u32) -> (usize, Next) {
@@ -160,6 +160,83 @@ fn a_long_multiget_in_parts_is_searched_once() {
     }
     assert_eq!(peer.ask(""), "VALUE last 0 1\r\nx\r\nEND\r\nMN\r\n");
     assert_eq!(peer.session.searched, 0);
+}
+
+/// A server on which every second of these keys has a value.
+fn stocked(keys: usize) -> Peer {
+    let mut peer = peer();
+    for n in (0..keys).step_by(2) {
+        let len = [1, 30, 3_000][n % 3];
+        peer.ask(format!("set key{n} 3 0 {len}\r\n{}\r\n", "v".repeat(len)));
+    }
+    peer
+}
+
+#[test]
+fn a_long_multiget_gives_way_and_answers_as_one() {
+    let keys: Vec<String> = (0..9_000).map(|n| format!("key{}", n % 50)).collect();
+    for name in ["get", "gets", "gat 0", "gats 100"] {
+        let mut long = stocked(50);
+        let mut short = stocked(50);
+        let one_by_one: String = keys
+            .iter()
+            .map(|key| short.ask(format!("{name} {key}\r\n")))
+            .map(|answer| answer.trim_end_matches("END\r\n").to_owned())
+            .collect();
+        let line = format!("get key0\r\n{name} {} \r\nget key0\r\n", keys.join("  "));
+        let told = long.ask(&line);
+        let one = short.ask("get key0\r\n");
+        assert!(told == format!("{one}{one_by_one}END\r\n{one}"), "{name}");
+        let shares = line.len() / KEYS_PER_TURN;
+        assert!(
+            (shares..=shares + 1).contains(&long.ways_given),
+            "{}",
+            long.ways_given
+        );
+        assert!(long.session.midway.is_none());
+        short.ask("get key0\r\n");
+        let (ours, theirs) = (long.counters(), short.counters());
+        assert_eq!(ours.scalars.cmd_touch, theirs.scalars.cmd_touch);
+        assert_eq!(ours.scalars.touch_misses, theirs.scalars.touch_misses);
+        assert_eq!(ours.scalars.cmd_get, theirs.scalars.cmd_get);
+        assert_eq!(ours.scalars.get_misses, theirs.scalars.get_misses);
+        assert_eq!(ours.lru_hits, theirs.lru_hits);
+    }
+}
+
+#[test]
+fn a_long_multiget_with_a_bad_key_takes_back_what_it_has_collected() {
+    let bad = "CLIENT_ERROR bad command line format\r\n";
+    let long_key = "k".repeat(KEY_MAX + 1);
+    let one_token = "k".repeat(3 * KEYS_PER_TURN);
+    let blanks = " ".repeat(3 * KEYS_PER_TURN);
+    let keys = "key0 ".repeat(10_000);
+    let one = "VALUE key0 3 1\r\nv\r\nEND\r\n";
+    for line in [
+        format!("get {keys}{long_key}"),
+        format!("gets {long_key} {keys}"),
+        format!("get {keys}{one_token} {keys}"),
+        format!("get {one_token}"),
+        format!("get {blanks}"),
+    ] {
+        let mut peer = stocked(1);
+        let told = peer.ask(format!("get key0\r\n{line}\r\nget key0\r\n"));
+        assert!(told == format!("{one}{bad}{one}"), "{}", &line[..30]);
+    }
+    let told = stocked(1).ask(format!("get {blanks}key0{blanks}\r\n"));
+    assert_eq!(told, one);
+}
+
+#[test]
+fn long_multigets_share_a_turn() {
+    let mut peer = stocked(1);
+    let line = format!("get {}\r\n", "none ".repeat(KEYS_PER_TURN / 2 / 5));
+    let told = peer.ask(line.repeat(10));
+    assert_eq!(told, "END\r\n".repeat(10));
+    assert!((4..=6).contains(&peer.ways_given), "{}", peer.ways_given);
+    let mut peer = stocked(1);
+    peer.ask("get key0 key0 key0\r\n".repeat(10_000));
+    assert_eq!(peer.ways_given, 0, "the budget sees to short ones");
 }
 
 #[test]

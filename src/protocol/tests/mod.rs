@@ -100,6 +100,9 @@ struct Peer {
     sent: Vec<u8>,
     rest: Rest,
     budgets_spent: usize,
+    /// Times a long multiget gave way, and the budget that was left then.
+    ways_given: usize,
+    left: Option<u32>,
 }
 
 impl Peer {
@@ -115,6 +118,8 @@ impl Peer {
             sent: Vec::new(),
             rest: Rest::Waiting,
             budgets_spent: 0,
+            ways_given: 0,
+            left: None,
         }
     }
 
@@ -142,7 +147,7 @@ impl Peer {
 
     fn drive(&mut self) {
         loop {
-            let mut budget = self.budget;
+            let mut budget = self.left.take().unwrap_or(self.budget);
             let (taken, next) = self.session.run_on(
                 self.road,
                 &self.unread,
@@ -157,6 +162,10 @@ impl Peer {
                     return;
                 }
                 Next::Flush => self.flush(),
+                Next::Midway => {
+                    self.left = Some(budget);
+                    self.ways_given += 1;
+                }
                 Next::Budget => {
                     assert_eq!(budget, 0);
                     self.budgets_spent += 1;

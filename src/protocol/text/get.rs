@@ -1,12 +1,14 @@
 //! get, gets, gat and gats: any number of keys, a `VALUE` block for each that is there, `END`.
 //!
 //! Keys are taken in windows, hashed and prefetched together as `text::window` does with lines. A small value is
-//! copied while its bucket is held, a larger one leaves a reference in the output. (text-protocol.md §6.2)
+//! copied while its bucket is held, a larger one leaves a reference in the output. A line of many keys is executed in
+//! shares, one a turn ([`Midway`]), so that others need not wait for all of it. (text-protocol.md §6.2)
 
 use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
-use crate::limits::KEY_MAX;
+use crate::limits::{KEY_MAX, KEYS_PER_TURN, LINE_MAX};
+use crate::protocol::Next;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::numbers::strict_i32;
@@ -59,60 +61,174 @@ pub(super) fn get_and_touch(
     values(command, keys, family, Count::Touch(expiry))
 }
 
-fn values(command: &mut Command<'_>, mut keys: Words<'_>, family: Family, count: Count) -> After {
-    let start = command.out.mark();
-    let env = command.env;
-    let mut table: [(&[u8], Hv); WINDOW] = [(&[], Hv(0)); WINDOW];
-    let mut is_first = true;
-    loop {
-        let mut len = 0;
-        let mut hits = 0;
-        let mut is_good = true;
-        for key in keys.by_ref().take(WINDOW) {
-            is_good = key.len() <= KEY_MAX;
-            if !is_good {
-                break;
-            }
-            let hv = env.engine.hash(key);
-            env.engine.prefetch_bucket(hv);
-            table[len] = (key, hv);
-            len += 1;
-        }
-        if is_first && is_good && len == 0 {
-            return command.refuse(ClientError::BadFormat);
-        }
-        for (_, hv) in &table[..len] {
-            env.engine.prefetch_item(*hv);
-        }
-        for (key, hv) in &table[..len] {
-            if !command.out.make_room() {
-                return without_memory(command, start);
-            }
-            hits += usize::from(value(key, *hv, family, count, command.out, env));
-        }
-        if !command.out.hold(hits.max(usize::from(is_first))) {
-            return without_memory(command, start);
-        }
-        is_first = false;
-        if !is_good {
-            // What the command has collected goes; replies of earlier commands stay.
-            command.out.truncate(start);
-            return command.refuse(ClientError::BadFormat);
-        }
-        if len < WINDOW {
-            // The conn counts the command itself.
-            command.out.let_go(1);
-            return command.reply(replies::END);
-        }
+fn values(command: &mut Command<'_>, keys: Words<'_>, family: Family, count: Count) -> After {
+    let mut multiget = Multiget {
+        family,
+        count,
+        start: command.out.mark(),
+        has_keys: false,
+    };
+    if keys.rest().len() > LINE_MAX {
+        return multiget.take_share(command, keys.rest());
+    }
+    match multiget.collect(command, keys) {
+        Ok(()) => multiget.end(command),
+        Err(refused) => refused,
     }
 }
 
-/// What the command has collected finds no more memory: one line takes its place.
-#[cold]
-fn without_memory(command: &mut Command<'_>, start: Mark) -> After {
-    command.out.truncate(start);
-    command.env.me.counters.scalars.response_obj_oom.inc();
-    command.reply(replies::NO_MEMORY_WRITING)
+/// A retrieval under way.
+#[derive(Clone, Copy)]
+struct Multiget {
+    family: Family,
+    count: Count,
+    /// Where its answer begins.
+    start: Mark,
+    /// One of its keys at least was looked up.
+    has_keys: bool,
+}
+
+/// A multiget that gave way with a part of its keys done: its line is at the front of the unread input, its values wait
+/// in the output.
+pub(in crate::protocol) struct Midway {
+    multiget: Multiget,
+    /// Replies that its values hold.
+    held: usize,
+    /// Bytes of its keys that were not looked at.
+    left: u32,
+    /// Length of its line, without and with the line's end.
+    line: (u32, u32),
+}
+
+impl Midway {
+    /// Notes where the line ends, `line` bytes from its beginning, and where the next one begins.
+    pub(super) fn set_line(&mut self, line: usize, end: usize) {
+        // Input is not longer than READ_BUFFER_MAX.
+        self.line = (line as u32, end as u32);
+    }
+
+    /// Where the next line begins.
+    pub(super) fn line_end(&self) -> usize {
+        self.line.1 as usize
+    }
+}
+
+/// Executes the next share of a multiget; its line is the first of `bytes`.
+pub(super) fn go_on(command: &mut Command<'_>, midway: Midway, bytes: &[u8]) -> After {
+    let Midway {
+        mut multiget,
+        held,
+        left,
+        line,
+    } = midway;
+    multiget.start = command.out.mark_again(multiget.start, held);
+    let keys = &bytes[(line.0 - left) as usize..line.0 as usize];
+    let after = multiget.take_share(command, keys);
+    if let Some(midway) = &mut command.session.midway {
+        midway.line = line;
+    }
+    after
+}
+
+impl Multiget {
+    /// Looks up as many of the keys as this turn may have. Values are not sent before the last one: a key that is too
+    /// long takes them back.
+    fn take_share(mut self, command: &mut Command<'_>, keys: &[u8]) -> After {
+        let (share, left) = split_share(keys, command.session.keys_spent);
+        command.session.keys_spent += share.len();
+        if let Err(refused) = self.collect(command, Words::new(share)) {
+            return refused;
+        }
+        if left.is_empty() {
+            return self.end(command);
+        }
+        command.session.keys_spent = 0;
+        command.session.midway = Some(Midway {
+            multiget: self,
+            held: command.out.held_since(self.start),
+            // Input is not longer than READ_BUFFER_MAX.
+            left: left.len() as u32,
+            line: (0, 0),
+        });
+        After::stop(Next::Midway)
+    }
+
+    /// Puts out the values of the keys; `Err` when the command is answered by an error.
+    #[inline]
+    fn collect(&mut self, command: &mut Command<'_>, mut keys: Words<'_>) -> Result<(), After> {
+        let env = command.env;
+        let mut table: [(&[u8], Hv); WINDOW] = [(&[], Hv(0)); WINDOW];
+        loop {
+            let mut len = 0;
+            let mut hits = 0;
+            let mut is_good = true;
+            for key in keys.by_ref().take(WINDOW) {
+                is_good = key.len() <= KEY_MAX;
+                if !is_good {
+                    break;
+                }
+                let hv = env.engine.hash(key);
+                env.engine.prefetch_bucket(hv);
+                table[len] = (key, hv);
+                len += 1;
+            }
+            for (_, hv) in &table[..len] {
+                env.engine.prefetch_item(*hv);
+            }
+            for (key, hv) in &table[..len] {
+                if !command.out.make_room() {
+                    return Err(self.without_memory(command));
+                }
+                let hit = value(key, *hv, self.family, self.count, command.out, env);
+                hits += usize::from(hit);
+            }
+            if len > 0 {
+                let held = hits.max(usize::from(!self.has_keys));
+                self.has_keys = true;
+                if !command.out.hold(held) {
+                    return Err(self.without_memory(command));
+                }
+            }
+            if !is_good {
+                // What the command has collected goes; replies of earlier commands stay.
+                command.out.truncate(self.start);
+                return Err(command.refuse(ClientError::BadFormat));
+            }
+            if len < WINDOW {
+                return Ok(());
+            }
+        }
+    }
+
+    /// All keys were looked up, if there were any.
+    #[inline]
+    fn end(self, command: &mut Command<'_>) -> After {
+        if !self.has_keys {
+            return command.refuse(ClientError::BadFormat);
+        }
+        // The conn counts the command itself.
+        command.out.let_go(1);
+        command.reply(replies::END)
+    }
+
+    /// What the command has collected finds no more memory: one line takes its place.
+    #[cold]
+    fn without_memory(self, command: &mut Command<'_>) -> After {
+        command.out.truncate(self.start);
+        command.env.me.counters.scalars.response_obj_oom.inc();
+        command.reply(replies::NO_MEMORY_WRITING)
+    }
+}
+
+/// The keys that fit a turn of which `spent` bytes are spent, never nothing, and those behind them. A key is not cut,
+/// unless it is too long for one.
+fn split_share(keys: &[u8], spent: usize) -> (&[u8], &[u8]) {
+    let most = KEYS_PER_TURN.saturating_sub(spent).max(LINE_MAX);
+    if keys.len() <= most {
+        return (keys, &[]);
+    }
+    let blank = keys[..=most].iter().rposition(|byte| *byte == b' ');
+    keys.split_at(blank.filter(|at| *at > 0).unwrap_or(most))
 }
 
 /// The block of one key, if it is there; whether it is.

@@ -9,14 +9,14 @@ pub(super) mod arith;
 #[cfg(feature = "debug-server")]
 mod debug;
 mod delete;
-mod get;
+pub(super) mod get;
 pub(super) mod set;
 mod touch;
 mod window;
 
 use std::mem;
 
-use crate::limits::{LINE_BLANKS_MAX, LINE_MAX};
+use crate::limits::{KEYS_PER_TURN, LINE_BLANKS_MAX, LINE_MAX};
 use crate::protocol::command::{After, Command, Quiet};
 use crate::protocol::env::Env;
 use crate::protocol::meta;
@@ -64,10 +64,21 @@ pub(super) fn run(
     // Bytes searched in vain before are at the front, and no more of them once something was taken.
     let mut searched = mem::take(&mut session.searched);
     let mut at = 0;
+    if session.midway.is_some() {
+        match go_on_with_multiget(session, bytes, out, env, budget) {
+            Some(end) => at = end,
+            None => return (0, Next::Midway),
+        }
+    }
     loop {
         // The budget comes before the question whether anything is left: a batch that ends with it yields.
         if *budget == 0 {
+            session.keys_spent = 0;
             return (at, Next::Budget);
+        }
+        if session.keys_spent >= KEYS_PER_TURN && at < bytes.len() {
+            session.keys_spent = 0;
+            return (at, Next::Midway);
         }
         if !out.has_room() {
             return (at, Next::Flush);
@@ -85,6 +96,7 @@ pub(super) fn run(
         let rest = &bytes[at..];
         let Some(end) = find(rest.get(searched..).unwrap_or(&[]), b'\n') else {
             session.searched = rest.len();
+            session.keys_spent = 0;
             return (at, without_end(rest));
         };
         let end = searched + end;
@@ -99,11 +111,46 @@ pub(super) fn run(
         };
         let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
         let after = execute(&mut command, line, end + 1);
+        if after.next == Some(Next::Midway) {
+            // The line stays, and counts when it is done.
+            *budget += 1;
+            if let Some(midway) = &mut session.midway {
+                midway.set_line(line.len(), end + 1);
+            }
+            return (at, Next::Midway);
+        }
         at += end + 1 + after.taken;
         if let Some(next) = after.next {
             return (at, next);
         }
     }
+}
+
+/// The line at the front is a multiget that gave way in its middle: where the next command begins, or `None` when it
+/// gives way again.
+#[cold]
+fn go_on_with_multiget(
+    session: &mut Session,
+    bytes: &[u8],
+    out: &mut Out,
+    env: &Env,
+    budget: &mut u32,
+) -> Option<usize> {
+    let midway = session.midway.take()?;
+    let end = midway.line_end();
+    let mut command = Command {
+        env,
+        out,
+        session,
+        body: &bytes[end..],
+        quiet: Quiet::No,
+    };
+    let after = get::go_on(&mut command, midway, bytes);
+    if after.next == Some(Next::Midway) {
+        return None;
+    }
+    *budget -= 1;
+    Some(end)
 }
 
 /// What to do about unread bytes without a line end: only a multiget may be long.
