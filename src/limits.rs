@@ -26,8 +26,10 @@ pub const TLS_BARREN_RECORDS: u16 = 1_000;
 /// Idle buffers that a worker keeps, 1 MiB in all: more than its conns use in turns, and little beside what a burst of
 /// half commands leaves behind.
 pub const IDLE_BUFFERS: usize = 64;
-/// Times a growing read buffer may double within one read event (text-protocol.md §1).
+/// Times a growing read buffer may grow within one read event (text-protocol.md §1).
 pub const READ_DOUBLINGS: u32 = 4;
+/// What a growing read buffer gains at a time at most: zeroing more would hold up other conns.
+pub const READ_GROWTH_MAX: usize = 1 << 20;
 /// A growing read buffer ends here: a multiget that is longer is refused, so that one client cannot take all memory.
 pub const READ_BUFFER_MAX: usize = 64 << 20;
 /// Bytes of multiget lines that are executed in one turn: some thousand of the shortest keys, a millisecond or two. A line

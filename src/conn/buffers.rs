@@ -8,7 +8,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::limits::{IDLE_BUFFERS, READ_BUFFER, READ_BUFFER_MAX};
+use std::mem;
+
+use crate::limits::{IDLE_BUFFERS, READ_BUFFER, READ_BUFFER_MAX, READ_GROWTH_MAX};
 use crate::os::heap::{self, NoMemory};
 use crate::pool::{Pool, Share};
 use crate::response::Out;
@@ -84,23 +86,27 @@ impl Input {
         self.end += n;
     }
 
-    /// Doubles the room, with up to `most` blocks of `share`; false when that is too much to ask for one line.
+    /// Doubles the room, or adds [`READ_GROWTH_MAX`], with up to `most` blocks of `share`; false when that is too much
+    /// to ask for one line.
+    ///
+    /// The allocator moves large memory by its pages, so bytes that came long ago are not copied each time.
     fn grow(&mut self, most: usize, share: &Share) -> bool {
         let len = self.bytes.len();
-        let doubled = len.min(READ_BUFFER_MAX - len);
-        let blocks = share.take(most.min(doubled / READ_BUFFER));
-        let mut grown = Vec::new();
-        let size = len + blocks * READ_BUFFER;
-        if blocks == 0 || heap::reserve_exact(&mut grown, size).is_err() {
+        let more = len.min(READ_GROWTH_MAX).min(READ_BUFFER_MAX - len);
+        let blocks = share.take(most.min(more / READ_BUFFER));
+        let more = blocks * READ_BUFFER;
+        let mut bytes = mem::take(&mut self.bytes).into_vec();
+        let grew = more > 0 && heap::reserve_exact(&mut bytes, more).is_ok();
+        if grew {
+            bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            bytes.resize(len + more, 0);
+        } else {
             share.give_back(blocks);
-            return false;
         }
-        grown.extend_from_slice(self.unread());
-        self.end = grown.len();
-        self.start = 0;
-        grown.resize(size, 0);
-        self.bytes = grown.into_boxed_slice();
-        true
+        self.bytes = bytes.into_boxed_slice();
+        grew
     }
 
     /// Empties it.
