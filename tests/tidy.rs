@@ -49,6 +49,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/tls/session.rs",
     "src/tls/bio.rs",
     "src/storage/item/",
+    "src/storage/layout.rs",
     "src/storage/chunked.rs",
     "src/storage/slabs/page.rs",
     "src/storage/assoc.rs",

@@ -7,8 +7,8 @@
 use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
-use crate::storage::chunked::{CHUNK_HEADER, LIST};
-use crate::storage::item::{NewItem, Plan, size_before_value, total_size};
+use crate::storage::item::{NewItem, Plan};
+use crate::storage::layout::{LIST, PART_HEADER, size_before_body, total_size};
 use crate::storage::lru::tail::{Walk, Walked};
 use crate::storage::lru::{LruId, Segment};
 use crate::storage::slabs::ClassId;
@@ -44,7 +44,7 @@ impl Engine {
         let class = table.class_of(total).ok_or(AllocFailure::TooLarge)?;
         let chunked = total > table.size(class).chunk;
         let memory_class = if chunked {
-            let head = size_before_value(self.uses_cas, key.len(), client_flags) + LIST;
+            let head = size_before_body(self.uses_cas, key.len(), client_flags) + LIST;
             // A head is far smaller than what was allowed above.
             table.class_of(head as u32).unwrap_or(class)
         } else {
@@ -78,17 +78,17 @@ impl Engine {
     ) -> Result<(Chunk, usize), NoMemory> {
         let table = self.slabs.table();
         let largest = table.size(table.largest()).chunk as usize;
-        let size = (remaining + CHUNK_HEADER).min(largest);
+        let size = (remaining + PART_HEADER).min(largest);
         let wanted = table.class_of(size as u32).ok_or(NoMemory)?;
         if let Some(chunk) = self.take_chunk(wanted, me) {
-            return Ok((chunk, size - CHUNK_HEADER));
+            return Ok((chunk, size - PART_HEADER));
         }
         if size == largest {
             return Err(NoMemory);
         }
         // The class may have nothing to evict where the largest has.
         self.take_chunk(table.largest(), me)
-            .map(|chunk| (chunk, largest - CHUNK_HEADER))
+            .map(|chunk| (chunk, largest - PART_HEADER))
             .ok_or(NoMemory)
     }
 

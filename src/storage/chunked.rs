@@ -3,7 +3,7 @@
 //! ```text
 //! head: item header | cas | key NUL | client flags | 48 bytes: first, last, class of the head
 //!                                                       │
-//!                       chunk header (48) | payload ◄───┘ next ─► chunk header | payload …
+//!                               header | payload ◄──────┘ next ─► header | payload …
 //! ```
 //!
 //! The head's own class id is that of the whole size, so that queues and statistics see the item where it counts;
@@ -14,253 +14,286 @@
 #![allow(unsafe_code, reason = "chunks are linked by address in slab memory")]
 
 use std::marker::PhantomData;
-use std::mem::{align_of, offset_of, size_of};
+use std::mem::align_of;
 use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::storage::item::{CHUNK, HEADER, Header, Look};
+use crate::storage::item::ItemPtr;
+use crate::storage::layout::{Header, List, PART, PART_HEADER};
 use crate::storage::slabs::page::Chunk;
 use crate::storage::slabs::{ClassId, SlabsGuard};
 
-/// Bytes that a chunk spends on its own header; what is left of the size asked for is its capacity.
-pub(super) const CHUNK_HEADER: usize = 48;
-/// Bytes set aside in a head for the list, padding for its alignment included.
-pub(super) const LIST: usize = 48;
-
-/// Fields that free chunks and items have too stand at the same offsets as theirs.
-#[repr(C)]
-struct Part {
-    next: *mut Part,
-    prev: *mut Part,
-    head: *mut Header,
-    capacity: u32,
-    used: u32,
-    _unused: u32,
-    refcount: AtomicU16,
-    flags: AtomicU16,
-    class: AtomicU8,
-    _padding: [u8; 7],
-}
-
-const _: () = {
-    assert!(size_of::<Part>() == CHUNK_HEADER);
-    assert!(CHUNK_HEADER == HEADER);
-    assert!(offset_of!(Part, head) == 16);
-    assert!(offset_of!(Part, capacity) == 24);
-    assert!(offset_of!(Part, used) == 28);
-    assert!(offset_of!(Part, refcount) == 36);
-    assert!(offset_of!(Part, flags) == 38);
-    assert!(offset_of!(Part, class) == 40);
-    assert!(size_of::<List>() + align_of::<List>() <= LIST);
-};
-
-#[repr(C)]
-struct List {
-    first: *mut Part,
-    last: *mut Part,
-    /// Class of the head's memory.
-    class: u8,
-}
-
-/// The list of a head: the first aligned address where a plain item has its value.
-fn list(head: Look<'_>) -> *mut List {
-    let start = head.value_start();
-    start
-        .wrapping_add(start.align_offset(align_of::<List>()))
-        .cast()
-}
-
-fn payload(part: *mut Part) -> *mut u8 {
-    part.cast::<u8>().wrapping_add(CHUNK_HEADER)
-}
-
-/// The class that a chunk's memory is of.
-///
-/// # Safety
-/// The chunk is live.
-unsafe fn class_of(part: NonNull<Part>) -> ClassId {
-    // SAFETY: live by contract; only the atomic field is borrowed.
-    let class = unsafe { &(*part.as_ptr()).class };
-    ClassId::new(class.load(Ordering::Relaxed))
-}
-
-/// Makes an empty list in a head whose memory is of `class`.
-///
-/// # Safety
-/// The item is the caller's alone and has [`LIST`] bytes where its value would start.
-pub(super) unsafe fn begin(head: Look<'_>, class: ClassId) {
-    let empty = List {
-        first: ptr::null_mut(),
-        last: ptr::null_mut(),
-        class: class.number(),
-    };
-    // SAFETY: the address is aligned and the list fits the set-aside bytes wherever they start, as asserted above.
-    unsafe { list(head).write(empty) };
-}
-
-/// Bytes free in the last chunk.
-///
-/// # Safety
-/// The item is chunked and the caller's alone.
-pub(super) unsafe fn room(head: Look<'_>) -> usize {
-    // SAFETY: the list is there and the caller's.
-    let last = unsafe { (*list(head)).last };
-    if last.is_null() {
-        return 0;
-    }
-    // SAFETY: a chunk on the list is live and the caller's, as the head is.
-    let capacity = unsafe { (*last).capacity };
-    // SAFETY: as above.
-    let used = unsafe { (*last).used };
-    (capacity - used) as usize
-}
-
-/// The free bytes of the last chunk, which exists.
-///
-/// # Safety
-/// The item is chunked and the caller's alone; the slice is the only access to the bytes while it lives.
-pub(super) unsafe fn space<'a>(head: Look<'a>) -> &'a mut [u8] {
-    // SAFETY: the list is there and the caller's.
-    let last = unsafe { (*list(head)).last };
-    assert!(!last.is_null(), "a chunk was appended");
-    // SAFETY: a chunk on the list is live and the caller's.
-    let used = unsafe { (*last).used };
-    let from = payload(last).wrapping_add(used as usize);
-    // SAFETY: as the caller promises for this function.
-    let room = unsafe { room(head) };
-    // SAFETY: `append` checked that the chunk holds its capacity; slab memory is initialized; the caller answers
-    // for the slice being the only one.
-    unsafe { slice::from_raw_parts_mut(from, room) }
-}
-
-/// `n` bytes of the last chunk's space were written.
-///
-/// # Safety
-/// The item is chunked and the caller's alone.
-pub(super) unsafe fn advance(head: Look<'_>, n: usize) {
-    if n == 0 {
-        return;
-    }
-    // SAFETY: the list is there and the caller's.
-    let last = unsafe { (*list(head)).last };
-    // SAFETY: as above.
-    let room = unsafe { room(head) };
-    assert!(n <= room, "more bytes than the chunk has");
-    // SAFETY: a chunk with room is on the list; `n` fits in 32 bits as the room does.
-    unsafe { (*last).used += n as u32 };
-}
-
-/// Puts a chunk of that capacity at the end of the list.
-///
-/// # Safety
-/// The item is chunked and the caller's alone.
-pub(super) unsafe fn append(head: Look<'_>, chunk: Chunk, capacity: usize, _: &SlabsGuard<'_>) {
-    assert!(
-        capacity + CHUNK_HEADER <= chunk.size(),
-        "the class was chosen for this capacity"
-    );
-    let class = chunk.class();
-    let list = list(head);
-    // SAFETY: the list is there and the caller's.
-    let last = unsafe { (*list).last };
-    let part: *mut Part = chunk.into_base().cast().as_ptr();
-    let header = Part {
-        next: ptr::null_mut(),
-        prev: last,
-        head: head.ptr().as_raw(),
-        capacity: u32::try_from(capacity).expect("a chunk is smaller than a page"),
-        used: 0,
-        _unused: 0,
-        refcount: AtomicU16::new(1),
-        flags: AtomicU16::new(CHUNK),
-        class: AtomicU8::new(class.number()),
-        _padding: [0; 7],
-    };
-    // SAFETY: the chunk was handed over by value, is aligned to 8 and at least as large as its header.
-    unsafe { part.write(header) };
-    if last.is_null() {
-        // SAFETY: the list is the caller's.
-        unsafe { (*list).first = part };
-    } else {
-        // SAFETY: a chunk on the list is live and the caller's.
-        unsafe { (*last).next = part };
-    }
-    // SAFETY: the list is the caller's.
-    unsafe { (*list).last = part };
-}
-
-/// Returns head and chunks to their classes.
-///
-/// # Safety
-/// The item is chunked, nobody else knows it, and it is not used afterwards.
-pub(super) unsafe fn free(head: Look<'_>, slabs: &mut SlabsGuard<'_>) {
-    // SAFETY: the list is there and the caller's.
-    let mut next = unsafe { (*list(head)).first };
-    // SAFETY: as above.
-    let class = ClassId::new(unsafe { (*list(head)).class });
-    while let Some(part) = NonNull::new(next) {
-        // SAFETY: a chunk on the list is live and the caller's.
-        next = unsafe { (*part.as_ptr()).next };
-        // SAFETY: as above.
-        let class = unsafe { class_of(part) };
-        // SAFETY: the part is a chunk of the class it remembers, and with its list gone nobody else knows it.
-        let chunk = unsafe { Chunk::adopt(part.cast(), class, slabs.chunk_size(class)) };
-        slabs.free(chunk);
-    }
-    // SAFETY: the head's memory is a chunk of the class the list remembers.
-    unsafe { head.ptr().free_memory(class, slabs) };
-}
-
-/// The used bytes of each chunk, in order.
-pub(super) struct Parts<'a> {
-    next: *mut Part,
+/// The value of a chunked item, by its list: the first aligned address of the head's body.
+#[derive(Clone, Copy)]
+pub(super) struct Chunks<'a> {
+    head: ItemPtr,
+    list: *mut List,
     _life: PhantomData<&'a [u8]>,
 }
 
-impl<'a> Parts<'a> {
+/// A part, by its address. What is on a list is live as long as its head; its length and its bytes are written by who
+/// fills the item, before others know it.
+#[derive(Clone, Copy)]
+struct Part(NonNull<Header>);
+
+impl Part {
+    fn from_raw(header: *mut Header) -> Option<Part> {
+        NonNull::new(header).map(Part)
+    }
+
     /// # Safety
-    /// The item is chunked, and nobody writes its value or its list during `'a`.
-    pub(super) unsafe fn of(head: Look<'a>) -> Parts<'a> {
-        Parts {
-            // SAFETY: the list is there, and by contract not being written.
-            next: unsafe { (*list(head)).first },
+    /// The part is live.
+    unsafe fn capacity<'a>(self) -> &'a AtomicU32 {
+        // SAFETY: live by contract; only the atomic field is borrowed.
+        unsafe { &(*self.0.as_ptr()).time_or_capacity }
+    }
+
+    /// # Safety
+    /// The part is live.
+    unsafe fn used<'a>(self) -> &'a AtomicU32 {
+        // SAFETY: as for `capacity`.
+        unsafe { &(*self.0.as_ptr()).exptime_or_used }
+    }
+
+    /// # Safety
+    /// The part is live, and its list is not being written.
+    unsafe fn next(self) -> Option<Part> {
+        // SAFETY: by contract.
+        Part::from_raw(unsafe { (*self.0.as_ptr()).next })
+    }
+
+    /// The class that its memory is of.
+    ///
+    /// # Safety
+    /// The part is live.
+    unsafe fn class(self) -> ClassId {
+        // SAFETY: as for `capacity`.
+        let class = unsafe { &(*self.0.as_ptr()).lru_id_or_class };
+        ClassId::new(class.load(Ordering::Relaxed))
+    }
+
+    fn payload(self) -> *mut u8 {
+        self.0.as_ptr().cast::<u8>().wrapping_add(PART_HEADER)
+    }
+}
+
+impl<'a> Chunks<'a> {
+    /// # Safety
+    /// `head` is a chunked item that lives for `'a`, and `body` is where its body starts.
+    #[inline]
+    pub(super) unsafe fn of(head: ItemPtr, body: *mut u8) -> Chunks<'a> {
+        Chunks {
+            head,
+            list: body
+                .wrapping_add(body.align_offset(align_of::<List>()))
+                .cast(),
             _life: PhantomData,
         }
+    }
+
+    /// # Safety
+    /// Nobody is writing the list.
+    unsafe fn first(self) -> Option<Part> {
+        // SAFETY: the list is there, by the promise of `of`; the caller answers for writers.
+        Part::from_raw(unsafe { (*self.list).first })
+    }
+
+    /// # Safety
+    /// Nobody is writing the list.
+    unsafe fn last(self) -> Option<Part> {
+        // SAFETY: as in `first`.
+        Part::from_raw(unsafe { (*self.list).last })
     }
 
     /// Class of the memory that the head lies in.
     ///
     /// # Safety
-    /// As [`Parts::of`].
-    #[cfg(test)]
-    pub(super) unsafe fn head_class(head: Look<'_>) -> ClassId {
-        // SAFETY: the list is there, and by contract not being written.
-        ClassId::new(unsafe { (*list(head)).class })
+    /// Nobody is writing the list.
+    unsafe fn head_class(self) -> ClassId {
+        // SAFETY: as in `first`.
+        ClassId::new(unsafe { (*self.list).class })
     }
 
-    /// Class of the chunk that comes next.
-    #[cfg(test)]
-    pub(super) fn next_class(&self) -> Option<ClassId> {
-        // SAFETY: a chunk on the list lives as long as its head, which `of` promised.
-        NonNull::new(self.next).map(|part| unsafe { class_of(part) })
+    /// Makes an empty list in a head whose memory is of `class`.
+    ///
+    /// # Safety
+    /// The item is the caller's alone and has `LIST` bytes for its body.
+    pub(super) unsafe fn begin(self, class: ClassId) {
+        let empty = List {
+            first: ptr::null_mut(),
+            last: ptr::null_mut(),
+            class: class.number(),
+        };
+        // SAFETY: the address is aligned, and the list fits the set-aside bytes wherever they start (see `layout`).
+        unsafe { self.list.write(empty) };
     }
+
+    /// Bytes free in the last part.
+    ///
+    /// # Safety
+    /// The item is the caller's alone.
+    pub(super) unsafe fn room(self) -> usize {
+        // SAFETY: the list is the caller's.
+        let Some(last) = (unsafe { self.last() }) else {
+            return 0;
+        };
+        // SAFETY: a part on the list is live.
+        let capacity = unsafe { last.capacity() }.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        let used = unsafe { last.used() }.load(Ordering::Relaxed);
+        (capacity - used) as usize
+    }
+
+    /// The free bytes of the last part, which exists.
+    ///
+    /// # Safety
+    /// The item is the caller's alone; the slice is the only access to the bytes while it lives.
+    pub(super) unsafe fn space(self) -> &'a mut [u8] {
+        // SAFETY: the list is the caller's.
+        let last = unsafe { self.last() }.expect("a part was appended");
+        // SAFETY: a part on the list is live.
+        let used = unsafe { last.used() }.load(Ordering::Relaxed);
+        let from = last.payload().wrapping_add(used as usize);
+        // SAFETY: as the caller promises for this function.
+        let room = unsafe { self.room() };
+        // SAFETY: `append` checked that the chunk holds its capacity; slab memory is initialized; the caller answers
+        // for the slice being the only one.
+        unsafe { slice::from_raw_parts_mut(from, room) }
+    }
+
+    /// `n` bytes of the last part's space were written.
+    ///
+    /// # Safety
+    /// The item is the caller's alone.
+    pub(super) unsafe fn advance(self, n: usize) {
+        if n == 0 {
+            return;
+        }
+        // SAFETY: as the caller promises for this function.
+        let room = unsafe { self.room() };
+        assert!(n <= room, "more bytes than the part has");
+        // SAFETY: the list is the caller's.
+        let last = unsafe { self.last() }.expect("a part with room is there");
+        // SAFETY: a part on the list is live.
+        let used = unsafe { last.used() };
+        // `n` fits in 32 bits as the room does.
+        used.store(used.load(Ordering::Relaxed) + n as u32, Ordering::Relaxed);
+    }
+
+    /// Puts a chunk, as a part of that capacity, at the end of the list.
+    ///
+    /// # Safety
+    /// The item is the caller's alone.
+    pub(super) unsafe fn append(self, chunk: Chunk, capacity: usize, _: &SlabsGuard<'_>) {
+        assert!(
+            capacity + PART_HEADER <= chunk.size(),
+            "the class was chosen for this capacity"
+        );
+        let capacity = u32::try_from(capacity).expect("a chunk is smaller than a page");
+        let class = chunk.class();
+        // SAFETY: the list is the caller's.
+        let last = unsafe { self.last() };
+        let part = Part(chunk.into_base().cast());
+        let raw = part.0.as_ptr();
+        // SAFETY: the chunk was handed over by value and is at least as large as its header.
+        unsafe { (*raw).next = ptr::null_mut() };
+        // SAFETY: as above.
+        unsafe { (*raw).prev = last.map_or(ptr::null_mut(), |last| last.0.as_ptr()) };
+        // SAFETY: as above.
+        unsafe { (*raw).chain_or_head = self.head.as_raw() };
+        // SAFETY: the part is the caller's.
+        unsafe { part.capacity() }.store(capacity, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { part.used() }.store(0, Ordering::Relaxed);
+        // SAFETY: as above; only the atomic field is borrowed.
+        unsafe { &(*raw).refcount }.store(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { &(*raw).lru_id_or_class }.store(class.number(), Ordering::Relaxed);
+        // Under the slab lock: who reads it under that lock finds the head.
+        // SAFETY: as above.
+        unsafe { &(*raw).word }.store(PART, Ordering::Release);
+        match last {
+            // SAFETY: a part on the list is live and the caller's.
+            Some(last) => unsafe { (*last.0.as_ptr()).next = raw },
+            // SAFETY: the list is the caller's.
+            None => unsafe { (*self.list).first = raw },
+        }
+        // SAFETY: as above.
+        unsafe { (*self.list).last = raw };
+    }
+
+    /// Returns head and parts to their classes.
+    ///
+    /// # Safety
+    /// Nobody else knows the item, and it is not used afterwards.
+    pub(super) unsafe fn free(self, slabs: &mut SlabsGuard<'_>) {
+        // SAFETY: the list is the caller's.
+        let mut next = unsafe { self.first() };
+        // SAFETY: as above.
+        let head_class = unsafe { self.head_class() };
+        while let Some(part) = next {
+            // SAFETY: a part on the list is live and the caller's.
+            next = unsafe { part.next() };
+            // SAFETY: as above.
+            let class = unsafe { part.class() };
+            // SAFETY: the part is a chunk of the class it remembers, and with its list gone nobody else knows it.
+            let chunk = unsafe { Chunk::adopt(part.0.cast(), class, slabs.chunk_size(class)) };
+            slabs.free(chunk);
+        }
+        // SAFETY: the head's memory is a chunk of the class the list remembers.
+        unsafe { self.head.free_memory(head_class, slabs) };
+    }
+
+    /// The used bytes of each part, in order.
+    ///
+    /// # Safety
+    /// Nobody writes the value or its list during `'a`.
+    pub(super) unsafe fn parts(self) -> Parts<'a> {
+        Parts {
+            // SAFETY: by contract the list is not being written.
+            next: unsafe { self.first() },
+            _life: PhantomData,
+        }
+    }
+
+    /// The classes of the memory of head and parts.
+    ///
+    /// # Safety
+    /// Nobody is writing the list.
+    #[cfg(test)]
+    pub(super) unsafe fn classes(self) -> Vec<ClassId> {
+        // SAFETY: by contract the list is not being written.
+        let mut classes = vec![unsafe { self.head_class() }];
+        // SAFETY: as above.
+        let mut next = unsafe { self.first() };
+        while let Some(part) = next {
+            // SAFETY: a part on the list is live.
+            classes.push(unsafe { part.class() });
+            // SAFETY: as above, and the list is not being written.
+            next = unsafe { part.next() };
+        }
+        classes
+    }
+}
+
+/// The used bytes of each part, in order.
+pub(super) struct Parts<'a> {
+    next: Option<Part>,
+    _life: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Iterator for Parts<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let part = self.next;
-        if part.is_null() {
-            return None;
-        }
-        // SAFETY: a chunk on the list lives as long as its head, and by the promise of `of` nobody writes it.
-        self.next = unsafe { (*part).next };
+        let part = self.next?;
+        // SAFETY: a part on the list lives as long as its head, and by the promise of `parts` nobody writes it.
+        self.next = unsafe { part.next() };
         // SAFETY: as above.
-        let used = unsafe { (*part).used };
+        let used = unsafe { part.used() }.load(Ordering::Relaxed);
         // SAFETY: `used` never exceeds the capacity, which `append` checked; no writers during 'a.
-        Some(unsafe { slice::from_raw_parts(payload(part), used as usize) })
+        Some(unsafe { slice::from_raw_parts(part.payload(), used as usize) })
     }
 }

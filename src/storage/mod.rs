@@ -24,6 +24,7 @@ pub mod counters;
 mod flush;
 mod hash;
 mod item;
+mod layout;
 mod locks;
 mod lru;
 mod order;
@@ -58,7 +59,8 @@ use crate::threads::Bell;
 
 pub use crate::storage::assoc::HashStats;
 pub use crate::storage::background::Background;
-pub use crate::storage::item::{CLIENT_FLAGS, HEADER as ITEM_HEADER, ItemRef, LockedItem, NewItem};
+pub use crate::storage::item::{ItemRef, LockedItem, NewItem};
+pub use crate::storage::layout::{CLIENT_FLAGS, HEADER as ITEM_HEADER};
 pub use crate::storage::locks::BucketGuard;
 pub use crate::storage::lru::LruCounts;
 pub use crate::storage::outcome::{

@@ -5,17 +5,13 @@
     reason = "items lie in slab memory and are reached by address"
 )]
 
-use std::slice;
 use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
 use crate::decimal::lenient_u64;
 use crate::limits::REFCOUNT_MAX;
-#[cfg(test)]
-use crate::storage::chunked::Parts;
-use crate::storage::item::{
-    ACTIVE, FETCHED, ItemPtr, ItemRef, KEY_BINARY, Look, STALE, TOKEN_SENT, mark_bits,
-};
+use crate::storage::item::{ItemPtr, ItemRef, Look, mark_bits};
+use crate::storage::layout::{ACTIVE, Body, FETCHED, KEY_BINARY, STALE, TOKEN_SENT};
 use crate::storage::locks::BucketGuard;
 #[cfg(test)]
 use crate::storage::slabs::ClassId;
@@ -195,20 +191,20 @@ impl<'g> LockedItem<'g> {
     #[inline]
     #[must_use]
     pub fn is_chunked(&self) -> bool {
-        self.look.is_chunked()
+        matches!(self.look.body(), Body::Chunked(_))
     }
 
     /// The value and its CR LF when it lies in one piece.
     #[inline]
     #[must_use]
     pub fn value_crlf(&self) -> Option<&'g [u8]> {
-        if self.look.is_chunked() {
+        let Body::Whole(value) = self.look.body() else {
             return None;
-        }
+        };
         self.guard.note_lent();
-        // SAFETY: not chunked. Values are written in place by `overwrite` alone, which needs this guard and
-        // refuses once the note above is made.
-        Some(unsafe { self.look.plain_value() })
+        // SAFETY: values are written in place by `overwrite` alone, which needs this guard and refuses once the note
+        // above is made.
+        Some(unsafe { value.bytes() })
     }
 
     /// Calls `each` with the slices of value and CR LF from `offset` on, in order, until it returns false.
@@ -244,41 +240,36 @@ impl<'g> LockedItem<'g> {
     /// The classes of all memory that the item has.
     #[cfg(test)]
     pub(in crate::storage) fn chunk_classes(&self) -> Vec<ClassId> {
-        if !self.look.is_chunked() {
-            return vec![self.look.lru_id().class()];
+        match self.look.body() {
+            Body::Whole(_) => vec![self.look.lru_id().class()],
+            // SAFETY: the list is read-only while its item is linked.
+            Body::Chunked(chunks) => unsafe { chunks.classes() },
         }
-        // SAFETY: the item is chunked, and its list is read-only while it is linked.
-        let mut classes = vec![unsafe { Parts::head_class(self.look) }];
-        // SAFETY: as above.
-        let mut parts = unsafe { Parts::of(self.look) };
-        while let Some(class) = parts.next_class() {
-            classes.push(class);
-            parts.next();
-        }
-        classes
     }
 
     /// The value as an unsigned number: white space or none, digits, and what white space divides from them.
     pub(in crate::storage) fn number(&self) -> Option<u64> {
-        if self.look.is_chunked() {
+        let Body::Whole(value) = self.look.body() else {
             return None;
-        }
-        // SAFETY: not chunked; the bytes are looked at and let go within this call, under the guard.
-        let value = unsafe { self.look.plain_value() };
+        };
+        // SAFETY: the bytes are looked at and let go within this call, under the guard.
+        let value = unsafe { value.bytes() };
         lenient_u64(&value[..value.len() - 2])
     }
 
     /// Writes `digits` over the value and fills the rest with blanks. False, and nothing written, when they do not
     /// fit, when the value lies in chunks, or when someone may be reading it.
     pub(in crate::storage) fn overwrite(&self, digits: &[u8]) -> bool {
+        let Body::Whole(value) = self.look.body() else {
+            return false;
+        };
         let len = self.value_len();
-        let unfit = digits.len() > len || self.look.is_chunked();
-        if unfit || self.is_referenced() || self.guard.has_lent() {
+        if digits.len() > len || self.is_referenced() || self.guard.has_lent() {
             return false;
         }
-        // SAFETY: the item holds `len` bytes there. No reference but the table's exists and none is made without
-        // the guard; under it no slice of a value was lent. So this is the only access.
-        let value = unsafe { slice::from_raw_parts_mut(self.look.value_start(), len) };
+        // SAFETY: no reference but the table's exists and none is made without the guard; under it no slice of a value
+        // was lent. So this is the only access.
+        let value = &mut unsafe { value.bytes_mut() }[..len];
         let (number, blanks) = value.split_at_mut(digits.len());
         number.copy_from_slice(digits);
         blanks.fill(b' ');

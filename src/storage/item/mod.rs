@@ -1,9 +1,4 @@
-//! The item header in slab memory, and the handles through which the rest of the server sees an item.
-//!
-//! ```text
-//!  0 next  8 prev  16 chain  24 time  28 exptime  32 nbytes  36 refcount  38 flags  40 class|segment  41 nkey
-//!  44 flush generation  48 cas (unless -C)  then: key NUL | client flags (if any) | value CR LF
-//! ```
+//! The handles through which the rest of the server sees an item; how one lies in memory is told by `layout`.
 //!
 //! A [`NewItem`] is being filled by its owner and is known to nobody else; linking turns it into a [`LockedItem`],
 //! a look under the bucket's guard; [`LockedItem::retain`] makes an [`ItemRef`], which outlives the guard. Raising
@@ -21,14 +16,17 @@ mod new;
 mod reference;
 
 use std::marker::PhantomData;
-use std::mem::{align_of, offset_of, size_of};
 use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 
 use crate::clock::RelTime;
-use crate::storage::chunked::{self, Parts};
+use crate::storage::chunked::Chunks;
+use crate::storage::layout::{
+    self, Body, CHUNKED, CLIENT_FLAGS, HEADER, Header, LINKED, STALE, Span, TOKEN_SENT, WITH_CAS,
+    WITH_CLIENT_FLAGS,
+};
 use crate::storage::lru::LruId;
 use crate::storage::slabs::page::Chunk;
 use crate::storage::slabs::{ClassId, SlabsGuard};
@@ -39,86 +37,6 @@ pub use crate::storage::item::new::NewItem;
 pub(super) use crate::storage::item::new::Plan;
 pub use crate::storage::item::reference::ItemRef;
 pub(super) use crate::storage::item::reference::{Gone, Unqueued};
-
-/// Bytes of the fixed header before cas id, key and value.
-pub const HEADER: usize = 48;
-/// Bytes of the cas id behind it.
-const CAS: usize = 8;
-/// Bytes of client flags, where an item has any.
-pub const CLIENT_FLAGS: usize = if cfg!(feature = "large-client-flags") {
-    8
-} else {
-    4
-};
-
-/// Reachable by hash table and LRU queue.
-const LINKED: u16 = 1;
-/// Has a cas id.
-const WITH_CAS: u16 = 2;
-/// Lies on a free list.
-pub(super) const SLABBED: u16 = 4;
-const FETCHED: u16 = 8;
-const ACTIVE: u16 = 16;
-/// The head of a value in chunks.
-const CHUNKED: u16 = 32;
-/// One of the chunks.
-pub(super) const CHUNK: u16 = 64;
-const WITH_CLIENT_FLAGS: u16 = 256;
-const TOKEN_SENT: u16 = 512;
-const STALE: u16 = 2048;
-const KEY_BINARY: u16 = 4096;
-
-/// The first 48 bytes of an item; those of a free chunk and of a value's chunk agree in the fields they share.
-#[repr(C)]
-pub(super) struct Header {
-    next: *mut Header,
-    prev: *mut Header,
-    chain: *mut Header,
-    time: AtomicU32,
-    exptime: AtomicU32,
-    nbytes: u32,
-    refcount: AtomicU16,
-    flags: AtomicU16,
-    lru_id: AtomicU8,
-    nkey: u8,
-    _unused: [u8; 2],
-    generation: AtomicU32,
-}
-
-const _: () = {
-    assert!(size_of::<Header>() == HEADER);
-    assert!(align_of::<Header>() == 8);
-    assert!(offset_of!(Header, next) == 0);
-    assert!(offset_of!(Header, prev) == 8);
-    assert!(offset_of!(Header, chain) == 16);
-    assert!(offset_of!(Header, time) == 24);
-    assert!(offset_of!(Header, exptime) == 28);
-    assert!(offset_of!(Header, nbytes) == 32);
-    assert!(offset_of!(Header, refcount) == 36);
-    assert!(offset_of!(Header, flags) == 38);
-    assert!(offset_of!(Header, lru_id) == 40);
-    assert!(offset_of!(Header, nkey) == 41);
-    assert!(offset_of!(Header, generation) == 44);
-    assert!(HEADER + CAS == 56);
-};
-
-/// What an item occupies in all, as `me`, `bytes` and the choice of its class see it. `None` beyond 32 bits.
-pub(super) fn total_size(
-    uses_cas: bool,
-    nkey: usize,
-    client_flags: u64,
-    nbytes: usize,
-) -> Option<u32> {
-    let before_value = size_before_value(uses_cas, nkey, client_flags);
-    u32::try_from(nbytes.checked_add(before_value)?).ok()
-}
-
-/// Header, cas, key and client flags.
-pub(super) fn size_before_value(uses_cas: bool, nkey: usize, client_flags: u64) -> usize {
-    let cas = if uses_cas { CAS } else { 0 };
-    let flags = if client_flags == 0 { 0 } else { CLIENT_FLAGS };
-    HEADER + cas + nkey + 1 + flags
-}
 
 /// The address of an item; by itself it promises nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +63,34 @@ impl ItemPtr {
     #[inline]
     fn link_to(item: Option<ItemPtr>) -> *mut Header {
         item.map_or(ptr::null_mut(), ItemPtr::as_raw)
+    }
+
+    /// Writes the header of an item with one reference, linked to nothing.
+    ///
+    /// # Safety
+    /// The memory is the caller's alone, aligned to 8 and at least as large as a header.
+    #[inline]
+    #[expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "the fields of one header are the caller's for one reason"
+    )]
+    unsafe fn begin(self, plan: &Plan<'_>, nkey: u8, word: u16) {
+        let raw = self.as_raw();
+        // SAFETY: the memory is the caller's, by contract. Every field but the word, which others may read.
+        unsafe {
+            (*raw).next = ptr::null_mut();
+            (*raw).prev = ptr::null_mut();
+            (*raw).chain_or_head = ptr::null_mut();
+            (*raw).time_or_capacity = AtomicU32::new(0);
+            (*raw).exptime_or_used = AtomicU32::new(plan.exptime.0);
+            (*raw).nbytes = plan.nbytes;
+            (*raw).refcount = AtomicU16::new(1);
+            (*raw).lru_id_or_class = AtomicU8::new(plan.lru_id.number());
+            (*raw).nkey = nkey;
+            (*raw).generation = AtomicU32::new(0);
+        }
+        // SAFETY: as above; only the atomic field is borrowed. The piece stays held.
+        unsafe { &(*raw).word }.store(word, Ordering::Relaxed);
     }
 
     /// The neighbour towards the tail.
@@ -190,7 +136,7 @@ impl ItemPtr {
     #[inline]
     pub(super) unsafe fn chain(self) -> Option<ItemPtr> {
         // SAFETY: the hash link is the caller's, by contract.
-        ItemPtr::from_raw(unsafe { (*self.as_raw()).chain })
+        ItemPtr::from_raw(unsafe { (*self.as_raw()).chain_or_head })
     }
 
     /// # Safety
@@ -198,7 +144,7 @@ impl ItemPtr {
     #[inline]
     pub(super) unsafe fn set_chain(self, chain: Option<ItemPtr>) {
         // SAFETY: as in `chain`.
-        unsafe { (*self.as_raw()).chain = ItemPtr::link_to(chain) };
+        unsafe { (*self.as_raw()).chain_or_head = ItemPtr::link_to(chain) };
     }
 
     /// A look at the fields that need no lock.
@@ -246,13 +192,14 @@ impl ItemPtr {
         // SAFETY: the item is the caller's alone; it is not used beyond this function.
         let look = unsafe { self.look() };
         assert!(!look.is_linked(), "a linked item lost all its references");
-        if look.is_chunked() {
-            // SAFETY: by contract the item is nobody else's, and its chunks are reached through it alone.
-            unsafe { chunked::free(look, &mut slabs) };
-        } else {
-            let class = look.lru_id().class();
-            // SAFETY: by contract the memory is the caller's, and a plain item lies in a chunk of its own class.
-            unsafe { self.free_memory(class, &mut slabs) };
+        match look.body() {
+            Body::Whole(_) => {
+                let class = look.lru_id().class();
+                // SAFETY: by contract the memory is the caller's, and a whole item lies in a chunk of its own class.
+                unsafe { self.free_memory(class, &mut slabs) };
+            }
+            // SAFETY: by contract the item is nobody else's, and its parts are reached through it alone.
+            Body::Chunked(chunks) => unsafe { chunks.free(&mut slabs) },
         }
     }
 
@@ -281,29 +228,30 @@ impl<'a> Look<'a> {
     }
 
     #[inline]
-    fn flags_cell(self) -> &'a AtomicU16 {
+    fn word_cell(self) -> &'a AtomicU16 {
         // SAFETY: the item is live for 'a; only this atomic field is borrowed.
-        unsafe { &(*self.item.as_raw()).flags }
+        unsafe { &(*self.item.as_raw()).word }
     }
 
     #[inline]
-    fn flags(self) -> u16 {
-        self.flags_cell().load(Ordering::Relaxed)
+    fn word(self) -> u16 {
+        self.word_cell().load(Ordering::Relaxed)
     }
 
-    /// Flags change under the bucket's guard, or by the sole owner: no two writers at a time.
+    /// Flags change under the bucket's guard, or by the sole owner: no two writers at a time. Who reads the word under
+    /// the slab lock alone acquires what was written before, the key first of all (see `layout`).
     #[inline]
     fn change_flags(self, clear: u16, set: u16) {
-        let cell = self.flags_cell();
+        let cell = self.word_cell();
         cell.store(
             cell.load(Ordering::Relaxed) & !clear | set,
-            Ordering::Relaxed,
+            Ordering::Release,
         );
     }
 
     #[inline]
     fn has(self, flag: u16) -> bool {
-        self.flags() & flag != 0
+        self.word() & flag != 0
     }
 
     #[inline]
@@ -318,14 +266,9 @@ impl<'a> Look<'a> {
     }
 
     #[inline]
-    pub(super) fn is_chunked(self) -> bool {
-        self.has(CHUNKED)
-    }
-
-    #[inline]
     fn time_cell(self) -> &'a AtomicU32 {
         // SAFETY: the item is live for 'a; only this atomic field is borrowed.
-        unsafe { &(*self.item.as_raw()).time }
+        unsafe { &(*self.item.as_raw()).time_or_capacity }
     }
 
     #[inline]
@@ -336,7 +279,7 @@ impl<'a> Look<'a> {
     #[inline]
     fn exptime_cell(self) -> &'a AtomicU32 {
         // SAFETY: the item is live for 'a; only this atomic field is borrowed.
-        unsafe { &(*self.item.as_raw()).exptime }
+        unsafe { &(*self.item.as_raw()).exptime_or_used }
     }
 
     #[inline]
@@ -354,7 +297,7 @@ impl<'a> Look<'a> {
     #[inline]
     fn lru_cell(self) -> &'a AtomicU8 {
         // SAFETY: the item is live for 'a; only this atomic field is borrowed.
-        unsafe { &(*self.item.as_raw()).lru_id }
+        unsafe { &(*self.item.as_raw()).lru_id_or_class }
     }
 
     #[inline]
@@ -385,42 +328,36 @@ impl<'a> Look<'a> {
         self.item.as_raw().cast::<u8>().wrapping_add(offset)
     }
 
+    /// Where the body starts: the value, or the list of its parts.
     #[inline]
-    fn key_offset(self) -> usize {
-        HEADER + if self.has(WITH_CAS) { CAS } else { 0 }
+    fn body_offset(self) -> usize {
+        layout::body_offset(self.word(), self.nkey())
     }
 
+    /// Where the value is.
     #[inline]
-    fn client_flags_offset(self) -> usize {
-        self.key_offset() + self.nkey() + 1
-    }
-
-    /// Where the value starts; in a chunked item, where the list of its chunks is kept.
-    #[inline]
-    pub(super) fn value_offset(self) -> usize {
-        self.client_flags_offset()
-            + if self.has(WITH_CLIENT_FLAGS) {
-                CLIENT_FLAGS
-            } else {
-                0
-            }
-    }
-
-    #[inline]
-    pub(super) fn value_start(self) -> *mut u8 {
-        self.at(self.value_offset())
+    pub(super) fn body(self) -> Body<'a> {
+        let start = self.at(self.body_offset());
+        if self.has(CHUNKED) {
+            // SAFETY: the item is live for 'a and chunked, so the list of its parts is there.
+            Body::Chunked(unsafe { Chunks::of(self.item, start) })
+        } else {
+            // SAFETY: the item is live for 'a, and as it is neither chunked nor anything else, nbytes bytes of its
+            // memory are the value's; pages are zeroed when they are mapped, so they are initialized.
+            Body::Whole(unsafe { Span::new(start, self.nbytes()) })
+        }
     }
 
     #[inline]
     pub(super) fn key(self) -> &'a [u8] {
-        let start = self.at(self.key_offset());
+        let start = self.at(layout::key_offset(self.word()));
         // SAFETY: the item is live for 'a, holds nkey bytes there, and its key is not written after it was made.
         unsafe { slice::from_raw_parts(start, self.nkey()) }
     }
 
     #[inline]
     pub(super) fn total_size(self) -> usize {
-        self.value_offset() + self.nbytes()
+        self.body_offset() + self.nbytes()
     }
 
     #[inline]
@@ -429,7 +366,7 @@ impl<'a> Look<'a> {
             return 0;
         }
         let mut wide = [0; 8];
-        let from = self.at(self.client_flags_offset());
+        let from = self.at(layout::client_flags_offset(self.word(), self.nkey()));
         // SAFETY: the item is live and holds that many bytes there, not written after it was made.
         unsafe { ptr::copy_nonoverlapping(from, wide.as_mut_ptr(), CLIENT_FLAGS) };
         u64::from_le_bytes(wide)
@@ -438,17 +375,6 @@ impl<'a> Look<'a> {
     #[inline]
     fn cas_field(self) -> Option<*mut u64> {
         self.has(WITH_CAS).then(|| self.at(HEADER).cast())
-    }
-
-    /// A contiguous value, CR LF included.
-    ///
-    /// # Safety
-    /// The item is not chunked, and nobody writes the value during `'a`.
-    #[inline]
-    unsafe fn plain_value(self) -> &'a [u8] {
-        debug_assert!(!self.is_chunked());
-        // SAFETY: the item is live for 'a and holds nbytes there; the caller answers for writers.
-        unsafe { slice::from_raw_parts(self.value_start(), self.nbytes()) }
     }
 
     /// Calls `each` with the slices of value and CR LF from `offset` on, until it returns false.
@@ -466,16 +392,19 @@ impl<'a> Look<'a> {
             skip = 0;
             each(rest)
         };
-        if self.is_chunked() {
-            // SAFETY: the item is chunked, and the caller answers for writers.
-            for part in unsafe { Parts::of(self) } {
-                if !give(part) {
-                    return;
+        match self.body() {
+            Body::Whole(value) => {
+                // SAFETY: the caller answers for writers.
+                give(unsafe { value.bytes() });
+            }
+            Body::Chunked(chunks) => {
+                // SAFETY: the caller answers for writers.
+                for part in unsafe { chunks.parts() } {
+                    if !give(part) {
+                        return;
+                    }
                 }
             }
-        } else {
-            // SAFETY: the item is not chunked, and the caller answers for writers.
-            give(unsafe { self.plain_value() });
         }
     }
 }

@@ -7,14 +7,14 @@
 
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::slice;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
-use crate::storage::chunked;
-use crate::storage::item::{
-    CHUNKED, CLIENT_FLAGS, Header, ItemPtr, KEY_BINARY, Look, STALE, TOKEN_SENT, WITH_CAS,
-    WITH_CLIENT_FLAGS, mark_bits, size_before_value,
+use crate::storage::chunked::Chunks;
+use crate::storage::item::{ItemPtr, Look, mark_bits};
+use crate::storage::layout::{
+    self, Body, CHUNKED, CLIENT_FLAGS, KEY_BINARY, LIST, STALE, TOKEN_SENT, WITH_CAS,
+    WITH_CLIENT_FLAGS, size_before_body,
 };
 use crate::storage::locks::BucketGuard;
 use crate::storage::lru::LruId;
@@ -56,60 +56,45 @@ impl NewItem {
         plan: &Plan<'_>,
         engine: &'static Engine,
     ) -> NewItem {
-        let before_value = size_before_value(plan.uses_cas, plan.key.len(), plan.client_flags);
-        let behind = if plan.chunked {
-            chunked::LIST
+        let before_body = size_before_body(plan.uses_cas, plan.key.len(), plan.client_flags);
+        let body = if plan.chunked {
+            LIST
         } else {
             plan.nbytes as usize
         };
         assert!(
-            before_value + behind <= memory.size(),
+            before_body + body <= memory.size(),
             "the class was chosen for this size"
         );
         let class = memory.class();
         let item = ItemPtr(memory.into_base().cast());
         let nkey = u8::try_from(plan.key.len()).expect("keys have at most 250 bytes");
         let flag = |wanted: bool, flag: u16| if wanted { flag } else { 0 };
-        let header = Header {
-            next: ptr::null_mut(),
-            prev: ptr::null_mut(),
-            chain: ptr::null_mut(),
-            time: AtomicU32::new(0),
-            exptime: AtomicU32::new(plan.exptime.0),
-            nbytes: plan.nbytes,
-            refcount: AtomicU16::new(1),
-            flags: AtomicU16::new(
-                flag(plan.uses_cas, WITH_CAS)
-                    | flag(plan.chunked, CHUNKED)
-                    | flag(plan.client_flags != 0, WITH_CLIENT_FLAGS),
-            ),
-            lru_id: AtomicU8::new(plan.lru_id.number()),
-            nkey,
-            _unused: [0; 2],
-            generation: AtomicU32::new(0),
-        };
+        let word = flag(plan.uses_cas, WITH_CAS)
+            | flag(plan.chunked, CHUNKED)
+            | flag(plan.client_flags != 0, WITH_CLIENT_FLAGS);
         // SAFETY: the chunk was handed over by value, is aligned to 8 and larger than a header.
-        unsafe { item.as_raw().write(header) };
+        unsafe { item.begin(plan, nkey, word) };
         // SAFETY: the item was just made and is owned by this function.
         let look: Look<'_> = unsafe { item.look() };
         if let Some(cas) = look.cas_field() {
             // SAFETY: the assert above counts the field in; its offset keeps the chunk's alignment.
             unsafe { cas.write(0) };
         }
-        let key_at = look.at(look.key_offset());
+        let key_at = look.at(layout::key_offset(word));
         // SAFETY: the assert above counts key and NUL in; the source is the caller's, outside the chunk.
         unsafe { ptr::copy_nonoverlapping(plan.key.as_ptr(), key_at, plan.key.len()) };
         // SAFETY: as above, the byte behind the key.
         unsafe { key_at.wrapping_add(plan.key.len()).write(0) };
         if plan.client_flags != 0 {
             let wide = plan.client_flags.to_le_bytes();
-            let to = look.at(look.client_flags_offset());
+            let to = look.at(layout::client_flags_offset(word, plan.key.len()));
             // SAFETY: the assert above counts the client flags in, and `wide` has at least as many bytes.
             unsafe { ptr::copy_nonoverlapping(wide.as_ptr(), to, CLIENT_FLAGS) };
         }
-        if plan.chunked {
-            // SAFETY: the assert above leaves LIST bytes behind the client flags; the item is this function's.
-            unsafe { chunked::begin(look, class) };
+        if let Body::Chunked(chunks) = look.body() {
+            // SAFETY: the assert above leaves LIST bytes for the body; the item is this function's.
+            unsafe { chunks.begin(class) };
         }
         NewItem {
             item,
@@ -159,30 +144,38 @@ impl NewItem {
     /// [`NoMemory`] when there is no chunk.
     #[inline]
     pub fn space(&mut self, me: &PerThread) -> Result<&mut [u8], NoMemory> {
-        let left = self.remaining();
-        if self.look().is_chunked() {
-            return self.chunk_space(left, me);
+        match self.look().body() {
+            Body::Whole(value) => {
+                // SAFETY: the item is self's alone, and the borrow of self makes the slice the only one.
+                let value = unsafe { value.bytes_mut() };
+                Ok(&mut value[self.filled as usize..])
+            }
+            // SAFETY: as above.
+            Body::Chunked(chunks) => unsafe { self.chunk_space(chunks, me) },
         }
-        let from = self.look().value_start().wrapping_add(self.filled as usize);
-        // SAFETY: the item is self's alone; filled + left = nbytes, all of it within the chunk and, as pages are
-        // zeroed when they are mapped, initialized.
-        Ok(unsafe { slice::from_raw_parts_mut(from, left) })
     }
 
+    /// # Safety
+    /// The slice is the only access to the value while it lives.
     #[cold]
-    fn chunk_space(&mut self, left: usize, me: &PerThread) -> Result<&mut [u8], NoMemory> {
+    unsafe fn chunk_space<'a>(
+        &self,
+        chunks: Chunks<'a>,
+        me: &PerThread,
+    ) -> Result<&'a mut [u8], NoMemory> {
+        let left = self.remaining();
         if left == 0 {
             return Ok(&mut []);
         }
-        // SAFETY: the item is chunked and self's alone.
-        if unsafe { chunked::room(self.look()) } == 0 {
+        // SAFETY: the item is self's alone.
+        if unsafe { chunks.room() } == 0 {
             let (chunk, capacity) = self.engine.next_part(left, me)?;
             let slabs = self.engine.slabs.lock();
             // SAFETY: as above; the slab lock is held.
-            unsafe { chunked::append(self.look(), chunk, capacity, &slabs) };
+            unsafe { chunks.append(chunk, capacity, &slabs) };
         }
-        // SAFETY: as above, and the borrow of self makes the slice the only one.
-        let space = unsafe { chunked::space(self.look()) };
+        // SAFETY: as above, and the caller answers for the slice being the only one.
+        let space = unsafe { chunks.space() };
         let len = space.len().min(left);
         Ok(&mut space[..len])
     }
@@ -194,9 +187,9 @@ impl NewItem {
     #[inline]
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.remaining(), "more bytes than the value has");
-        if self.look().is_chunked() {
-            // SAFETY: the item is chunked and self's alone.
-            unsafe { chunked::advance(self.look(), n) };
+        if let Body::Chunked(chunks) = self.look().body() {
+            // SAFETY: the item is self's alone.
+            unsafe { chunks.advance(n) };
         }
         // It is at most nbytes, which has 32 bits.
         self.filled += n as u32;
@@ -208,15 +201,18 @@ impl NewItem {
     /// [`NoMemory`] when there is no chunk.
     #[inline]
     pub fn fill(&mut self, bytes: &[u8], me: &PerThread) -> Result<usize, NoMemory> {
-        if self.look().is_chunked() {
-            return self.fill_chunks(bytes, me);
+        match self.look().body() {
+            Body::Whole(value) => {
+                // SAFETY: the item is self's alone, and so, as long as self is borrowed, is the slice.
+                let space = &mut unsafe { value.bytes_mut() }[self.filled as usize..];
+                let len = space.len().min(bytes.len());
+                space[..len].copy_from_slice(&bytes[..len]);
+                // It is at most nbytes, which has 32 bits.
+                self.filled += len as u32;
+                Ok(len)
+            }
+            Body::Chunked(_) => self.fill_chunks(bytes, me),
         }
-        let space = self.space(me)?;
-        let len = space.len().min(bytes.len());
-        space[..len].copy_from_slice(&bytes[..len]);
-        // It is at most nbytes, which has 32 bits.
-        self.filled += len as u32;
-        Ok(len)
     }
 
     fn fill_chunks(&mut self, bytes: &[u8], me: &PerThread) -> Result<usize, NoMemory> {
@@ -241,9 +237,9 @@ impl NewItem {
         if self.remaining() != 0 {
             return false;
         }
-        if !self.look().is_chunked() {
-            // SAFETY: not chunked, and self, who alone may write, is borrowed.
-            return unsafe { self.look().plain_value() }.ends_with(b"\r\n");
+        if let Body::Whole(value) = self.look().body() {
+            // SAFETY: self, who alone may write, is borrowed.
+            return unsafe { value.bytes() }.ends_with(b"\r\n");
         }
         let mut last = [0; 2];
         // SAFETY: self, who alone may write, is borrowed.

@@ -22,7 +22,7 @@ use crate::limits::{CLASS_MAX, PAGE_SIZE};
 use crate::lock::lock;
 use crate::os::heap;
 use crate::settings::{Settings, Tunables};
-use crate::storage::item::HEADER;
+use crate::storage::layout::HEADER;
 use crate::storage::order::{Held, Level};
 use crate::storage::slabs::page::{Chunk, FreeList, Page};
 

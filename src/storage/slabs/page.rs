@@ -10,37 +10,16 @@
 )]
 
 use std::io;
-use std::mem::size_of;
 use std::ptr;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16};
+use std::sync::atomic::Ordering;
 
 use crate::os::mmap::Mapping;
-use crate::storage::item::{HEADER, SLABBED};
+use crate::storage::layout::{FREE, HEADER, Header, State};
 use crate::storage::slabs::ClassId;
 
 /// What debug builds leave behind the header of a free chunk.
 const PATTERN: u8 = 0xdb;
-
-/// A free chunk's first bytes; flags, count and class stand where an item has its own.
-#[repr(C)]
-struct Free {
-    next: *mut Free,
-    /// Neighbour towards the head; meaningless in the head itself, which spares a write on each allocation.
-    prev: *mut Free,
-    _unused: [u8; 20],
-    refcount: AtomicU16,
-    flags: AtomicU16,
-    class: AtomicU8,
-    _padding: [u8; 7],
-}
-
-const _: () = {
-    assert!(size_of::<Free>() == HEADER);
-    assert!(std::mem::offset_of!(Free, refcount) == 36);
-    assert!(std::mem::offset_of!(Free, flags) == 38);
-    assert!(std::mem::offset_of!(Free, class) == 40);
-};
 
 /// A page: zeroed memory from the kernel.
 pub(in crate::storage) struct Page {
@@ -142,7 +121,7 @@ impl Chunk {
 
 /// Free chunks of one class, last in first out.
 pub(super) struct FreeList {
-    head: *mut Free,
+    head: *mut Header,
     len: usize,
     /// Of every chunk on it.
     class: ClassId,
@@ -174,37 +153,36 @@ impl FreeList {
         if cfg!(debug_assertions) {
             chunk.fill_with_pattern();
         }
-        let free: *mut Free = chunk.into_base().cast().as_ptr();
-        let header = Free {
-            next: self.head,
-            prev: ptr::null_mut(),
-            _unused: [0; 20],
-            refcount: AtomicU16::new(0),
-            flags: AtomicU16::new(SLABBED),
-            class: AtomicU8::new(self.class.number()),
-            _padding: [0; 7],
-        };
-        // SAFETY: the chunk was handed over by value, is aligned to 8 and at least as large as the header.
-        unsafe { free.write(header) };
+        let raw: *mut Header = chunk.into_base().cast().as_ptr();
+        // SAFETY: the chunk was handed over by value, is aligned to 8 and at least as large as a header.
+        unsafe { (*raw).next = self.head };
+        // SAFETY: as above; only the atomic field is borrowed.
+        unsafe { &(*raw).refcount }.store(0, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { &(*raw).lru_id_or_class }.store(self.class.number(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { &(*raw).word }.store(FREE, Ordering::Relaxed);
         if !self.head.is_null() {
             // SAFETY: what is on the list is the list's.
-            unsafe { (*self.head).prev = free };
+            unsafe { (*self.head).prev = raw };
         }
-        self.head = free;
+        self.head = raw;
         self.len += 1;
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Chunk> {
         let base = NonNull::new(self.head)?;
-        // SAFETY: what is on the list is the list's.
-        let free = unsafe { base.as_ref() };
-        debug_assert_eq!(
-            free.flags.load(std::sync::atomic::Ordering::Relaxed),
-            SLABBED,
+        // SAFETY: what is on the list is the list's; only the atomic field is borrowed.
+        let word = unsafe { &(*self.head).word };
+        assert!(
+            State::of(word.load(Ordering::Relaxed)) == State::Free,
             "a chunk on the free list is free"
         );
-        self.head = free.next;
+        // It is in somebody's hands from now on, for who looks at the page under the slab lock.
+        word.store(0, Ordering::Relaxed);
+        // SAFETY: what is on the list is the list's.
+        self.head = unsafe { (*self.head).next };
         self.len -= 1;
         let chunk = Chunk {
             base: base.cast(),
