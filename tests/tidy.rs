@@ -51,6 +51,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/item/",
     "src/storage/layout.rs",
     "src/storage/chunked.rs",
+    "src/storage/slabs/arena.rs",
     "src/storage/slabs/page.rs",
     "src/storage/assoc.rs",
     "src/storage/hash/aes.rs",

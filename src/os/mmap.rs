@@ -1,13 +1,17 @@
 //! Anonymous memory straight from the kernel: slab pages and hash tables live in it.
 //!
 //! A [`Mapping`] is page aligned and zeroed, costs nothing until it is touched, and is unmapped once, when its
-//! owner drops it. Any thread may own or read one; what lies inside is guarded by whoever uses it.
+//! owner drops it. A [`Reservation`] is address space alone, of which parts are opened and closed as memory is wanted.
+//! Any thread may own or read one; what lies inside is guarded by whoever uses it.
 
 #![allow(unsafe_code, reason = "mmap and munmap are calls into libc")]
 
 use std::io;
 use std::ptr;
 use std::ptr::NonNull;
+
+use crate::os::cvt;
+use crate::os::process::{Resource, limit};
 
 /// A stretch of private zeroed memory.
 #[derive(Debug)]
@@ -29,21 +33,7 @@ impl Mapping {
     /// # Errors
     /// What the kernel says, out of memory as a rule.
     pub fn anonymous(len: usize) -> io::Result<Mapping> {
-        // SAFETY: no address is asked for, so no existing mapping is touched; the descriptor is not used.
-        let base = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let base = map(len, libc::PROT_READ | libc::PROT_WRITE)?;
         Ok(Mapping { base, len })
     }
 
@@ -93,9 +83,154 @@ impl Drop for Mapping {
     }
 }
 
+/// Maps `len` bytes wherever there is room.
+fn map(len: usize, protection: libc::c_int) -> io::Result<NonNull<u8>> {
+    // SAFETY: no address is asked for, so no existing mapping is touched; the descriptor is not used.
+    let base = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            protection,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// A stretch of address space. Until a part of it is opened it holds no memory and stands for none: it is in no core
+/// dump, is not locked by `mlockall`, and strict overcommit does not count it. A limit on the address space does, see
+/// [`reserving_counts`].
+#[derive(Debug)]
+pub struct Reservation {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// As for a mapping: an address range of the process, of which only the address is handed out.
+// SAFETY: no field refers to a thread, and all calls may be made from any.
+unsafe impl Send for Reservation {}
+// SAFETY: shared access reads two plain fields that never change, and the kernel orders changes of its mappings.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Sets `len` bytes of address space aside.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn new(len: usize) -> io::Result<Reservation> {
+        let base = map(len, libc::PROT_NONE)?;
+        Ok(Reservation { base, len })
+    }
+
+    /// The first byte.
+    #[must_use]
+    pub fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Opens a part for reading and writing. What was never open, or was closed, is zeroed.
+    ///
+    /// # Errors
+    /// What the kernel says, out of memory as a rule.
+    ///
+    /// # Panics
+    /// When the part is not within the reservation.
+    pub fn open(&self, offset: usize, len: usize) -> io::Result<()> {
+        let from = self.part(offset, len);
+        // SAFETY: the part is this reservation's own; that it can be accessed afterwards takes nothing from anyone.
+        cvt(unsafe { libc::mprotect(from, len, libc::PROT_READ | libc::PROT_WRITE) })?;
+        Ok(())
+    }
+
+    /// Closes a part and gives its memory back.
+    ///
+    /// # Errors
+    /// What the kernel says; the part is as it was then.
+    ///
+    /// # Panics
+    /// When the part is not within the reservation.
+    ///
+    /// # Safety
+    /// Nobody accesses the part from now on, until it is opened again.
+    pub unsafe fn close(&self, offset: usize, len: usize) -> io::Result<()> {
+        let from = self.part(offset, len);
+        // Mapped anew and not merely protected: locked memory goes too, and overcommit no longer counts it.
+        // SAFETY: the part is this reservation's own, and the caller answers for accesses to it.
+        let mapped = unsafe {
+            libc::mmap(
+                from,
+                len,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+                -1,
+                0,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    fn part(&self, offset: usize, len: usize) -> *mut libc::c_void {
+        let end = offset.checked_add(len);
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "a part lies within its reservation"
+        );
+        self.base.as_ptr().wrapping_add(offset).cast()
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `new` with this length and is unmapped only here.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Whether address space that is only reserved uses up a limit that other memory needs: the one on all of it, or, in a
+/// process whose memory is locked, the one on that.
+#[must_use]
+pub fn reserving_counts(memory_is_locked: bool) -> bool {
+    is_limited(libc::RLIMIT_AS) || memory_is_locked && is_limited(libc::RLIMIT_MEMLOCK)
+}
+
+fn is_limited(resource: Resource) -> bool {
+    // What cannot be told is taken for a limit: that costs a little address space at a time and nothing else.
+    limit(resource).map_or(true, |limit| limit.rlim_cur != libc::RLIM_INFINITY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_reservation_are_memory_while_they_are_open() {
+        let space = Reservation::new(1 << 40).expect("a terabyte of addresses can be had");
+        space.open(1 << 39, 1 << 20).expect("a megabyte is there");
+        let at = space.base().as_ptr().wrapping_add((1 << 39) + 5000);
+        // SAFETY: the byte lies in the part that was opened, which nobody else knows.
+        let fresh = unsafe { at.replace(7) };
+        // SAFETY: no reference into the part exists.
+        unsafe { space.close(1 << 39, 1 << 20) }.expect("it can be given back");
+        space.open(1 << 39, 1 << 20).expect("and had again");
+        // SAFETY: as above.
+        let again = unsafe { at.read() };
+        assert_eq!((fresh, again), (0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "within its reservation")]
+    fn no_part_reaches_beyond_its_reservation() {
+        let space = Reservation::new(1 << 20).expect("addresses can be had");
+        let _ = space.open(1 << 19, (1 << 19) + 1);
+    }
 
     #[test]
     fn memory_is_zeroed_and_discarding_zeroes_it_again() {

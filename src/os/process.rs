@@ -122,11 +122,11 @@ pub fn limit_open_files(count: u32) -> io::Result<u64> {
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-type Resource = libc::__rlimit_resource_t;
+pub(super) type Resource = libc::__rlimit_resource_t;
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-type Resource = libc::c_int;
+pub(super) type Resource = libc::c_int;
 
-fn limit(resource: Resource) -> io::Result<libc::rlimit> {
+pub(super) fn limit(resource: Resource) -> io::Result<libc::rlimit> {
     let mut limit = MaybeUninit::uninit();
     // SAFETY: `limit` is a writable rlimit for the length of the call.
     cvt(unsafe { libc::getrlimit(resource, limit.as_mut_ptr()) })?;

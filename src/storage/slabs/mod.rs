@@ -9,8 +9,9 @@
 //!
 //! One lock guards all of it and is the innermost of the engine: nothing is taken inside. Every class may take its
 //! first page beyond the limit, so that each size can be stored at all. Who evicts when a class is full stands in
-//! `alloc`; how a page is cut up, in `page`.
+//! `alloc`; where pages come from, in `arena`; how one is cut up, in `page`.
 
+mod arena;
 pub(super) mod page;
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,12 @@ use std::sync::{Mutex, MutexGuard};
 use crate::limits::{CLASS_MAX, PAGE_SIZE};
 use crate::lock::lock;
 use crate::os::heap;
+use crate::os::mmap::reserving_counts;
 use crate::settings::{Settings, Tunables};
 use crate::storage::layout::HEADER;
 use crate::storage::order::{Held, Level};
-use crate::storage::slabs::page::{Chunk, FreeList, Page};
+use crate::storage::slabs::arena::{Arena, ByPage, Page};
+use crate::storage::slabs::page::{Chunk, Cut, FreeList};
 
 /// Chunk sizes are multiples of this.
 const ALIGNMENT: usize = 8;
@@ -176,11 +179,14 @@ fn searched(sizes: &[ClassSize], size: u32) -> u8 {
 
 struct Class {
     /// In the order they were acquired.
-    pages: Vec<Page>,
+    pages: Vec<Cut>,
     free: FreeList,
 }
 
 struct State {
+    arena: Arena,
+    /// The class of each page.
+    owners: ByPage<ClassId>,
     /// By class id, less one.
     classes: Vec<Class>,
     /// Spare pages of no class.
@@ -214,6 +220,11 @@ impl Slabs {
                 && settings.storage.slab_chunk_max as usize == PAGE_SIZE,
             table,
             state: Mutex::new(State {
+                arena: Arena::new(
+                    tunables.memory_limit.load(Ordering::Relaxed),
+                    reserving_counts(settings.process.lock_memory),
+                ),
+                owners: ByPage::new(),
                 classes,
                 pool: Vec::new(),
                 allocated: initially_allocated(),
@@ -224,6 +235,15 @@ impl Slabs {
 
     pub(super) fn table(&self) -> &ClassTable {
         &self.table
+    }
+
+    /// Bytes that a page counts as.
+    fn page_len(&self, size: ClassSize) -> usize {
+        if self.exact_pages {
+            size.chunk as usize * size.per_page as usize
+        } else {
+            PAGE_SIZE
+        }
     }
 
     /// Takes the slab lock, innermost of all.
@@ -283,12 +303,16 @@ impl SlabsGuard<'_> {
             return None;
         }
         let size = self.slabs.table.size(class);
+        // What keeps the books of pages grows first, so that no page is lost for want of it.
         let owner = &mut self.state.classes[class.index() - 1];
         heap::reserve(&mut owner.pages, 1).ok()?;
         let page = self.new_page(class, size)?;
-        let owner = &mut self.state.classes[class.index() - 1];
-        page.split(
-            class,
+        let state = &mut *self.state;
+        state.owners.set(page.id(), Some(class));
+        let owner = &mut state.classes[class.index() - 1];
+        let page = Cut::new(
+            page,
+            &state.arena,
             size.chunk as usize,
             size.per_page as usize,
             &mut owner.free,
@@ -301,20 +325,17 @@ impl SlabsGuard<'_> {
         if let Some(page) = self.state.pool.pop() {
             return Some(page);
         }
-        let len = if self.slabs.exact_pages {
-            size.chunk as usize * size.per_page as usize
-        } else {
-            PAGE_SIZE
-        };
         let limit = self.slabs.tunables.memory_limit.load(Ordering::Relaxed);
         let owns_one = !self.state.classes[class.index() - 1].pages.is_empty();
         // It saturates for the sake of tests that preload it.
-        let allocated = self.state.allocated.saturating_add(len as u64);
+        let allocated = (self.state.allocated).saturating_add(self.slabs.page_len(size) as u64);
         if limit != 0 && allocated > limit && owns_one {
             return None;
         }
-        let page = Page::new(len).ok()?;
-        self.state.allocated = self.state.allocated.saturating_add(page.len() as u64);
+        let next = self.state.arena.next(limit).ok()?;
+        self.state.owners.make_room(next).ok()?;
+        let page = self.state.arena.take(limit).ok()?;
+        self.state.allocated = allocated;
         Some(page)
     }
 
@@ -322,7 +343,22 @@ impl SlabsGuard<'_> {
     #[inline]
     pub(super) fn free(&mut self, chunk: Chunk) {
         let class = chunk.class();
+        debug_assert!(
+            self.is_of_its_class(&chunk),
+            "a chunk lies in a page of its class"
+        );
         self.state.classes[class.index() - 1].free.push(chunk);
+    }
+
+    /// Whether a page of the chunk's class is cut where the chunk begins.
+    fn is_of_its_class(&self, chunk: &Chunk) -> bool {
+        self.state
+            .arena
+            .place(chunk.address())
+            .is_some_and(|place| {
+                self.state.owners.get(place.page) == Some(chunk.class())
+                    && place.offset % self.chunk_size(chunk.class()) == 0
+            })
     }
 
     /// Pages that `class` owns.
@@ -348,10 +384,11 @@ impl SlabsGuard<'_> {
     /// Bytes in pages, counted page by page.
     #[cfg(test)]
     pub(super) fn allocated_by_page(&self) -> u64 {
-        let owned = self.state.classes.iter().flat_map(|class| &class.pages);
-        owned
-            .chain(&self.state.pool)
-            .map(|page| page.len() as u64)
-            .sum()
+        let sizes = self.slabs.table.sizes().iter();
+        let owned = sizes.map(|size| {
+            let pages = self.pages_of(ClassId(size.id));
+            pages * self.slabs.page_len(*size)
+        });
+        (owned.sum::<usize>() + self.state.pool.len() * PAGE_SIZE) as u64
     }
 }

@@ -1,4 +1,4 @@
-//! Slab pages, the chunks they are cut into, and the list of a class's free chunks.
+//! Pages cut into chunks of a class, the chunks, and the list of the free ones.
 //!
 //! A [`Chunk`] is free memory owned by whoever holds the value: an item is made in one, and freeing an item gives
 //! one back. Free chunks are linked through their own first bytes, last in first out. Debug builds fill what lies
@@ -9,45 +9,62 @@
     reason = "free chunks are linked through their own memory"
 )]
 
-use std::io;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use crate::os::mmap::Mapping;
+use crate::limits::PAGE_SIZE;
 use crate::storage::layout::{FREE, HEADER, Header, State};
 use crate::storage::slabs::ClassId;
+use crate::storage::slabs::arena::{Arena, Page};
 
 /// What debug builds leave behind the header of a free chunk.
 const PATTERN: u8 = 0xdb;
 
-/// A page: zeroed memory from the kernel.
-pub(in crate::storage) struct Page {
-    memory: Mapping,
+/// A page that is cut into chunks of one class. Each begins with a header whose word is accessed by atomics alone.
+pub(super) struct Cut {
+    base: NonNull<u8>,
+    size: usize,
+    count: usize,
 }
 
-impl Page {
-    pub(super) fn new(len: usize) -> io::Result<Page> {
-        Ok(Page {
-            memory: Mapping::anonymous(len)?,
-        })
-    }
+// What it points to is the arena's for good; words are read through it, and free chunks taken off the list, under the
+// slab lock. The pointer is as good on another thread.
+// SAFETY: nothing is written through it but what its class's free list owns, which is handed over with it.
+unsafe impl Send for Cut {}
 
-    pub(super) fn len(&self) -> usize {
-        self.memory.len()
-    }
-
+impl Cut {
     /// Cuts a page into chunks and frees them in ascending order, so that the highest address is taken first.
-    pub(super) fn split(&self, class: ClassId, size: usize, count: usize, into: &mut FreeList) {
+    ///
+    /// # Panics
+    /// When the chunks do not fit a page, or no header fits a chunk.
+    pub(super) fn new(
+        page: Page,
+        arena: &Arena,
+        size: usize,
+        count: usize,
+        into: &mut FreeList,
+    ) -> Cut {
         assert!(size >= HEADER, "a chunk holds a header");
-        assert!(size * count <= self.memory.len(), "chunks fit their page");
+        assert!(size * count <= PAGE_SIZE, "chunks fit their page");
+        let cut = Cut {
+            base: arena.base(page.id()),
+            size,
+            count,
+        };
         for index in 0..count {
-            let base = self.memory.base().as_ptr().wrapping_add(index * size);
-            let base = NonNull::new(base).expect("a page does not start at address 0");
-            // SAFETY: the range lies in a page that was just mapped for this class; ranges do not overlap.
-            let chunk = unsafe { Chunk::adopt(base, class, size) };
+            // SAFETY: the range lies in a page that is nobody's yet; ranges do not overlap.
+            let chunk = unsafe { Chunk::adopt(cut.at(index).cast(), into.class, size) };
             into.push(chunk);
         }
+        cut
+    }
+
+    /// The chunk of that index.
+    fn at(&self, index: usize) -> NonNull<Header> {
+        assert!(index < self.count, "a chunk of this page");
+        let base = self.base.as_ptr().wrapping_add(index * self.size);
+        NonNull::new(base.cast()).expect("no page lies at address 0")
     }
 }
 
@@ -89,7 +106,6 @@ impl Chunk {
     }
 
     /// Where it lies.
-    #[cfg(test)]
     pub(super) fn address(&self) -> usize {
         self.base.addr().get()
     }
@@ -200,14 +216,20 @@ impl FreeList {
 mod tests {
     use super::*;
 
+    fn cut(count: usize) -> (Arena, Cut, FreeList) {
+        let mut arena = Arena::new(0, false);
+        let page = arena.take(0).expect("a page can be had");
+        let mut free = FreeList::new(ClassId::new(1), 96);
+        let cut = Cut::new(page, &arena, 96, count, &mut free);
+        (arena, cut, free)
+    }
+
     #[test]
     #[cfg(debug_assertions)]
     #[should_panic(expected = "free memory of class 1 was written, 9 bytes behind the header")]
     fn a_write_to_free_memory_is_noticed() {
-        let page = Page::new(4096).expect("a page can be had");
-        let mut free = FreeList::new(ClassId::new(1), 96);
-        page.split(ClassId::new(1), 96, 2, &mut free);
-        let last = page.memory.base().as_ptr().wrapping_add(96);
+        let (_arena, cut, mut free) = cut(2);
+        let last: *mut u8 = cut.at(1).as_ptr().cast();
         // SAFETY: the byte lies in the page; that the list owns it is what the test is about.
         unsafe { last.wrapping_add(HEADER + 9).write(1) };
         let _ = free.pop().map(Chunk::into_base);
