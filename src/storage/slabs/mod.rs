@@ -25,6 +25,8 @@ use crate::os::heap;
 use crate::os::mmap::reserving_counts;
 use crate::settings::{Settings, Tunables};
 use crate::storage::layout::HEADER;
+#[cfg(test)]
+use crate::storage::layout::State as PieceState;
 use crate::storage::order::{Held, Level};
 use crate::storage::slabs::arena::{Arena, ByPage, Page};
 use crate::storage::slabs::page::{Chunk, Cut, FreeList};
@@ -390,5 +392,21 @@ impl SlabsGuard<'_> {
             pages * self.slabs.page_len(*size)
         });
         (owned.sum::<usize>() + self.state.pool.len() * PAGE_SIZE) as u64
+    }
+
+    /// How many chunks of `class` are in each state, told by their words.
+    #[cfg(test)]
+    pub(super) fn states_of(&self, class: ClassId) -> Vec<(PieceState, u64)> {
+        let mut counts: Vec<(PieceState, u64)> = Vec::new();
+        let per_page = self.slabs.table.size(class).per_page as usize;
+        for page in &self.state.classes[class.index() - 1].pages {
+            for state in (0..per_page).map(|index| page.state(index)) {
+                match counts.iter_mut().find(|(other, _)| *other == state) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((state, 1)),
+                }
+            }
+        }
+        counts
     }
 }

@@ -11,10 +11,10 @@
 
 use std::ptr;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::limits::PAGE_SIZE;
-use crate::storage::layout::{FREE, HEADER, Header, State};
+use crate::storage::layout::{FREE, HEADER, Header, MOVING, State};
 use crate::storage::slabs::ClassId;
 use crate::storage::slabs::arena::{Arena, Page};
 
@@ -24,6 +24,7 @@ const PATTERN: u8 = 0xdb;
 /// A page that is cut into chunks of one class. Each begins with a header whose word is accessed by atomics alone.
 pub(super) struct Cut {
     base: NonNull<u8>,
+    class: ClassId,
     size: usize,
     count: usize,
 }
@@ -49,6 +50,7 @@ impl Cut {
         assert!(size * count <= PAGE_SIZE, "chunks fit their page");
         let cut = Cut {
             base: arena.base(page.id()),
+            class: into.class,
             size,
             count,
         };
@@ -65,6 +67,16 @@ impl Cut {
         assert!(index < self.count, "a chunk of this page");
         let base = self.base.as_ptr().wrapping_add(index * self.size);
         NonNull::new(base.cast()).expect("no page lies at address 0")
+    }
+
+    fn word(&self, index: usize) -> &AtomicU16 {
+        // SAFETY: the header is there as long as the page is cut; only the atomic field is borrowed.
+        unsafe { &(*self.at(index).as_ptr()).word }
+    }
+
+    /// What the chunk of that index is; good as long as the slab lock, see `layout`.
+    pub(super) fn state(&self, index: usize) -> State {
+        State::of(self.word(index).load(Ordering::Acquire))
     }
 }
 
@@ -186,6 +198,54 @@ impl FreeList {
         self.len += 1;
     }
 
+    /// Takes a given chunk out of use, if it is free. Whatever the place of the chunk in the list, it costs the same.
+    ///
+    /// # Panics
+    /// When the page is of another class.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who empties pages"))]
+    pub(super) fn withdraw(&mut self, page: &Cut, index: usize) -> bool {
+        assert!(
+            page.class == self.class,
+            "a class's list has that class's chunks"
+        );
+        if page.state(index) != State::Free {
+            return false;
+        }
+        let raw = page.at(index).as_ptr();
+        // SAFETY: a free chunk is on its class's list, and what is on the list is the list's.
+        let next = unsafe { (*raw).next };
+        if raw == self.head {
+            self.head = next;
+        } else {
+            // SAFETY: as above. It is not the first, so the link is good.
+            let prev = unsafe { (*raw).prev };
+            // SAFETY: the neighbour is on the list.
+            unsafe { (*prev).next = next };
+            if !next.is_null() {
+                // SAFETY: as above.
+                unsafe { (*next).prev = prev };
+            }
+        }
+        self.len -= 1;
+        page.word(index).store(MOVING, Ordering::Relaxed);
+        true
+    }
+
+    /// Puts a chunk that was taken out of use on the list again.
+    ///
+    /// # Panics
+    /// When it was not, or the page is of another class.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who empties pages"))]
+    pub(super) fn restore(&mut self, page: &Cut, index: usize) {
+        assert!(
+            page.state(index) == State::Moving,
+            "a chunk that is restored was withdrawn"
+        );
+        // SAFETY: `withdraw` took it from the list, and nobody else has known it since.
+        let chunk = unsafe { Chunk::adopt(page.at(index).cast(), page.class, page.size) };
+        self.push(chunk);
+    }
+
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Chunk> {
         let base = NonNull::new(self.head)?;
@@ -222,6 +282,62 @@ mod tests {
         let mut free = FreeList::new(ClassId::new(1), 96);
         let cut = Cut::new(page, &arena, 96, count, &mut free);
         (arena, cut, free)
+    }
+
+    fn drain(free: &mut FreeList) -> Vec<usize> {
+        std::iter::from_fn(|| free.pop())
+            .map(|chunk| chunk.address())
+            .collect()
+    }
+
+    #[test]
+    fn any_free_chunk_can_be_withdrawn_and_restored() {
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+            for withdrawn in 0..=4 {
+                let (_arena, cut, mut free) = cut(4);
+                for (done, index) in order[..withdrawn].iter().enumerate() {
+                    assert_eq!(cut.state(*index), State::Free);
+                    assert!(free.withdraw(&cut, *index));
+                    assert_eq!(cut.state(*index), State::Moving);
+                    assert!(!free.withdraw(&cut, *index), "once");
+                    assert_eq!(free.len(), 3 - done);
+                }
+                let left: Vec<usize> = (0..4)
+                    .rev()
+                    .filter(|index| !order[..withdrawn].contains(index))
+                    .map(|index| cut.at(index).addr().get())
+                    .collect();
+                assert_eq!(drain(&mut free), left, "the others stay in their order");
+                for index in &order[..withdrawn] {
+                    free.restore(&cut, *index);
+                    assert_eq!(cut.state(*index), State::Free);
+                }
+                let mut restored = drain(&mut free);
+                restored.reverse();
+                let expected: Vec<usize> = order[..withdrawn]
+                    .iter()
+                    .map(|index| cut.at(*index).addr().get())
+                    .collect();
+                assert_eq!(restored, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_free_can_be_withdrawn() {
+        let (_arena, cut, mut free) = cut(2);
+        let chunk = free.pop().expect("two are free");
+        assert_eq!(cut.state(1), State::Held);
+        assert!(!free.withdraw(&cut, 1));
+        free.push(chunk);
+        assert!(free.withdraw(&cut, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "was withdrawn")]
+    fn only_what_was_withdrawn_can_be_restored() {
+        let (_arena, cut, mut free) = cut(2);
+        free.restore(&cut, 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::storage::Engine;
+use crate::storage::layout::State;
 use crate::storage::lru::{LruId, Segment};
 use crate::storage::slabs::ClassId;
 
@@ -94,12 +95,29 @@ impl Engine {
         used
     }
 
+    /// Every chunk's word says what the chunk is: free as many as the free list has, the others not.
+    fn check_words(&self, class: ClassId, free: u64, used: u64) {
+        let states = self.slabs.lock().states_of(class);
+        let of = |wanted: &[State]| -> u64 {
+            let counted = states.iter().filter(|(state, _)| wanted.contains(state));
+            counted.map(|(_, count)| count).sum()
+        };
+        assert_eq!(of(&[State::Free]), free, "free chunks of class {class:?}");
+        let busy = [State::Held, State::Linked, State::Part];
+        assert_eq!(of(&busy), used, "used chunks of class {class:?}");
+    }
+
     fn check_slabs(&self, mut used: HashMap<u8, u64>, held: &[(u8, u64)]) {
         for (class, count) in held {
             *used.entry(*class).or_default() += count;
         }
         let stats = self.slab_stats();
         for class in &stats.classes {
+            self.check_words(
+                ClassId::new(class.size.id),
+                class.free_chunks,
+                class.used_chunks(),
+            );
             assert_eq!(
                 class.used_chunks(),
                 used.remove(&class.size.id).unwrap_or(0),
