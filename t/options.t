@@ -37,7 +37,8 @@ refuses(['--p=1'], 1, qr/^\Q$program\E: option '--p=1' is ambiguous; possibiliti
 # what prints and ends, at its place
 for my $row ([ ['-V'], 0 ], [ ['--version'], 0 ], [ ['--vers'], 0 ], [ [ '-h', '-Q' ], 0 ], [ [ 'operand', '-V' ], 0 ],
     [ [ '-vvV' ], 0 ], [ [ '-p11', '-V' ], 0 ], [ [ '-h', '-c', '0' ], 0 ], [ ['-i'], 0 ], [ ['--license'], 0 ],
-    [ [ '--verbose=3', '-V' ], 0 ], [ [ '--port=1', '--por', '2', '-V' ], 0 ])
+    [ [ '--verbose=3', '-V' ], 0 ], [ [ '--port=1', '--por', '2', '-V' ], 0 ],
+    [ ['-vVc0'], 0 ], [ ['-VQ'], 0 ], [ [ '-V', '--nosuch' ], 0 ], [ [ '-V', '--daemon=1' ], 0 ], [ [ '-V', '-p' ], 0 ])
 {
     my ($args, $status) = @$row;
     my $run = TestServer->run({ bare => 1 }, @$args);

@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::mem;
 
-use crate::settings::getopt::{Arguments, Operands};
+use crate::settings::getopt::{Line, Operands};
 use crate::settings::numbers::skip_blanks;
 use crate::settings::{Settings, validate};
 
@@ -115,13 +115,16 @@ fn apply_all(draft: &mut Draft, words: &[String], operands: Operands) -> Result<
         [program, words @ ..] => (program.as_str(), words),
         [] => ("memcached", words),
     };
-    for found in Arguments::new(words, operands) {
-        let (row, value) = found.map_err(|complaint| {
-            Refusal::failure(format!("{program}: {complaint}\nIllegal argument \"?\""))
-        })?;
-        row.apply(draft, value.map(skip_blanks))?;
+    let line = Line::read(words, operands);
+    for (row, value) in &line.options {
+        row.apply(draft, value.as_deref().map(skip_blanks))?;
     }
-    Ok(())
+    match line.mistake {
+        Some(words) => {
+            Err(Refusal::failure(format!("{program}: {words}\nIllegal argument \"?\"")).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// A command line half read: settings, and what the judgement of the whole needs beside them.
