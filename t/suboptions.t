@@ -94,7 +94,7 @@ for my $row (
     [ 'no_slab_reassign', slab_reassign => 'no' ],
     [ 'hash_algorithm=jenkins', hash_algorithm => 'jenkins' ],
     [ 'hash_algorithm=xxh3', hash_algorithm => 'xxh3' ],
-    [ 'hash_algorithm=siphash13', hash_algorithm => 'siphash13' ],
+    [ 'hash_algorithm=ahash', hash_algorithm => 'ahash' ],
     [ 'tail_repair_time=10', tail_repair_time => 10 ],
     [ 'hot_lru_pct=1,warm_lru_pct=79', hot_lru_pct => 1, warm_lru_pct => 79 ],
     [ 'hot_max_factor=0.5,warm_max_factor=3', hot_max_factor => '0.50', warm_max_factor => '3.00' ],
@@ -120,7 +120,7 @@ for my $row (
     [ 'no_hashexpand', slab_automove => 1 ],
 ) {
     my ($value, %want) = @$row;
-    next if TestServer::is_old() && $value =~ /xxh3|siphash|logbuf|slab_chunk_max|^ /;
+    next if TestServer::is_old() && $value =~ /xxh3|ahash|logbuf|slab_chunk_max|^ /;
     my $server = TestServer->start('-t', '1', '-o', $value);
     my $settings = $server->settings;
     is($settings->{$_}, $want{$_}, "-o $value: $_") for sort keys %want;

@@ -54,7 +54,6 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/slabs/arena.rs",
     "src/storage/slabs/page.rs",
     "src/storage/assoc.rs",
-    "src/storage/hash/aes.rs",
     "src/storage/lru/mod.rs",
     "src/storage/locks.rs",
 ];

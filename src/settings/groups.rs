@@ -269,7 +269,7 @@ impl Default for StorageSettings {
             memory_file: None,
             hash_power: 0,
             hash_expand: true,
-            hash_algorithm: HashAlgorithm::keyed(),
+            hash_algorithm: HashAlgorithm::default(),
             slab_reassign: true,
             slab_automove: 1,
             slab_automove_ratio: 0.8,

@@ -39,18 +39,17 @@ pub enum Protocol {
 }
 
 /// The key hash (`-o hash_algorithm`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HashAlgorithm {
+    /// aHash, keyed at start: no client can choose keys that share a bucket.
+    #[default]
+    AHash,
     /// MurmurHash3, x86, 32 bits, seed 0.
     Murmur3,
     /// Bob Jenkins' lookup3.
     Jenkins,
     /// The low half of XXH3's 64 bits.
     Xxh3,
-    /// The low half of SipHash-1-3's 64 bits, keyed.
-    SipHash13,
-    /// Rounds of AES, keyed; for CPUs with instructions for them.
-    Aes,
 }
 
 /// Everything the command line decides, after validation: a group for each room that reads.

@@ -72,14 +72,14 @@ pub(super) const CORE: &[Row] = &[
         Effect::Read(|draft, name| {
             let algorithm = HashAlgorithm::by_name(name);
             draft.settings.storage.hash_algorithm = algorithm.ok_or_else(|| {
-                failure("Unknown hash_algorithm option (jenkins, murmur3, xxh3, siphash13, aes)")
+                failure("Unknown hash_algorithm option (jenkins, murmur3, xxh3, ahash)")
             })?;
             Ok(())
         }),
     )
     .help(
-        "hash of keys: jenkins, murmur3, xxh3, or one that no client \
-         can foresee: siphash13, aes (where the CPU has AES)",
+        "hash of keys: ahash, which no client can foresee, \
+         or jenkins, murmur3, xxh3",
     )
     .default(|s| s.storage.hash_algorithm.setting_name().to_string())
     .stat(38, "hash_algorithm", |now| {

@@ -633,7 +633,7 @@ fn suboptions_refuse_missing_and_wrong_values() {
         ("hash_algorithm", "Missing hash_algorithm argument"),
         (
             "hash_algorithm=md5",
-            "Unknown hash_algorithm option (jenkins, murmur3, xxh3, siphash13, aes)",
+            "Unknown hash_algorithm option (jenkins, murmur3, xxh3, ahash)",
         ),
         ("lru_crawler_sleep", "Missing lru_crawler_sleep value"),
         (
@@ -1113,7 +1113,7 @@ fn stats_settings_keep_names_order_and_defaults() {
     } else {
         ""
     };
-    let hash = HashAlgorithm::keyed().setting_name();
+    let hash = HashAlgorithm::default().setting_name();
     let expected = format!(
         "maxbytes 67108864\nmaxconns 1024\ntcpport 11211\nudpport 0\ninter NULL\nverbosity 0\noldest 0\n\
          evictions on\ndomain_socket NULL\numask 700\nshutdown_command no\ngrowth_factor 1.25\nchunk_size 48\n\

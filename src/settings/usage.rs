@@ -204,24 +204,12 @@ impl Protocol {
 
 impl HashAlgorithm {
     /// Every algorithm.
-    pub const ALL: [HashAlgorithm; 5] = [
+    pub const ALL: [HashAlgorithm; 4] = [
         HashAlgorithm::Jenkins,
         HashAlgorithm::Murmur3,
         HashAlgorithm::Xxh3,
-        HashAlgorithm::SipHash13,
-        HashAlgorithm::Aes,
+        HashAlgorithm::AHash,
     ];
-
-    /// The default: of the keyed ones, for which no client can choose keys that share a bucket, the one that costs
-    /// least on this CPU.
-    #[must_use]
-    pub fn keyed() -> HashAlgorithm {
-        if cpu_has_aes() {
-            HashAlgorithm::Aes
-        } else {
-            HashAlgorithm::SipHash13
-        }
-    }
 
     /// As the option and `stats settings` spell it.
     #[must_use]
@@ -230,8 +218,7 @@ impl HashAlgorithm {
             HashAlgorithm::Murmur3 => "murmur3",
             HashAlgorithm::Jenkins => "jenkins",
             HashAlgorithm::Xxh3 => "xxh3",
-            HashAlgorithm::SipHash13 => "siphash13",
-            HashAlgorithm::Aes => "aes",
+            HashAlgorithm::AHash => "ahash",
         }
     }
 
@@ -242,14 +229,4 @@ impl HashAlgorithm {
             .into_iter()
             .find(|algorithm| algorithm.setting_name() == name)
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_has_aes() -> bool {
-    std::arch::is_x86_feature_detected!("aes")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpu_has_aes() -> bool {
-    false
 }

@@ -1,84 +1,79 @@
 //! The key hash: 32 bits that choose an item's bucket and its lock.
 //!
 //! Computed once per request by the protocols' parsers, and by the engine where it meets an item from the LRU's
-//! side. The default is keyed with random bytes that are drawn at start and never leave this room, so that no client
-//! can choose keys that share a bucket: rounds of AES where the CPU has instructions for them, else SipHash-1-3.
-//! MurmurHash3, Bob Jenkins' lookup3 and XXH3 are the same on every server, and open to such keys.
+//! side. The default is aHash, keyed with random bytes that are drawn at start and never leave this room, so that no
+//! client can choose keys that share a bucket. MurmurHash3, Bob Jenkins' lookup3 and XXH3 are the same on every server,
+//! and open to such keys.
 
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 
-use siphasher::sip::SipHasher13;
+use ahash::RandomState;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::os::random;
 use crate::settings::HashAlgorithm;
 
-use aes::AesHash;
-
-#[cfg_attr(not(target_arch = "x86_64"), path = "hash/no_aes.rs")]
-mod aes;
-
-/// What the keyed hashes are keyed with.
-pub(super) struct Secret([u128; 11]);
-
-impl Secret {
-    /// A new one from the kernel.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub(super) fn draw() -> io::Result<Secret> {
-        let mut keys = [0; 11];
-        for key in &mut keys {
-            let mut bytes = [0; 16];
-            random::fill(&mut bytes)?;
-            *key = u128::from_le_bytes(bytes);
-        }
-        Ok(Secret(keys))
-    }
-}
-
 /// The hash that an engine was started with.
 pub(super) enum KeyHash {
+    /// With its keys.
+    AHash(RandomState),
     Murmur3,
     Jenkins,
     Xxh3,
-    SipHash13(SipHasher13),
-    Aes(AesHash),
 }
 
 impl KeyHash {
-    /// The chosen algorithm, keyed if it is a keyed one. None when this CPU has no instructions for it.
-    pub(super) fn new(algorithm: HashAlgorithm, secret: &Secret) -> Option<KeyHash> {
-        Some(match algorithm {
+    /// The chosen algorithm, with fresh keys if it is the keyed one.
+    ///
+    /// # Errors
+    /// The kernel has no random bytes to give.
+    pub(super) fn new(algorithm: HashAlgorithm) -> io::Result<KeyHash> {
+        Ok(match algorithm {
+            HashAlgorithm::AHash => KeyHash::AHash(keyed()?),
             HashAlgorithm::Murmur3 => KeyHash::Murmur3,
             HashAlgorithm::Jenkins => KeyHash::Jenkins,
             HashAlgorithm::Xxh3 => KeyHash::Xxh3,
-            HashAlgorithm::SipHash13 => {
-                KeyHash::SipHash13(SipHasher13::new_with_key(&secret.0[0].to_le_bytes()))
-            }
-            HashAlgorithm::Aes => KeyHash::Aes(AesHash::new(secret)?),
         })
     }
 
-    /// Hashes `key`. The usual default costs one comparison; the others stay out of the callers' code.
+    /// Hashes `key`. The default costs one comparison; the others stay out of the callers' code.
     #[inline]
     pub(super) fn hash(&self, key: &[u8]) -> u32 {
         match self {
-            KeyHash::Aes(aes) => aes.hash(key),
-            _ => self.other_hash(key),
+            KeyHash::AHash(keys) => ahash(keys, key),
+            _ => self.plain_hash(key),
         }
     }
 
     #[inline(never)]
-    fn other_hash(&self, key: &[u8]) -> u32 {
+    fn plain_hash(&self, key: &[u8]) -> u32 {
         match self {
-            KeyHash::Aes(aes) => aes.hash(key),
-            KeyHash::SipHash13(sip) => low_half(sip.hash(key)),
+            KeyHash::AHash(keys) => ahash(keys, key),
             KeyHash::Murmur3 => murmur3(key),
             KeyHash::Jenkins => jenkins(key),
             KeyHash::Xxh3 => low_half(xxh3_64(key)),
         }
     }
+}
+
+/// aHash under keys that the kernel draws.
+fn keyed() -> io::Result<RandomState> {
+    let mut keys = [0_u64; 4];
+    for key in &mut keys {
+        let mut bytes = [0; 8];
+        random::fill(&mut bytes)?;
+        *key = u64::from_le_bytes(bytes);
+    }
+    let [a, b, c, d] = keys;
+    Ok(RandomState::with_seeds(a, b, c, d))
+}
+
+#[inline]
+fn ahash(keys: &RandomState, key: &[u8]) -> u32 {
+    let mut hasher = keys.build_hasher();
+    hasher.write(key);
+    low_half(hasher.finish())
 }
 
 #[inline]

@@ -48,7 +48,7 @@ use crate::settings::{Settings, Tunables};
 use crate::storage::assoc::Assoc;
 use crate::storage::counters::{Counter, ThreadCounters};
 use crate::storage::flush::Flushes;
-use crate::storage::hash::{KeyHash, Secret};
+use crate::storage::hash::KeyHash;
 use crate::storage::item::Unqueued;
 use crate::storage::locks::Stripes;
 use crate::storage::lru::Lru;
@@ -159,16 +159,9 @@ impl Engine {
         );
         let assoc = Assoc::new(hash_power)
             .map_err(|_| EngineError("Failed to init hashtable.".to_owned()))?;
-        let secret = Secret::draw().map_err(|error| {
+        let key_hash = KeyHash::new(settings.storage.hash_algorithm).map_err(|error| {
             let why = reason(&error);
             EngineError(format!("Failed to draw a key for hash_algorithm: {why}"))
-        })?;
-        let algorithm = settings.storage.hash_algorithm;
-        let key_hash = KeyHash::new(algorithm, &secret).ok_or_else(|| {
-            let name = algorithm.setting_name();
-            EngineError(format!(
-                "This CPU has no instructions for hash_algorithm {name}"
-            ))
         })?;
         let histogram = settings.storage.track_sizes.then(|| {
             (0..Engine::histogram_buckets(settings.storage.item_size_max))

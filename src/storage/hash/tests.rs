@@ -1,8 +1,8 @@
-//! Known values of each algorithm, and what keying the keyed ones does.
+//! Known values of the plain algorithms, and what keying does.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{AesHash, KeyHash, Secret};
+use super::KeyHash;
 use crate::settings::HashAlgorithm;
 
 /// Keys, and what the plain algorithms make of them: murmur3, jenkins, xxh3.
@@ -27,36 +27,8 @@ const PLAIN: [(&[u8], u32, u32, u32); 8] = [
     (&[b'k'; 250], 0xf139_6d2e, 0xa452_9a98, 0x4c54_28f3),
 ];
 
-/// The same keys under the bytes 0, 1, 2 and so on as the secret: siphash13, aes. SipHash's numbers agree with its
-/// authors' definition, those of aes with rounds of AES written from FIPS 197.
-const KEYED: [(u32, u32); 8] = [
-    (0x786a_6237, 0xe655_6c50),
-    (0x6292_87d8, 0x5419_e183),
-    (0xd613_85b7, 0xf200_bb9e),
-    (0xdcef_475b, 0x3f3b_6dd2),
-    (0xe3da_f121, 0x167d_4fbd),
-    (0xabfd_4b23, 0xdd76_2464),
-    (0x0f05_b1ce, 0x6803_8891),
-    (0xfbf1_9b81, 0xf314_d62a),
-];
-
-fn counting_bytes() -> Secret {
-    let bytes = |key: u8| u128::from_le_bytes(std::array::from_fn(|at| 16 * key + at as u8));
-    Secret(std::array::from_fn(|key| bytes(key as u8)))
-}
-
-fn with_secret(algorithm: HashAlgorithm, secret: &Secret) -> KeyHash {
-    KeyHash::new(algorithm, secret).expect("the CPU can do it")
-}
-
 fn fresh(algorithm: HashAlgorithm) -> KeyHash {
-    let secret = Secret::draw().expect("the kernel has random bytes");
-    with_secret(algorithm, &secret)
-}
-
-/// The default and the one that every CPU can do.
-fn keyed_ones() -> [HashAlgorithm; 2] {
-    [HashAlgorithm::keyed(), HashAlgorithm::SipHash13]
+    KeyHash::new(algorithm).expect("the kernel has random bytes")
 }
 
 #[test]
@@ -76,87 +48,41 @@ fn the_plain_ones_are_the_same_on_every_server() {
 }
 
 #[test]
-fn the_keyed_ones_are_what_they_are_called() {
-    for algorithm in keyed_ones() {
-        let hash = with_secret(algorithm, &counting_bytes());
-        for ((key, ..), (sip, aes)) in PLAIN.into_iter().zip(KEYED) {
-            let expected = match algorithm {
-                HashAlgorithm::Aes => aes,
-                _ => sip,
-            };
-            let name = String::from_utf8_lossy(key);
-            assert_eq!(hash.hash(key), expected, "{algorithm:?} {name}");
-        }
-    }
-}
-
-#[test]
-fn the_default_is_aes_where_the_cpu_has_it() {
-    let has_aes = AesHash::new(&counting_bytes()).is_some();
-    let expected = match has_aes {
-        true => HashAlgorithm::Aes,
-        false => HashAlgorithm::SipHash13,
-    };
-    assert_eq!(HashAlgorithm::keyed(), expected);
-}
-
-#[test]
-fn another_secret_gives_another_hash_and_the_same_the_same() {
+fn another_server_gives_keys_another_hash_and_the_same_the_same() {
     let keys: Vec<String> = (0..1000).map(|number| format!("key{number}")).collect();
-    for algorithm in keyed_ones() {
-        let one = fresh(algorithm);
-        let other = fresh(algorithm);
-        let of = |hash: &KeyHash| -> Vec<u32> {
-            keys.iter().map(|key| hash.hash(key.as_bytes())).collect()
-        };
-        assert_eq!(of(&one), of(&one), "{algorithm:?}");
-        let alike = of(&one)
-            .iter()
-            .zip(of(&other))
-            .filter(|(a, b)| **a == *b)
-            .count();
-        // By chance one in four thousand million.
-        assert!(
-            alike < 2,
-            "{algorithm:?}: {alike} keys have one hash under both"
-        );
-    }
-}
-
-#[test]
-fn every_part_of_the_secret_matters_to_aes() {
-    let Some(usual) = KeyHash::new(HashAlgorithm::Aes, &counting_bytes()) else {
-        return;
-    };
-    for part in 0..11 {
-        let mut secret = counting_bytes();
-        secret.0[part] ^= 1;
-        let changed = with_secret(HashAlgorithm::Aes, &secret);
-        assert_ne!(usual.hash(b"key"), changed.hash(b"key"), "part {part}");
-    }
+    let one = fresh(HashAlgorithm::AHash);
+    let other = fresh(HashAlgorithm::AHash);
+    let of =
+        |hash: &KeyHash| -> Vec<u32> { keys.iter().map(|key| hash.hash(key.as_bytes())).collect() };
+    assert_eq!(of(&one), of(&one));
+    let alike = of(&one)
+        .iter()
+        .zip(of(&other))
+        .filter(|(a, b)| **a == *b)
+        .count();
+    // By chance one in four thousand million.
+    assert!(alike < 2, "{alike} keys have one hash under both");
 }
 
 /// Of keys that differ in one bit, or in their length alone, hardly two share a hash.
 #[test]
-fn the_keyed_ones_tell_every_bit_and_length_apart() {
-    for algorithm in keyed_ones() {
-        let hash = fresh(algorithm);
-        let mut seen = Vec::new();
-        for len in 0..=250 {
-            let zeros = vec![0; len];
-            seen.push(hash.hash(&zeros));
-            for at in 0..len {
-                let mut key = zeros.clone();
-                key[at] = 1 << (at % 8);
-                seen.push(hash.hash(&key));
-            }
+fn the_keyed_one_tells_every_bit_and_length_apart() {
+    let hash = fresh(HashAlgorithm::AHash);
+    let mut seen = Vec::new();
+    for len in 0..=250 {
+        let zeros = vec![0; len];
+        seen.push(hash.hash(&zeros));
+        for at in 0..len {
+            let mut key = zeros.clone();
+            key[at] = 1 << (at % 8);
+            seen.push(hash.hash(&key));
         }
-        let all = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        // 31,626 hashes of 32 bits: a tenth of a pair is to be expected.
-        assert!(all - seen.len() < 4, "{algorithm:?}: {}", all - seen.len());
     }
+    let all = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    // 31,626 hashes of 32 bits: a tenth of a pair is to be expected.
+    assert!(all - seen.len() < 4, "{}", all - seen.len());
 }
 
 fn patterned(len: usize) -> Vec<u8> {
@@ -187,11 +113,8 @@ fn xxh3_agrees_with_the_library_at_every_length() {
 
 #[test]
 fn every_length_is_hashed_by_every_algorithm() {
-    let secret = Secret::draw().expect("the kernel has random bytes");
     for algorithm in HashAlgorithm::ALL {
-        let Some(hash) = KeyHash::new(algorithm, &secret) else {
-            continue;
-        };
+        let hash = fresh(algorithm);
         let mut seen: Vec<u32> = (0..=250).map(|len| hash.hash(&vec![b'x'; len])).collect();
         seen.sort_unstable();
         seen.dedup();
