@@ -14,13 +14,15 @@
 //! that order. From a queue's lock a bucket may only be tried: [`LruGuard::claim_tail`] takes a tail item off the
 //! list and gives the lock up in the same step. No thread holds two queues' locks.
 //!
-//! Here: the lists. `access` says what a fetch does to an item, `tail` what happens at the tails, `bumps` holds the
-//! workers' notes of fetched cold items, `maintainer` is the thread that keeps the segments balanced.
+//! Here: the lists. `access` says what a fetch does to an item, `tail` what happens at the tails, `cursor` is the place of
+//! one who walks a whole queue, `bumps` holds the workers' notes of fetched cold items, `maintainer` is the thread that
+//! keeps the segments balanced.
 
 #![allow(unsafe_code, reason = "queues are linked through the items' headers")]
 
 pub(super) mod access;
 pub(super) mod bumps;
+pub(super) mod cursor;
 pub(super) mod maintainer;
 pub(super) mod tail;
 #[cfg(test)]
@@ -34,6 +36,7 @@ use crate::lock::lock;
 use crate::storage::Engine;
 use crate::storage::item::{ItemPtr, LockedItem, Unqueued};
 use crate::storage::locks::BucketGuard;
+use crate::storage::lru::cursor::{Stands, Step};
 use crate::storage::order::{Held, Level};
 use crate::storage::slabs::ClassId;
 
@@ -153,6 +156,8 @@ struct List {
     items: u64,
     bytes: u64,
     counts: LruCounts,
+    /// Where those stand who walk the list.
+    stands: Stands,
 }
 
 /// One for each number that an [`LruId`] can have.
@@ -269,6 +274,9 @@ impl<'l> LruGuard<'l> {
         let next = unsafe { ptr.next() };
         // SAFETY: as above.
         let prev = unsafe { ptr.prev() };
+        if !self.list.stands.is_empty() {
+            self.list.stands.clear(ptr, prev);
+        }
         match prev {
             // SAFETY: a neighbour on this list.
             Some(prev) => unsafe { prev.set_next(next) },
@@ -305,9 +313,7 @@ impl<'l> LruGuard<'l> {
             *tries -= 1;
             // SAFETY: the item is on this list, whose lock is held.
             at = unsafe { ptr.prev() };
-            // SAFETY: as above, so it is live and its key is there.
-            let hv = engine.hash(unsafe { ptr.look() }.key());
-            let Some(guard) = BucketGuard::try_lock(engine, hv) else {
+            let Some(guard) = self.try_bucket(engine, ptr) else {
                 continue;
             };
             // SAFETY: an item on a queue is in the table, in the bucket of its key's hash.
@@ -318,6 +324,38 @@ impl<'l> LruGuard<'l> {
             return Some(Claim { item, guard, fate });
         }
         None
+    }
+
+    /// Shows a walker the item that it stands on, and sends it on.
+    fn step<T>(
+        mut self,
+        engine: &'static Engine,
+        walker: u64,
+        judge: impl FnOnce(&mut LruCounts, &LockedItem<'_>) -> Option<T>,
+    ) -> Step<T> {
+        let Some(ptr) = self.list.stands.of(walker) else {
+            return Step::End;
+        };
+        // SAFETY: whoever takes an item off this list sends its walkers on, so the item is on it, and its lock is held.
+        let next = unsafe { ptr.prev() };
+        self.list.stands.go_on(walker, next);
+        let Some(guard) = self.try_bucket(engine, ptr) else {
+            return Step::Busy;
+        };
+        // SAFETY: an item on a queue is in the table, in the bucket of its key's hash.
+        let item = unsafe { LockedItem::new(ptr, &guard) };
+        let Some(fate) = judge(&mut self.list.counts, &item) else {
+            return Step::Left;
+        };
+        let (item, _) = self.remove(item).into_parts();
+        Step::Taken(Claim { item, guard, fate })
+    }
+
+    /// The guard of the bucket of an item on this list, unless someone holds it.
+    fn try_bucket(&self, engine: &'static Engine, item: ItemPtr) -> Option<BucketGuard<'static>> {
+        // SAFETY: the item is on this list, whose lock is held, so it is live and its key is there.
+        let hv = engine.hash(unsafe { item.look() }.key());
+        BucketGuard::try_lock(engine, hv)
     }
 
     /// Calls `each` with the address of every item from the head on, and checks that links and marks agree.
