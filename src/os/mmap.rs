@@ -2,7 +2,7 @@
 //!
 //! A [`Mapping`] is page aligned and zeroed, costs nothing until it is touched, and is unmapped once, when its
 //! owner drops it. A [`Reservation`] is address space alone, of which parts are opened and closed as memory is wanted.
-//! Any thread may own or read one; what lies inside is guarded by whoever uses it.
+//! What lies inside is guarded by whoever uses it.
 
 #![allow(unsafe_code, reason = "mmap and munmap are calls into libc")]
 
@@ -19,13 +19,6 @@ pub struct Mapping {
     base: NonNull<u8>,
     len: usize,
 }
-
-// A mapping is an address range of the process, tied to no thread. The methods hand out the address only; whoever
-// dereferences it answers for the races.
-// SAFETY: no field refers to a thread, and munmap may be called from any.
-unsafe impl Send for Mapping {}
-// SAFETY: shared access reads two plain fields that never change.
-unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps `len` zeroed bytes.
@@ -111,11 +104,10 @@ pub struct Reservation {
     len: usize,
 }
 
-// As for a mapping: an address range of the process, of which only the address is handed out.
-// SAFETY: no field refers to a thread, and all calls may be made from any.
+// An address range of the process, tied to no thread. The methods hand out the address only; whoever dereferences it
+// answers for the races.
+// SAFETY: no field refers to a thread, and mprotect, mmap and munmap may be called from any.
 unsafe impl Send for Reservation {}
-// SAFETY: shared access reads two plain fields that never change, and the kernel orders changes of its mappings.
-unsafe impl Sync for Reservation {}
 
 impl Reservation {
     /// Sets `len` bytes of address space aside.

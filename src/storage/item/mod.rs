@@ -38,16 +38,10 @@ pub(super) use crate::storage::item::new::Plan;
 pub use crate::storage::item::reference::ItemRef;
 pub(super) use crate::storage::item::reference::{Gone, Unqueued};
 
-/// The address of an item; by itself it promises nothing.
+/// The address of an item; by itself it promises nothing, and is tied to its thread: who keeps one for others says why
+/// they may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ItemPtr(NonNull<Header>);
-
-// An address may travel: what it points to is guarded by the stripe of its bucket, by its queue's lock or by a
-// counted reference, and every access through it is an unsafe call that names which.
-// SAFETY: the type itself reads and writes nothing.
-unsafe impl Send for ItemPtr {}
-// SAFETY: as for Send.
-unsafe impl Sync for ItemPtr {}
 
 impl ItemPtr {
     #[inline]

@@ -18,8 +18,6 @@ pub struct ItemRef {
 // The count is atomic, and what can be read through a reference is not written while one exists.
 // SAFETY: dropping takes the slab lock at most; any thread may do that.
 unsafe impl Send for ItemRef {}
-// SAFETY: shared use reads immutable bytes.
-unsafe impl Sync for ItemRef {}
 
 impl ItemRef {
     /// # Safety

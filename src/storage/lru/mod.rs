@@ -160,6 +160,10 @@ struct List {
     stands: Stands,
 }
 
+// The items that it points to are on it, whichever thread holds its lock; their links are the lock's.
+// SAFETY: they are followed and changed under that lock alone, and each look at an item says what keeps it.
+unsafe impl Send for List {}
+
 /// One for each number that an [`LruId`] can have.
 const QUEUES: usize = 256;
 
