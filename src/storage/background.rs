@@ -44,7 +44,8 @@ impl Background {
             self.growth = Some(thread);
         }
         if engine.has_maintainer {
-            let life = move |bell: &Bell| engine.maintain(engine.own_thread(), bell);
+            let desk = engine.desk();
+            let life = move |bell: &Bell| engine.maintain(&desk, bell);
             let thread = crew.start_resting("mc-lrumaint", &engine.maintainer_bell, life)?;
             self.maintainer = Some(thread);
             engine.maintainer_runs.store(true, Ordering::Relaxed);

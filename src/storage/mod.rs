@@ -37,8 +37,9 @@ mod store;
 mod tests;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::Clock;
 use crate::limits::{HASH_POWER, item_lock_power};
@@ -81,7 +82,30 @@ pub struct PerThread {
     /// What the thread counts.
     pub counters: ThreadCounters,
     items: ItemCounts,
+    /// Rounds of the maintainer.
+    juggles: Counter,
     ring: BumpRing,
+}
+
+/// What a background thread counts with: its own as long as it runs, and then the next one's, so that threads which
+/// come and go leave one behind for all of them. Its counts go on; sums lose nothing when a thread ends.
+struct Desk {
+    engine: &'static Engine,
+    thread: &'static PerThread,
+}
+
+impl Deref for Desk {
+    type Target = PerThread;
+
+    fn deref(&self) -> &PerThread {
+        self.thread
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        lock(&self.engine.free_desks).push(self.thread);
+    }
 }
 
 /// Items that one thread has linked, less those it has unlinked. Only the sum over all threads means something.
@@ -121,14 +145,14 @@ pub struct Engine {
     /// Items by total size, with `-o track_sizes`.
     histogram: Option<Box<[AtomicU64]>>,
     threads: Mutex<Vec<&'static PerThread>>,
-    /// What the maintainer counts with.
-    own_thread: OnceLock<&'static PerThread>,
+    /// Those of background threads that have ended.
+    free_desks: Mutex<Vec<&'static PerThread>>,
     /// Held by the one who reads the bump rings.
     bump_reader: Mutex<()>,
     /// Stops the maintainer.
     maintainer_bell: Arc<Bell>,
     maintainer_runs: AtomicBool,
-    juggles: AtomicU64,
+    juggles_base: AtomicU64,
     total_items_base: AtomicU64,
     #[cfg(feature = "debug-server")]
     held_for_debugging: Mutex<Vec<u32>>,
@@ -185,11 +209,11 @@ impl Engine {
             has_maintainer: settings.storage.lru_maintainer,
             histogram,
             threads: Mutex::new(Vec::new()),
-            own_thread: OnceLock::new(),
+            free_desks: Mutex::new(Vec::new()),
             bump_reader: Mutex::new(()),
             maintainer_bell: Arc::default(),
             maintainer_runs: AtomicBool::new(false),
-            juggles: AtomicU64::new(0),
+            juggles_base: AtomicU64::new(0),
             total_items_base: AtomicU64::new(0),
             #[cfg(feature = "debug-server")]
             held_for_debugging: Mutex::new(Vec::new()),
@@ -203,9 +227,13 @@ impl Engine {
         thread
     }
 
-    /// What the maintainer counts with.
-    fn own_thread(&self) -> &'static PerThread {
-        self.own_thread.get_or_init(|| self.per_thread())
+    /// For a background thread that starts.
+    fn desk(&'static self) -> Desk {
+        let free = lock(&self.free_desks).pop();
+        Desk {
+            engine: self,
+            thread: free.unwrap_or_else(|| self.per_thread()),
+        }
     }
 
     fn thread(&self, index: usize) -> Option<&'static PerThread> {
@@ -213,16 +241,16 @@ impl Engine {
         threads.get(index).copied()
     }
 
-    fn sum_threads(&self, of: impl Fn(&ItemCounts) -> u64) -> u64 {
+    fn sum_threads(&self, of: impl Fn(&PerThread) -> u64) -> u64 {
         let threads = lock(&self.threads);
         // One thread may have unlinked what another has linked: single terms wrap, their sum does not.
         threads
             .iter()
-            .fold(0, |sum, thread| sum.wrapping_add(of(&thread.items)))
+            .fold(0, |sum, thread| sum.wrapping_add(of(thread)))
     }
 
     fn curr_items(&self) -> u64 {
-        self.sum_threads(|items| items.curr_items.get())
+        self.sum_threads(|thread| thread.items.curr_items.get())
     }
 
     /// The clock that the engine runs by.

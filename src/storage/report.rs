@@ -104,16 +104,17 @@ impl Engine {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals {
             pool_pages: self.slabs.lock().pool_pages() as u64,
-            juggles: self.juggles.load(Ordering::Relaxed),
+            juggles: (self.sum_threads(|thread| thread.juggles.get()))
+                .wrapping_sub(self.juggles_base.load(Ordering::Relaxed)),
             ..Totals::default()
         };
         for id in 0..=u8::MAX {
             totals.lru.add(self.lru.lock(LruId::new(id)).counts());
         }
-        let ever = self.sum_threads(|items| items.total_items.get());
+        let ever = self.sum_threads(|thread| thread.items.total_items.get());
         totals.total_items = ever.wrapping_sub(self.total_items_base.load(Ordering::Relaxed));
         totals.curr_items = self.curr_items();
-        totals.bytes = self.sum_threads(|items| items.bytes.get());
+        totals.bytes = self.sum_threads(|thread| thread.items.bytes.get());
         totals
     }
 
@@ -212,8 +213,9 @@ impl Engine {
         for id in 0..=u8::MAX {
             *self.lru.lock(LruId::new(id)).counts() = LruCounts::default();
         }
-        self.juggles.store(0, Ordering::Relaxed);
-        let ever = self.sum_threads(|items| items.total_items.get());
+        let juggles = self.sum_threads(|thread| thread.juggles.get());
+        self.juggles_base.store(juggles, Ordering::Relaxed);
+        let ever = self.sum_threads(|thread| thread.items.total_items.get());
         self.total_items_base.store(ever, Ordering::Relaxed);
     }
 

@@ -52,7 +52,7 @@ impl Maintainer {
     ) -> u64 {
         let slept = slept.max(SLEEP_MIN_USECS);
         let mut sleep = SLEEP_MAX_USECS;
-        engine.juggles.fetch_add(1, Ordering::Relaxed);
+        me.juggles.inc();
         for class in ClassId::all() {
             let (next, backoff) = (
                 &mut self.next[class.index()],

@@ -325,6 +325,25 @@ fn flat_mode_drains_hot_and_warm() {
 }
 
 #[test]
+fn a_background_thread_counts_for_itself_and_leaves_its_counts_to_the_next() {
+    let lab = lab(|_| ());
+    let (one, two) = (lab.engine.desk(), lab.engine.desk());
+    for _ in 0..3 {
+        lab.engine.run_maintainer_once(&one);
+    }
+    lab.engine.run_maintainer_once(&two);
+    assert_eq!((one.juggles.get(), two.juggles.get()), (3, 1));
+    assert_eq!(lab.engine.totals().juggles, 4);
+    drop(one);
+    let next = lab.engine.desk();
+    lab.engine.run_maintainer_once(&next);
+    assert_eq!(next.juggles.get(), 4);
+    assert_eq!(lab.engine.totals().juggles, 5);
+    lab.engine.reset_stats();
+    assert_eq!(lab.engine.totals().juggles, 0);
+}
+
+#[test]
 fn the_maintainer_thread_juggles_until_it_is_stopped() {
     let lab = lab(|settings| settings.storage.hash_expand = false);
     for index in 0..1000 {
