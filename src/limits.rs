@@ -55,6 +55,10 @@ pub const COPY_MAX: usize = 1_024;
 pub const YIELD_FLUSH: usize = 16_384;
 /// Bytes of a TLS client's name that are kept for `stats ssl conns`: certificates may hold any length, conns may not.
 pub const PEER_NAME_MAX: usize = 126;
+/// Bytes that a client which is away from its worker is given at a time (`response::Sheet`).
+pub const SHEET: usize = 16_384;
+/// Sheets that such a client is given before others have their turn.
+pub const SHEETS_PER_TURN: u32 = 4;
 /// Slices of one gathered send (IOV_MAX less one).
 pub const SLICES_MAX: usize = 1_023;
 

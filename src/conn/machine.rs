@@ -11,7 +11,7 @@
 use crate::conn::{AfterWrite, Conn, Env, Flow};
 use crate::limits::YIELD_FLUSH;
 use crate::os::Interest;
-use crate::protocol::{CloseReason, Next};
+use crate::protocol::{CloseReason, Next, Order};
 use crate::roster::state::State;
 use crate::settings::voice::tell;
 
@@ -32,6 +32,8 @@ pub(super) enum Step {
     Sleep(Interest),
     /// Be resumed, in the present state.
     GiveWay,
+    /// Be taken away from the worker.
+    HandOver(Order),
     Close(CloseReason),
 }
 
@@ -52,7 +54,7 @@ impl Conn {
                 State::Nread => self.receive_value(env, &mut turn),
                 State::Swallow => self.swallow(env, &mut turn),
                 State::Mwrite => self.write(env),
-                State::Closed | State::Listening | State::Closing => {
+                State::Closed | State::Listening | State::Watch | State::Closing => {
                     unreachable!("a conn never rests in {}", self.state.name())
                 }
             };
@@ -64,6 +66,7 @@ impl Conn {
                     self.card.show(self.state);
                     return Flow::Yield;
                 }
+                Step::HandOver(order) => return self.hand_over(order, env),
                 Step::Close(reason) => return self.close(reason, env),
             }
         }
@@ -153,6 +156,7 @@ impl Conn {
                 self.swallow = bytes;
                 Step::Go(State::Swallow)
             }
+            Next::HandOver(order) => self.write_then(AfterWrite::HandOver(order)),
             Next::CloseAfterFlush(reason) => self.write_then(AfterWrite::Close(reason)),
             Next::Close(reason) => Step::Close(reason),
         }
@@ -176,14 +180,29 @@ impl Conn {
         Step::Go(State::Mwrite)
     }
 
-    /// The one road to sleep: gives back what is empty, waits for `want`.
-    fn sleep(&mut self, want: Interest, env: &mut Env) -> Flow {
+    /// Gives back the buffers that hold nothing.
+    #[inline]
+    fn give_back_empty(&mut self, env: &mut Env) {
         if let Some(input) = self.input.take_if(|input| input.is_empty()) {
             env.buffers.return_input(input);
         }
         if let Some(out) = self.out.take_if(|out| out.is_empty()) {
             env.buffers.return_out(out);
         }
+    }
+
+    /// Another thread will have the conn; it keeps what is unread.
+    #[cold]
+    fn hand_over(&mut self, order: Order, env: &mut Env) -> Flow {
+        self.give_back_empty(env);
+        self.enter(State::Watch, env);
+        self.card.show(State::Watch);
+        Flow::HandOver(order)
+    }
+
+    /// The one road to sleep: gives back what is empty, waits for `want`.
+    fn sleep(&mut self, want: Interest, env: &mut Env) -> Flow {
+        self.give_back_empty(env);
         debug_assert!(
             self.out.is_none() || self.state.may_owe(),
             "asleep in {} with output unsent",

@@ -28,7 +28,7 @@ use crate::os;
 use crate::os::Interest;
 use crate::os::heap::NoMemory;
 use crate::os::socket::Address;
-use crate::protocol::{self, CloseReason, Session};
+use crate::protocol::{self, CloseReason, Order, Session};
 use crate::response::Out;
 use crate::roster::cards::{Cards, Kind, OpenCard};
 use crate::roster::counts::Counted;
@@ -39,6 +39,7 @@ use crate::settings::voice::tell;
 use crate::tls::{Class, TlsError};
 use crate::transport::{Gather, Opener, Transport};
 
+pub mod away;
 pub mod buffers;
 mod close;
 mod handshake;
@@ -134,6 +135,8 @@ pub enum Flow {
     Wait,
     /// It has more to do: resume it after a look at the sockets.
     Yield,
+    /// It owes nothing and is to be told what was ordered by another thread: let it [`leave`](Conn::leave).
+    HandOver(Order),
     /// It is over and has given everything back: drop it.
     Close,
 }
@@ -145,6 +148,7 @@ enum AfterWrite {
     /// What is unread is an incomplete command.
     Wait,
     GiveWay,
+    HandOver(Order),
     Close(CloseReason),
 }
 
@@ -166,7 +170,7 @@ pub struct Conn {
     carried: Option<u32>,
     /// On its worker's list of conns to resume; its events mean nothing meanwhile.
     gave_way: bool,
-    _counted: Counted,
+    counted: Counted,
 }
 
 impl Conn {
@@ -205,7 +209,7 @@ impl Conn {
             swallow: 0,
             carried: None,
             gave_way: false,
-            _counted: new.counted,
+            counted: new.counted,
         })
     }
 

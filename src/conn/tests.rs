@@ -5,12 +5,14 @@ use std::net::Shutdown;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use super::away::{Away, Talk, Telling};
 use super::*;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
 use crate::limits::{IDLE_BUFFERS, KEYS_PER_TURN};
 use crate::os::heap::faults;
 use crate::protocol::Control;
+use crate::response::{Sheet, Source, Supply};
 use crate::roster::counts::ConnStats;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_counts::HandshakeStats;
@@ -66,6 +68,7 @@ impl Bench {
         match act(conn, &mut self.env) {
             Flow::Wait => {}
             Flow::Yield => self.gave_way.push(fd),
+            Flow::HandOver(order) => panic!("no test orders {order:?}"),
             Flow::Close => *slot = None,
         }
     }
@@ -115,6 +118,7 @@ impl Lab {
                     control: &Nobody,
                 },
                 me: engine.per_thread(),
+                reach: protocol::Reach::Conn,
                 fd: -1,
             },
             buffers: Buffers::new(gauges),
@@ -909,4 +913,87 @@ fn statistics_need_no_memory_but_for_a_long_list() {
             assert!(is_fit, "stats{list}: {answer}");
         }
     }
+}
+
+/// So many lines of one kind.
+struct Chant(u32);
+
+impl Source for Chant {
+    fn fill(&mut self, sheet: &mut Sheet) -> Supply {
+        while self.0 > 0 {
+            if !sheet.push(b"la la la\r\n") {
+                return Supply::More;
+            }
+            self.0 -= 1;
+        }
+        Supply::Done
+    }
+}
+
+impl Lab {
+    fn take(&mut self, client: &Client) -> Away {
+        let at = usize::try_from(client.fd).expect("a descriptor");
+        let conn = self.bench.conns[at].take().expect("it is open");
+        conn.leave()
+    }
+
+    fn take_home(&mut self, away: Away) {
+        let fd = away.fd();
+        let registrar = self.base.registrar();
+        let conn = Conn::come_home(away, &registrar, &mut self.bench.env).expect("a conn");
+        self.bench.conns[usize::try_from(fd).expect("a descriptor")] = Some(Box::new(conn));
+        self.bench.gave_way.push(fd);
+    }
+}
+
+fn talk(lines: u32) -> Talk {
+    Talk::new(Box::new(Chant(lines)), Sheet::new().expect("memory"))
+}
+
+#[test]
+fn a_conn_that_was_away_goes_on_with_what_it_had_not_read() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    assert_eq!(client.ask(&mut lab, "mn\r\nmn"), "MN\r\n");
+    let mut away = lab.take(&client);
+    assert_eq!(lab.lent(), 1, "its input travels with it");
+    client.socket.write_all(b"\r\nmn\r\n").expect("sent");
+    lab.turn();
+    let (mut talk, mut heard, mut turns) = (talk(100_000), Vec::new(), 0);
+    loop {
+        turns += 1;
+        match away.tell(&mut talk).1 {
+            Telling::Over => break,
+            Telling::Yield => {}
+            Telling::Blocked(want) => {
+                assert_eq!(want, Interest::Write);
+                assert!(client.receive(&mut heard), "there is something to read");
+            }
+            Telling::Lost(failure) => panic!("{failure}"),
+        }
+    }
+    client.receive(&mut heard);
+    assert_eq!(heard.len(), 100_000 * 10);
+    assert!(turns > 10, "others have their turn in between");
+    lab.take_home(away);
+    assert_eq!(client.ask(&mut lab, "mn\r\n"), "MN\r\nMN\r\nMN\r\n");
+    assert_eq!(lab.lent(), 0);
+}
+
+#[test]
+fn a_conn_that_is_lost_while_it_is_away_is_closed_at_home() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    client.ask(&mut lab, "mn\r\nhalf a line");
+    let mut away = lab.take(&client);
+    drop(client);
+    let mut talk = talk(u32::MAX);
+    let lost = (0..100).any(|_| matches!(away.tell(&mut talk).1, Telling::Lost(_)));
+    assert!(lost);
+    assert_eq!((lab.stats.clients(), lab.lent()), (1, 1));
+    let fd = away.fd();
+    lab.take_home(away);
+    lab.bench
+        .turn(fd, |conn, env| conn.end(CloseReason::Error, env));
+    assert_eq!((lab.stats.clients(), lab.lent()), (0, 0));
 }

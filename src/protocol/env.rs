@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
+use crate::protocol::handover::Reach;
 use crate::protocol::replies;
 use crate::settings::Protocol;
 use crate::settings::voice::tell;
@@ -38,6 +39,8 @@ pub struct Env {
     pub services: Services,
     /// What this worker counts with.
     pub me: &'static PerThread,
+    /// How the client being served is reached.
+    pub reach: Reach,
     /// Descriptor of the conn being served.
     pub fd: i32,
 }

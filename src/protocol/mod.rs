@@ -18,6 +18,7 @@
 
 mod command;
 mod env;
+mod handover;
 mod meta;
 mod numbers;
 mod replies;
@@ -39,6 +40,7 @@ use crate::settings::Protocol;
 use crate::storage::ItemRef;
 
 pub use crate::protocol::env::{Control, Env, Services, Shutdown};
+pub use crate::protocol::handover::{Order, Reach};
 
 /// First byte of a conn that speaks binary.
 const BINARY_MAGIC: u8 = 0x80;
@@ -72,6 +74,8 @@ pub enum Next {
     ReadValue,
     /// Discard so many bytes of input (those beyond `consumed`), then go on.
     Swallow(u64),
+    /// Send what is owed, then let another thread tell the client what was ordered; go on when the conn is back.
+    HandOver(Order),
     /// Send what is owed, then close.
     CloseAfterFlush(CloseReason),
     /// Close at once; what is owed may be lost.

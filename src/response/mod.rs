@@ -17,9 +17,12 @@
 #![forbid(unsafe_code)]
 
 mod gather;
+mod source;
 #[cfg(test)]
 mod tests;
 mod write;
+
+pub use crate::response::source::{Sheet, Source, Supply};
 
 use crate::limits::{
     OUT_BUFFER, OUT_BUFFER_MAX, OUT_ROOM, PIECES_MAX, READ_BUFFER, REPLIES_PER_BLOCK,

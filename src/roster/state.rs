@@ -24,12 +24,14 @@ pub enum State {
     Swallow,
     /// Sending what is owed.
     Mwrite,
+    /// Away from its worker, told things by another thread.
+    Watch,
     /// Being given up.
     Closing,
 }
 
 /// Every state, by its number, with its name.
-const STATES: [(State, &str); 10] = [
+const STATES: [(State, &str); 11] = [
     (State::Closed, "conn_closed"),
     (State::Listening, "conn_listening"),
     (State::NewCmd, "conn_new_cmd"),
@@ -39,6 +41,7 @@ const STATES: [(State, &str); 10] = [
     (State::Nread, "conn_nread"),
     (State::Swallow, "conn_swallow"),
     (State::Mwrite, "conn_mwrite"),
+    (State::Watch, "conn_watch"),
     (State::Closing, "conn_closing"),
 ];
 
@@ -77,7 +80,7 @@ mod tests {
         for (at, (state, name)) in STATES.iter().enumerate() {
             assert_eq!(usize::from(*state as u8), at, "{name}");
             assert_eq!(
-                State::from_byte(u8::try_from(at).expect("ten states")),
+                State::from_byte(u8::try_from(at).expect("few states")),
                 *state
             );
         }

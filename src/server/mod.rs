@@ -54,6 +54,7 @@ use crate::stats::{Registry, SslSections};
 use crate::storage::{self, Engine};
 use crate::threads::Crew;
 use crate::tls::TlsCounters;
+use crate::worker::host::Hosts;
 use crate::worker::{self, Workers};
 
 const TICK: TimerId = TimerId(0);
@@ -168,6 +169,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         say!("Gracefully stopping");
         let threads = Threads {
             workers,
+            hosts: services.hosts,
             background,
             idle,
             refreshing,
@@ -216,6 +218,7 @@ fn compose(
             },
             books,
             tls,
+            hosts: leak(Hosts::new()),
             crew: leak(Crew::default()),
         },
         figures,

@@ -12,10 +12,12 @@ use crate::settings::voice::tell;
 use crate::storage::Background;
 use crate::threads::{Crew, Thread};
 use crate::worker::Workers;
+use crate::worker::host::Hosts;
 
 /// The threads beside the main one.
 pub(super) struct Threads {
     pub(super) workers: Workers,
+    pub(super) hosts: &'static Hosts,
     pub(super) background: Background,
     /// With `-o idle_timeout`.
     pub(super) idle: Option<Thread>,
@@ -34,6 +36,8 @@ impl Threads {
         told("asking workers to stop");
         let halted = self.workers.halt();
         told("asking background threads to stop");
+        // Before anything closes: they send their guests home to their workers.
+        self.hosts.stop();
         if self.background.stop_maintainer() {
             told("stopped maintainer");
         }

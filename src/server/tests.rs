@@ -56,6 +56,7 @@ impl Lab {
                 crew: services.crew,
                 background: engine.start(services.crew).expect("threads"),
                 workers,
+                hosts: services.hosts,
                 idle,
                 refreshing: None,
             },

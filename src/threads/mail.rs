@@ -37,11 +37,27 @@ impl<M> Mailbox<M> {
     /// # Errors
     /// There is no memory for it, and it is dropped.
     pub fn post(&self, message: M) -> Result<(), NoMemory> {
+        self.offer(message).map_err(|_| NoMemory)
+    }
+
+    /// Leaves a message.
+    ///
+    /// # Errors
+    /// There is no memory for it: here it is again.
+    pub fn offer(&self, message: M) -> Result<(), M> {
         let mut queue = lock(&self.queue);
         // Its own place, and one for the last word.
-        heap::reserve(&mut queue, 2)?;
+        if heap::reserve(&mut queue, 2).is_err() {
+            return Err(message);
+        }
         self.put(queue, message);
         Ok(())
+    }
+
+    /// Leaves a message that must not be lost. There can be only so many of them that the list they take is small memory
+    /// of the moment, which nobody is refused.
+    pub fn post_surely(&self, message: M) {
+        self.put(lock(&self.queue), message);
     }
 
     /// Leaves the one message after which none will be left; its place is kept.

@@ -7,7 +7,9 @@ use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::conn::NewConn;
+use crate::conn::away::Return;
 use crate::threads::Mailbox;
+use crate::worker::host::Arrival;
 
 /// A worker's queue of messages.
 pub type Inbox = Mailbox<Message>;
@@ -19,6 +21,8 @@ pub enum Message {
     Conn(Box<NewConn>),
     /// Close this descriptor's conn if its client has been silent for too long.
     IdleCheck(RawFd),
+    /// Take back a conn that was away.
+    Home(Box<Arrival>, Return),
     /// Leave the loop, wait, close all conns and end.
     Stop(Halt),
 }

@@ -9,6 +9,7 @@
 //! A [`Worker`] owns its conns and the [`Env`] it lends them; nobody else touches either. Between two turns of the
 //! base it resumes the conns that gave way, and while there are such the base only looks and does not sleep, so a
 //! long pipeline never makes another client wait for more than one turn of it.
+//! A conn whose command has another thread talk to its client is sent to a `host`, and leaves the table until it is back.
 //! [`Workers`] starts the threads, waits until all report ready, and stops them in two steps: first all leave their
 //! loops, then conns close. The sweep for `idle` clients is a thread of its own, which the boot starts beside them.
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
+use crate::conn::away::Return;
 use crate::conn::buffers::Buffers;
 use crate::conn::{Conn, Env, Flow, NewConn, OpenError};
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
@@ -31,7 +33,7 @@ use crate::limits::{READ_BUFFER, TLS_RECORD};
 use crate::os;
 use crate::os::Interest;
 use crate::os::heap::{self, NoMemory, Room};
-use crate::protocol;
+use crate::protocol::{self, CloseReason, Order, Reach};
 use crate::roster::Books;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_pending::Handshakes;
@@ -41,10 +43,12 @@ use crate::threads::{Crew, Thread};
 use crate::tls::Current;
 use crate::transport::{Gather, Opener};
 
+pub mod host;
 pub mod idle;
 pub mod inbox;
 mod patience;
 
+use host::{Arrival, Hosts};
 use inbox::{Halt, Inbox, Message};
 use patience::Patience;
 
@@ -57,6 +61,8 @@ pub struct Services {
     pub books: Books,
     /// The context of new TLS sessions; needed when a listener is TLS.
     pub tls: Option<&'static Current>,
+    /// Where conns go that leave their workers for a while.
+    pub hosts: &'static Hosts,
     /// Where threads are started.
     pub crew: &'static Crew,
 }
@@ -256,6 +262,9 @@ pub struct Worker {
     /// Ends handshakes that take too long; none without a limit.
     patience: Option<Patience>,
     idle_limit_secs: u32,
+    services: Services,
+    /// For the conns that are away, when they come home.
+    kept_rooms: Vec<Room<Conn>>,
     /// The end has come.
     halt: Option<Halt>,
 }
@@ -270,6 +279,7 @@ impl Worker {
             verbs: protocol::Env {
                 services: services.below,
                 me: services.engine.per_thread(),
+                reach: Reach::Conn,
                 fd: -1,
             },
             buffers: Buffers::new(seat.gauges),
@@ -294,6 +304,8 @@ impl Worker {
             resuming: Vec::new(),
             patience: limit.map(|_| Patience::new(registrar)).transpose()?,
             idle_limit_secs: u32::try_from(settings.workers.idle_timeout_secs).unwrap_or(0),
+            services,
+            kept_rooms: Vec::new(),
             halt: None,
         })
     }
@@ -320,6 +332,8 @@ impl Worker {
             }
         };
         halt.wait();
+        // Conns that were away have been sent home to be closed.
+        self.read_mail();
         for conn in self.conns.iter_mut().flatten() {
             conn.stop(&mut self.env);
         }
@@ -348,6 +362,7 @@ impl Worker {
         match act(conn, &mut self.env) {
             Flow::Wait => {}
             Flow::Yield => self.gave_way.push(fd),
+            Flow::HandOver(order) => self.hand_over(fd, order),
             Flow::Close => self.remove(fd),
         }
     }
@@ -356,6 +371,54 @@ impl Worker {
     fn remove(&mut self, fd: RawFd) {
         if let Ok(at) = usize::try_from(fd) {
             self.conns[at] = None;
+        }
+    }
+
+    /// Sends a conn away; it comes back by [`Message::Home`].
+    #[cold]
+    fn hand_over(&mut self, fd: RawFd, order: Order) {
+        // What it will need again is kept for it: whoever comes home is not refused.
+        let Ok(room) = self.keep_room().and_then(|()| Room::take()) else {
+            self.env.verbs.me.counters.scalars.response_obj_oom.inc();
+            return self.turn(fd, |conn, env| conn.end(CloseReason::Error, env));
+        };
+        let place = usize::try_from(fd).ok();
+        let Some(conn) = place.and_then(|at| self.conns[at].take()) else {
+            return;
+        };
+        let arrival = room.fill(Arrival {
+            away: conn.leave(),
+            order,
+            home: Arc::clone(&self.inbox),
+        });
+        if let Err(arrival) = self.services.hosts.receive(arrival, &self.services) {
+            self.take_home(*arrival, Return::Close(CloseReason::Error));
+        }
+    }
+
+    fn keep_room(&mut self) -> Result<(), NoMemory> {
+        heap::reserve(&mut self.kept_rooms, 1)?;
+        self.kept_rooms.push(Room::take()?);
+        Ok(())
+    }
+
+    fn take_home(&mut self, arrival: Arrival, how: Return) {
+        let away = arrival.away;
+        let fd = away.fd();
+        let room = self.kept_rooms.pop();
+        let room = room.expect("one was kept for each conn that is away");
+        match Conn::come_home(away, &self.registrar, &mut self.env) {
+            Ok(conn) => {
+                if let Ok(at) = usize::try_from(fd) {
+                    self.conns[at] = Some(room.fill(conn));
+                }
+            }
+            Err(error) => return tell!(self.env.verbs.tunables, 1, "{error}"),
+        }
+        match how {
+            // Its turn comes after the next look at the sockets, as that of one that gave way.
+            Return::GoOn => self.gave_way.push(fd),
+            Return::Close(reason) => self.turn(fd, |conn, env| conn.end(reason, env)),
         }
     }
 
@@ -376,6 +439,7 @@ impl Worker {
                     let limit = self.idle_limit_secs;
                     self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
                 }
+                Message::Home(arrival, how) => self.take_home(*arrival, how),
                 Message::Stop(halt) => self.halt = Some(halt),
             }
         }

@@ -25,6 +25,7 @@ use memcached::stats::{ConnFigures, Figures, Registry, TlsFigures};
 use memcached::storage::{self, Engine};
 use memcached::threads::Crew;
 use memcached::tls::{Current, TlsCounters};
+use memcached::worker::host::Hosts;
 use memcached::worker::{self, Workers, idle};
 
 const TICK: TimerId = TimerId(0);
@@ -146,6 +147,7 @@ impl Server {
                 handshakes: HandshakeStats::leak(settings.workers.threads),
             },
             tls,
+            hosts: leak(Hosts::new()),
             crew: leak(Crew::default()),
         };
         let workers = Workers::start(services).expect("workers");

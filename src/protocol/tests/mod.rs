@@ -3,6 +3,8 @@
 mod batch;
 mod counters;
 mod dialogues;
+#[cfg(feature = "debug-server")]
+mod handover;
 mod memory;
 mod roads;
 mod rubbish;
@@ -13,6 +15,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::clock::Clock;
+use crate::response::{Sheet, Supply};
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
 use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
 use crate::storage::{self, Engine};
@@ -77,6 +80,7 @@ fn env(change: impl FnOnce(&mut Settings)) -> Env {
             control: &NoControl,
         },
         me: engine.per_thread(),
+        reach: Reach::Conn,
         fd: 7,
     }
 }
@@ -86,6 +90,21 @@ fn env(change: impl FnOnce(&mut Settings)) -> Env {
 enum Rest {
     Waiting,
     Closed(CloseReason),
+}
+
+/// What a client is told that is away for this.
+fn said(order: Order) -> Vec<u8> {
+    let mut source = order.source().expect("memory");
+    let mut sheet = Sheet::new().expect("memory");
+    let mut said = Vec::new();
+    loop {
+        let supply = source.fill(&mut sheet);
+        said.extend_from_slice(sheet.unsent());
+        sheet.advance(sheet.unsent().len());
+        if supply == Supply::Done {
+            return said;
+        }
+    }
 }
 
 /// A conn without a socket.
@@ -178,6 +197,10 @@ impl Peer {
                     assert!(self.unread.is_empty(), "what had come was discarded");
                     self.swallow = len;
                     return;
+                }
+                Next::HandOver(order) => {
+                    self.flush();
+                    self.sent.extend(said(order));
                 }
                 Next::CloseAfterFlush(reason) => {
                     self.flush();

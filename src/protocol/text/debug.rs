@@ -1,4 +1,5 @@
-//! Test commands of memcached-debug: `debugtime` moves the clock, `debugitem` holds locks and references.
+//! Test commands of memcached-debug: `debugtime` moves the clock, `debugitem` holds locks and references,
+//! `debughandover` sends its conn away to a thread that writes lines.
 //!
 //! `misbehave` would try what a server that has given up its privileges may not do; as long as none are given up
 //! both attempts would work, which is what the answer of an unknown command says. (text-protocol.md §16)
@@ -6,6 +7,8 @@
 use crate::protocol::command::{After, Command};
 use crate::protocol::numbers::strict_i64;
 use crate::protocol::replies;
+use crate::protocol::{Next, Order, Reach};
+use crate::response::{Sheet, Source, Supply};
 use crate::storage::{Bump, ItemRef};
 
 /// `debugtime p|r|<seconds>`
@@ -50,6 +53,47 @@ pub(super) fn item(command: &mut Command<'_>, words: &[&[u8]]) -> After {
         _ => return command.reply(replies::ERROR),
     };
     command.reply(if done { replies::OK } else { replies::MISS })
+}
+
+/// `debughandover <lines>`
+pub(super) fn hand_over(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+    let count = words.get(1).and_then(|word| strict_i64(word));
+    match count.map(u32::try_from) {
+        Some(Ok(count)) if command.env.reach == Reach::Conn => {
+            After::stop(Next::HandOver(Order::Lines(count)))
+        }
+        _ => command.reply(replies::ERROR),
+    }
+}
+
+/// `OK`, so many lines with their numbers, and `END`.
+pub(in crate::protocol) struct DebugLines {
+    count: u32,
+    /// Lines that were said; none while `OK` was not, either.
+    said: Option<u32>,
+}
+
+impl DebugLines {
+    pub(in crate::protocol) fn new(count: u32) -> DebugLines {
+        DebugLines { count, said: None }
+    }
+}
+
+impl Source for DebugLines {
+    fn fill(&mut self, sheet: &mut Sheet) -> Supply {
+        loop {
+            let (line, next) = match self.said {
+                None => ("OK\r\n".to_owned(), 0),
+                Some(said) if said < self.count => (format!("LINE {said}\r\n"), said + 1),
+                Some(_) if sheet.push(b"END\r\n") => return Supply::Done,
+                Some(_) => return Supply::More,
+            };
+            if !sheet.push(line.as_bytes()) {
+                return Supply::More;
+            }
+            self.said = Some(next);
+        }
+    }
 }
 
 fn hold(command: &Command<'_>, key: &[u8]) -> Option<ItemRef> {

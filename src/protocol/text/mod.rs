@@ -28,6 +28,9 @@ use crate::protocol::{CloseReason, Next, Session};
 use crate::response::Out;
 use crate::storage::{Direction, StoreMode};
 
+#[cfg(feature = "debug-server")]
+pub(super) use crate::protocol::text::debug::DebugLines;
+
 /// Shortest line that may be a command, line end included.
 const LINE_MIN: usize = 4;
 
@@ -221,6 +224,8 @@ fn unusual(command: &mut Command<'_>, line: &[u8]) -> After {
         Some(&b"debugtime") => debug::time(command, words),
         #[cfg(feature = "debug-server")]
         Some(&b"debugitem") => debug::item(command, words),
+        #[cfg(feature = "debug-server")]
+        Some(&b"debughandover") => debug::hand_over(command, words),
         _ if is_http(words) => After::close(CloseReason::Error),
         _ => command.reply(replies::ERROR),
     }

@@ -1,0 +1,196 @@
+//! A conn that is away from its worker: detached, owned by another thread meanwhile, and how it comes home.
+//!
+//! A conn leaves when a command asks for it and all it owed has been sent: the machine answers [`Flow::HandOver`], and the
+//! worker takes it out of its table and off its base by [`Conn::leave`]. No other base may watch the descriptor before
+//! that, and nothing here duplicates one: a base that merges its changes must be alone with a socket. Whoever has the
+//! [`Away`] says to the client what there is to be said ([`Away::tell`]) and gives it back to its worker, which makes a
+//! conn of it again. Unread input, the TLS session, the card and the place in the count travel along; only the worker,
+//! whose pool the read buffer is from, ends a conn.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::conn::buffers::Input;
+use crate::conn::{AfterWrite, Conn, Env, Flow, OpenError};
+use crate::event::Registrar;
+use crate::limits::SHEETS_PER_TURN;
+use crate::os::Interest;
+use crate::protocol::{CloseReason, Session};
+use crate::response::{Sheet, Source, Supply};
+use crate::roster::cards::OpenCard;
+use crate::roster::counts::Counted;
+use crate::roster::state::State;
+use crate::transport::{Failure, More, Progress, Transport};
+
+/// A detached conn. Fields drop in this order: the card before the descriptor can be another's.
+pub struct Away {
+    card: OpenCard,
+    transport: Transport,
+    session: Session,
+    /// What the client has sent behind the command.
+    input: Option<Box<Input>>,
+    counted: Counted,
+}
+
+/// What is left to do for a client that is away.
+#[derive(Debug)]
+pub enum Telling {
+    /// It goes on when the descriptor is ready in this direction.
+    Blocked(Interest),
+    /// There is more to say; others have their turn first.
+    Yield,
+    /// Everything is said.
+    Over,
+    /// The client is gone.
+    Lost(Failure),
+}
+
+/// How a conn comes home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// Its next command may come.
+    GoOn,
+    /// It is to be closed.
+    Close(CloseReason),
+}
+
+impl Conn {
+    /// Takes the conn off its base, for another thread. Called after [`Flow::HandOver`]: nothing is owed then.
+    #[must_use]
+    pub fn leave(self) -> Away {
+        debug_assert!(self.out.is_none(), "away with output unsent");
+        debug_assert!(self.handshake.is_none(), "away within the handshake");
+        drop(self.event);
+        Away {
+            card: self.card,
+            transport: self.transport,
+            session: self.session,
+            input: self.input,
+            counted: self.counted,
+        }
+    }
+
+    /// Puts a conn that was away on its worker's base again. It has the next turn, by [`Conn::resume`].
+    ///
+    /// # Errors
+    /// The descriptor cannot be watched; the conn is gone then.
+    pub fn come_home(away: Away, registrar: &Registrar, env: &mut Env) -> Result<Conn, OpenError> {
+        let fd = away.fd();
+        match registrar.watch(fd, Interest::Read) {
+            Ok(event) => {
+                // However long it was away, its client was not silent.
+                away.card.touch(env.verbs.engine.clock().now());
+                away.card.show(State::NewCmd);
+                Ok(Conn {
+                    event,
+                    card: away.card,
+                    transport: away.transport,
+                    handshake: None,
+                    session: away.session,
+                    input: away.input,
+                    out: None,
+                    state: State::NewCmd,
+                    after_write: AfterWrite::NewCmd,
+                    swallow: 0,
+                    gave_way: true,
+                    carried: None,
+                    counted: away.counted,
+                })
+            }
+            Err(why) => {
+                if let Some(input) = away.input {
+                    env.buffers.return_input(input);
+                }
+                Err(OpenError::Event { fd, why })
+            }
+        }
+    }
+
+    /// Ends a conn that has come home to be closed.
+    pub fn end(&mut self, reason: CloseReason, env: &mut Env) -> Flow {
+        self.close(reason, env)
+    }
+}
+
+impl Away {
+    /// Says to the client what there is to say, as far as the socket takes it and for one turn at most. Gives how many
+    /// bytes have left, too.
+    pub fn tell(&mut self, talk: &mut Talk) -> (u64, Telling) {
+        let mut sent = 0;
+        for _ in 0..SHEETS_PER_TURN {
+            if let Err(other) = self.send(&mut talk.sheet, &mut sent) {
+                return (sent, other);
+            }
+            if talk.supply == Supply::Done {
+                return (sent, self.drain());
+            }
+            talk.supply = talk.text.fill(&mut talk.sheet);
+        }
+        (sent, Telling::Yield)
+    }
+
+    /// Empties the sheet.
+    fn send(&mut self, sheet: &mut Sheet, sent: &mut u64) -> Result<(), Telling> {
+        while !sheet.unsent().is_empty() {
+            match self.transport.write(sheet.unsent(), More::Last) {
+                Progress::Done(n) => {
+                    sheet.advance(n);
+                    *sent += n as u64;
+                }
+                Progress::Blocked(want) => return Err(Telling::Blocked(want)),
+                Progress::Spent => return Err(Telling::Yield),
+                Progress::Failed(failure) => return Err(Telling::Lost(failure)),
+                Progress::Closed => return Err(Telling::Lost(hung_up())),
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Telling {
+        match self.transport.drain() {
+            Progress::Done(_) => Telling::Over,
+            Progress::Blocked(want) => Telling::Blocked(want),
+            Progress::Spent => Telling::Yield,
+            Progress::Failed(failure) => Telling::Lost(failure),
+            Progress::Closed => Telling::Lost(hung_up()),
+        }
+    }
+
+    /// The descriptor.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.transport.fd()
+    }
+}
+
+impl fmt::Debug for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Away").field(&self.fd()).finish()
+    }
+}
+
+fn hung_up() -> Failure {
+    Failure::System(io::Error::from(io::ErrorKind::BrokenPipe))
+}
+
+/// What a client that is away is being told.
+pub struct Talk {
+    text: Box<dyn Source>,
+    supply: Supply,
+    sheet: Sheet,
+}
+
+impl Talk {
+    /// From the beginning of `text`, by way of an empty `sheet`.
+    #[must_use]
+    pub fn new(text: Box<dyn Source>, sheet: Sheet) -> Talk {
+        Talk {
+            text,
+            supply: Supply::More,
+            sheet,
+        }
+    }
+}
