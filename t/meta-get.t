@@ -99,6 +99,8 @@ SKIP: {
     my $h = $hot->client;
     $hot->freeze_clock;
     $h->set("older$_", 'x') for 1 .. 50;
+    # Items stay hot for so many times the age of the oldest cold one, so there must be one before the clock moves.
+    ok($hot->wait_stat('moves_to_cold', sub { $_[0] > 0 }), 'the oldest have grown cold');
     $h->set('l', 'x');
     $h->answers('mg l l', ['HD l0'], 'l: just stored; the first fetch only marks the item');
     $hot->advance_clock(10);
