@@ -122,8 +122,11 @@ pub struct Heap;
 // aligned enough for what they are given out for and belong to one caller until they come back. A block that could
 // not be moved to make it smaller stays as it is, and is longer than its new layout says: free, to which `System`
 // hands it at its end, does not look at layouts. Nothing here unwinds.
+//
+// None of the four is inlined: thousands of places in the program ask for memory or give it back, none of them on the
+// hot path, and each would bring its own look at the spare blocks.
 unsafe impl GlobalAlloc for Heap {
-    #[inline]
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
         let block = unsafe { malloc(layout) };
@@ -134,7 +137,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
         let block = unsafe { calloc(layout) };
@@ -145,7 +148,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if !SPARE.take_back(block) {
             // SAFETY: no spare block, so it came from the system; the rest is the caller's promise.
@@ -153,7 +156,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if SPARE.index_of(block).is_none() {
             // SAFETY: no spare block, so it came from the system; the rest is the caller's promise.
