@@ -26,8 +26,7 @@ impl Engine {
         me: &PerThread,
     ) {
         if !self.is_segmented() {
-            item.set_fetched();
-            self.update(item, now);
+            self.bump_flat(item, now);
         } else if !item.is_active() {
             if item.was_fetched() {
                 self.activate(item, guard, now, me);
@@ -37,7 +36,16 @@ impl Engine {
         }
     }
 
-    /// The second fetch: others than cold items are known as active from now on, cold ones go to the ring.
+    /// A fetch that counts, in flat mode.
+    #[cold]
+    fn bump_flat(&self, item: &LockedItem<'_>, now: RelTime) {
+        item.set_fetched();
+        self.update(item, now);
+    }
+
+    /// The second fetch: others than cold items are known as active from now on, cold ones go to the ring. Not inlined,
+    /// so that all the other fetches are.
+    #[inline(never)]
     fn activate(
         &self,
         item: &LockedItem<'_>,
