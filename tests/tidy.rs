@@ -48,6 +48,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/tls/context.rs",
     "src/tls/session.rs",
     "src/tls/bio.rs",
+    "src/tls/memory.rs",
     "src/storage/item/",
     "src/storage/layout.rs",
     "src/storage/chunked.rs",

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::context::{Prompt, TlsContext};
 use super::material::Material;
+use super::memory;
 use super::{RefreshLog, TlsCounters, TlsError};
 use crate::clock::RelTime;
 use crate::lock::lock;
@@ -38,6 +39,7 @@ impl Current {
         counters: &'static TlsCounters,
         now: RelTime,
     ) -> Result<Current, TlsError> {
+        memory::keep_record_blocks();
         let material = Material::new(settings);
         #[cfg(feature = "debug-server")]
         let material = material.with_key_log()?;

@@ -1,6 +1,6 @@
 //! What openssl-sys does not declare: functions, constants, and the few calls that are wrapped for every caller.
 //!
-//! Used by `context`, `session` and `bio` only. Each declaration names its manual page and the first version of
+//! Used by this room's modules only. Each declaration names its manual page and the first version of
 //! OpenSSL that has it ("always" means before 1.1.0, the oldest supported one). The error queue is OpenSSL's, one
 //! a thread: whoever meets a failure drains it in the same call, so that a later call of another conn on the same
 //! thread finds it empty.
@@ -106,10 +106,25 @@ pub(super) type MessageCallback = unsafe extern "C" fn(
     arg: *mut c_void,
 );
 
+/// `CRYPTO_malloc_fn`: bytes, and the file and line that ask.
+pub(super) type Malloc = unsafe extern "C" fn(usize, *const c_char, c_int) -> *mut c_void;
+/// `CRYPTO_realloc_fn`, likewise.
+pub(super) type Realloc =
+    unsafe extern "C" fn(*mut c_void, usize, *const c_char, c_int) -> *mut c_void;
+/// `CRYPTO_free_fn`, likewise.
+pub(super) type Free = unsafe extern "C" fn(*mut c_void, *const c_char, c_int);
+
 #[cfg(not(ossl111))]
 pub(super) type InfoCallback = unsafe extern "C" fn(ssl: *const SSL, location: c_int, value: c_int);
 
 unsafe extern "C" {
+    /// CRYPTO_set_mem_functions(3), with these types since 1.1.0.
+    pub(super) fn CRYPTO_set_mem_functions(
+        malloc: Option<Malloc>,
+        realloc: Option<Realloc>,
+        free: Option<Free>,
+    ) -> c_int;
+
     /// SSL_has_pending(3), since 1.1.0.
     pub(super) fn SSL_has_pending(ssl: *const SSL) -> c_int;
 

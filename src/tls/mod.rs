@@ -37,6 +37,8 @@ mod ffi;
 #[cfg(feature = "tls")]
 mod material;
 #[cfg(feature = "tls")]
+mod memory;
+#[cfg(feature = "tls")]
 mod session;
 #[cfg(all(test, feature = "tls"))]
 pub(crate) mod tests;
