@@ -18,7 +18,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System, alloc};
 use std::cell::{Cell, UnsafeCell};
-use std::collections::{HashMap, TryReserveError};
+use std::collections::{HashMap, TryReserveError, VecDeque};
 use std::fmt;
 use std::hash::Hash;
 use std::mem::MaybeUninit;
@@ -55,6 +55,14 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), NoMemory> {
 /// It cannot; the list is as it was.
 pub fn reserve_exact<T>(list: &mut Vec<T>, more: usize) -> Result<(), NoMemory> {
     Ok(refusable(|| list.try_reserve_exact(more))?)
+}
+
+/// As [`reserve`], for a queue.
+///
+/// # Errors
+/// It cannot; the queue is as it was.
+pub fn reserve_queue<T>(queue: &mut VecDeque<T>, more: usize) -> Result<(), NoMemory> {
+    Ok(refusable(|| queue.try_reserve(more))?)
 }
 
 /// Makes sure that `map` takes one entry more.

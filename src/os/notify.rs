@@ -68,35 +68,35 @@ impl Notifier {
     pub fn fd(&self) -> RawFd {
         self.receiver.as_raw_fd()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::fd::AsFd;
-
-    fn is_readable(notifier: &Notifier) -> bool {
-        let fd = notifier.receiver.as_fd();
+    /// It shows a wake-up that was not cleared.
+    #[cfg(test)]
+    pub fn is_woken(&self) -> bool {
         let mut asked = libc::pollfd {
-            fd: fd.as_raw_fd(),
+            fd: self.fd(),
             events: libc::POLLIN,
             revents: 0,
         };
         // SAFETY: one pollfd, alive for the call.
         unsafe { libc::poll(&mut asked, 1, 0) == 1 }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn wake_ups_add_up_to_one_and_clear_takes_them() {
         let notifier = Notifier::new().expect("an eventfd");
-        assert!(!is_readable(&notifier));
+        assert!(!notifier.is_woken());
         notifier.wake();
         notifier.wake();
-        assert!(is_readable(&notifier));
+        assert!(notifier.is_woken());
         notifier.clear();
-        assert!(!is_readable(&notifier));
+        assert!(!notifier.is_woken());
         notifier.clear();
         notifier.wake();
-        assert!(is_readable(&notifier));
+        assert!(notifier.is_woken());
     }
 }

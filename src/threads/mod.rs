@@ -17,7 +17,7 @@ mod bell;
 mod mail;
 
 pub use bell::{Bell, Stopped, Woken};
-pub use mail::Mailbox;
+pub use mail::{KeptPlace, Mailbox};
 
 use std::fmt::Display;
 use std::io;

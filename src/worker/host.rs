@@ -15,12 +15,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::mem;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::conn::away::{Away, Return, Talk, Telling};
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Wait};
+use crate::lock::lock;
 use crate::os::heap::{self, NoMemory};
 use crate::os::{Interest, reason};
 use crate::protocol::{CloseReason, Order};
@@ -28,15 +28,15 @@ use crate::response::Sheet;
 use crate::settings::Tunables;
 use crate::settings::voice::tell;
 use crate::storage::PerThread;
-use crate::threads::{Mailbox, Thread};
+use crate::threads::{KeptPlace, Mailbox, Thread};
 use crate::worker::Services;
-use crate::worker::inbox::{Inbox, Message};
+use crate::worker::inbox::Message;
 
 /// What a host is told.
 #[derive(Debug)]
 pub enum Errand {
     /// Keep this conn until what was ordered is said.
-    Guest(Box<Arrival>),
+    Guest(Arrival),
     /// Send all guests home and end.
     Stop,
 }
@@ -45,11 +45,11 @@ pub enum Errand {
 #[derive(Debug)]
 pub struct Arrival {
     /// The conn.
-    pub away: Away,
+    pub away: Box<Away>,
     /// What its client is told.
     pub order: Order,
-    /// Its worker.
-    pub home: Arc<Inbox>,
+    /// The place that its worker keeps for its return.
+    pub home: KeptPlace<Message>,
 }
 
 /// Where conns are handed to, by what is ordered for them.
@@ -93,11 +93,7 @@ impl Hosts {
     ///
     /// # Errors
     /// There is no host to be had, and the operator has heard why; or no memory. Here is the conn again.
-    pub(super) fn receive(
-        &self,
-        arrival: Box<Arrival>,
-        services: &Services,
-    ) -> Result<(), Box<Arrival>> {
+    pub(super) fn receive(&self, arrival: Arrival, services: &Services) -> Result<(), Arrival> {
         let mailbox = match self.seat_of(arrival.order).mailbox(services) {
             Ok(mailbox) => mailbox,
             Err(error) => {
@@ -142,7 +138,7 @@ impl Seat {
 
     /// The mailbox of its host, which is started if it does not run.
     fn mailbox(&self, services: &Services) -> io::Result<Arc<Mailbox<Errand>>> {
-        let mut running = self.lock();
+        let mut running = lock(&self.running);
         let host = match &mut *running {
             Some(host) => host,
             none => none.insert(Running::start(self.name, services)?),
@@ -151,15 +147,10 @@ impl Seat {
     }
 
     fn stop(&self) {
-        if let Some(host) = self.lock().take() {
+        if let Some(host) = lock(&self.running).take() {
             host.mailbox.post_last(Errand::Stop);
             host.thread.join();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
-        // It is put and taken whole, so it is sound even after a panic.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,8 +174,6 @@ struct Host {
     _mail: Event,
     registrar: Registrar,
     mailbox: Arc<Mailbox<Errand>>,
-    /// Room for errands, empty between two readings.
-    errands: Vec<Errand>,
     stopping: bool,
     tunables: &'static Tunables,
     me: &'static PerThread,
@@ -194,7 +183,7 @@ struct Host {
 struct Guest {
     event: Event,
     talk: Talk,
-    arrival: Box<Arrival>,
+    arrival: Arrival,
 }
 
 impl Guest {
@@ -210,9 +199,8 @@ impl Guest {
     }
 }
 
-fn send_home(arrival: Box<Arrival>, how: Return) {
-    let home = Arc::clone(&arrival.home);
-    home.post_surely(Message::Home(arrival, how));
+fn send_home(arrival: Arrival, how: Return) {
+    arrival.home.post(Message::Home(arrival.away, how));
 }
 
 impl Host {
@@ -232,7 +220,6 @@ impl Host {
             _mail: registrar.watch(mailbox.fd(), Interest::Read)?,
             registrar,
             mailbox,
-            errands: Vec::new(),
             stopping: false,
             tunables,
             me,
@@ -245,18 +232,16 @@ impl Host {
     }
 
     fn read_mail(&mut self) {
-        let mut errands = mem::take(&mut self.errands);
-        self.mailbox.take(&mut errands);
-        for errand in errands.drain(..) {
+        let mailbox = Arc::clone(&self.mailbox);
+        for errand in mailbox.open() {
             match errand {
                 Errand::Guest(arrival) => self.welcome(arrival),
                 Errand::Stop => self.stopping = true,
             }
         }
-        self.errands = errands;
     }
 
-    fn welcome(&mut self, arrival: Box<Arrival>) {
+    fn welcome(&mut self, arrival: Arrival) {
         let fd = arrival.away.fd();
         let Ok(talk) = self.talk_of(arrival.order) else {
             self.me.counters.scalars.response_obj_oom.inc();

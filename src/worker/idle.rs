@@ -144,9 +144,7 @@ mod tests {
         let mut told = Vec::new();
         let patience = Instant::now() + Duration::from_secs(5);
         while told.len() < 2 && Instant::now() < patience {
-            let mut taken = Vec::new();
-            inboxes[1].take(&mut taken);
-            told.extend(taken.into_iter().map(|message| match message {
+            told.extend(inboxes[1].open().map(|message| match message {
                 Message::IdleCheck(fd) => fd,
                 other => panic!("{other:?}"),
             }));

@@ -7,9 +7,8 @@ use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::conn::NewConn;
-use crate::conn::away::Return;
+use crate::conn::away::{Away, Return};
 use crate::threads::Mailbox;
-use crate::worker::host::Arrival;
 
 /// A worker's queue of messages.
 pub type Inbox = Mailbox<Message>;
@@ -22,7 +21,7 @@ pub enum Message {
     /// Close this descriptor's conn if its client has been silent for too long.
     IdleCheck(RawFd),
     /// Take back a conn that was away.
-    Home(Box<Arrival>, Return),
+    Home(Box<Away>, Return),
     /// Leave the loop, wait, close all conns and end.
     Stop(Halt),
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
-use crate::conn::away::Return;
+use crate::conn::away::{Away, Return};
 use crate::conn::buffers::Buffers;
 use crate::conn::{Conn, Env, Flow, NewConn, OpenError};
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
@@ -253,8 +253,6 @@ pub struct Worker {
     registrar: Registrar,
     _inbox_event: Event,
     inbox: Arc<Inbox>,
-    /// Room for messages, empty between two readings.
-    mail: Vec<Message>,
     /// Conns that gave way and are resumed after the next look at the sockets.
     gave_way: Vec<RawFd>,
     /// The other list, empty but while it is worked off.
@@ -299,7 +297,6 @@ impl Worker {
             registrar: registrar.clone(),
             _inbox_event: registrar.watch(seat.inbox.fd(), Interest::Read)?,
             inbox: seat.inbox,
-            mail: Vec::new(),
             gave_way: Vec::new(),
             resuming: Vec::new(),
             patience: limit.map(|_| Patience::new(registrar)).transpose()?,
@@ -378,21 +375,23 @@ impl Worker {
     #[cold]
     fn hand_over(&mut self, fd: RawFd, order: Order) {
         // What it will need again is kept for it: whoever comes home is not refused.
-        let Ok(room) = self.keep_room().and_then(|()| Room::take()) else {
+        let kept = self
+            .keep_room()
+            .and_then(|()| Ok((Room::take()?, self.inbox.keep_place()?)));
+        let Ok((room, home)) = kept else {
             self.env.verbs.me.counters.scalars.response_obj_oom.inc();
             return self.turn(fd, |conn, env| conn.end(CloseReason::Error, env));
         };
-        let place = usize::try_from(fd).ok();
-        let Some(conn) = place.and_then(|at| self.conns[at].take()) else {
-            return;
-        };
-        let arrival = room.fill(Arrival {
-            away: conn.leave(),
+        let slot = usize::try_from(fd).ok();
+        let conn = slot.and_then(|at| self.conns[at].take());
+        let conn = conn.expect("the conn whose turn it was");
+        let arrival = Arrival {
+            away: room.fill(conn.leave()),
             order,
-            home: Arc::clone(&self.inbox),
-        });
+            home,
+        };
         if let Err(arrival) = self.services.hosts.receive(arrival, &self.services) {
-            self.take_home(*arrival, Return::Close(CloseReason::Error));
+            self.take_home(*arrival.away, Return::Close(CloseReason::Error));
         }
     }
 
@@ -402,8 +401,7 @@ impl Worker {
         Ok(())
     }
 
-    fn take_home(&mut self, arrival: Arrival, how: Return) {
-        let away = arrival.away;
+    fn take_home(&mut self, away: Away, how: Return) {
         let fd = away.fd();
         let room = self.kept_rooms.pop();
         let room = room.expect("one was kept for each conn that is away");
@@ -430,20 +428,18 @@ impl Worker {
     }
 
     fn read_mail(&mut self) {
-        let mut mail = mem::take(&mut self.mail);
-        self.inbox.take(&mut mail);
-        for message in mail.drain(..) {
+        let inbox = Arc::clone(&self.inbox);
+        for message in inbox.open() {
             match message {
                 Message::Conn(new) => self.adopt(*new),
                 Message::IdleCheck(fd) => {
                     let limit = self.idle_limit_secs;
                     self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
                 }
-                Message::Home(arrival, how) => self.take_home(*arrival, how),
+                Message::Home(away, how) => self.take_home(*away, how),
                 Message::Stop(halt) => self.halt = Some(halt),
             }
         }
-        self.mail = mail;
     }
 
     fn adopt(&mut self, new: NewConn) {
