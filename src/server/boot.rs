@@ -21,6 +21,7 @@ use crate::settings::{ExitStatus, Refusal, Settings, TlsSettings};
 use crate::storage::{Engine, EngineError};
 use crate::threads::Thread;
 use crate::tls::{Current, TlsCounters, TlsError};
+use crate::worker::host::Hosts;
 use crate::worker::{self, StartError, Workers, idle};
 
 /// Silence that no client keeps: with a negative `idle_timeout` the sweep runs and closes nobody.
@@ -154,7 +155,11 @@ pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootE
     if settings.process.core_dumps {
         process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
     }
-    let descriptors = process::limit_open_files(settings.network.conn_limit).map_err(|_| {
+    let wanted = settings
+        .network
+        .conn_limit
+        .saturating_add(Hosts::DESCRIPTORS);
+    let descriptors = process::limit_open_files(wanted).map_err(|_| {
         os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
     })?;
     if let Groups::Kept(error) = process::drop_root(settings.process.user.as_deref())? {

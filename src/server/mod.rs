@@ -150,6 +150,10 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     let workers = Workers::start(services.below)?;
     services.figures.watch_buffers(workers.gauges());
     let thread_failed = |error| BootError::new(ExitStatus::Failure, reason(&error));
+    services
+        .hosts
+        .start(&services.below)
+        .map_err(thread_failed)?;
     let background = engine.start(services.crew).map_err(thread_failed)?;
     let idle = boot::start_idle_sweep(&services, &workers)?;
     let refreshing = refresh::start(services.crew, refresher, settings.tls.refresh_interval_secs)

@@ -50,6 +50,8 @@ impl Lab {
         let services = compose(below, books(settings), None, woken);
         let workers = Workers::start(services.below).expect("workers");
         services.figures.watch_buffers(workers.gauges());
+        let hosts = services.hosts;
+        hosts.start(&services.below).expect("threads");
         let idle = boot::start_idle_sweep(&services, &workers).expect("a thread");
         Lab {
             threads: Threads {

@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use crate::conn::away::{Away, Return, Talk, Telling};
@@ -59,7 +60,7 @@ pub struct Hosts {
     debug: Seat,
 }
 
-/// The place of one host, empty until it is needed: it takes two descriptors, which clients might have.
+/// The place of one host, empty until the server starts its threads and after it has stopped them.
 #[derive(Debug)]
 struct Seat {
     name: &'static str,
@@ -80,6 +81,10 @@ impl Default for Hosts {
 }
 
 impl Hosts {
+    /// Descriptors that hosts hold beside those of their guests: a base takes three, a mailbox one. The limit on open
+    /// files is so much higher, lest clients pay for them.
+    pub const DESCRIPTORS: u32 = if cfg!(feature = "debug-server") { 4 } else { 0 };
+
     /// None runs yet.
     #[must_use]
     pub fn new() -> Hosts {
@@ -89,18 +94,28 @@ impl Hosts {
         }
     }
 
+    /// Starts them; returns when all are ready for guests. At the boot, since libevent ends the process where a base
+    /// finds no descriptors.
+    ///
+    /// # Errors
+    /// A thread, a base or a descriptor could not be had.
+    #[cfg_attr(
+        not(feature = "debug-server"),
+        expect(unused_variables, reason = "nothing hands a conn over in this build")
+    )]
+    pub fn start(&self, services: &Services) -> io::Result<()> {
+        #[cfg(feature = "debug-server")]
+        self.debug.start(services)?;
+        Ok(())
+    }
+
     /// Gives a conn to the host of what is ordered for it.
     ///
     /// # Errors
-    /// There is no host to be had, and the operator has heard why; or no memory. Here is the conn again.
-    pub(super) fn receive(&self, arrival: Arrival, services: &Services) -> Result<(), Arrival> {
-        let mailbox = match self.seat_of(arrival.order).mailbox(services) {
-            Ok(mailbox) => mailbox,
-            Err(error) => {
-                let why = reason(&error);
-                tell!(services.tunables, 1, "Can't create thread: {why}");
-                return Err(arrival);
-            }
+    /// There is no memory, or no host any more. Here is the conn again.
+    pub(super) fn receive(&self, arrival: Arrival) -> Result<(), Arrival> {
+        let Some(mailbox) = self.seat_of(arrival.order).mailbox() else {
+            return Err(arrival);
         };
         mailbox
             .offer(Errand::Guest(arrival))
@@ -136,14 +151,15 @@ impl Seat {
         }
     }
 
-    /// The mailbox of its host, which is started if it does not run.
-    fn mailbox(&self, services: &Services) -> io::Result<Arc<Mailbox<Errand>>> {
-        let mut running = lock(&self.running);
-        let host = match &mut *running {
-            Some(host) => host,
-            none => none.insert(Running::start(self.name, services)?),
-        };
-        Ok(Arc::clone(&host.mailbox))
+    fn start(&self, services: &Services) -> io::Result<()> {
+        *lock(&self.running) = Some(Running::start(self.name, services)?);
+        Ok(())
+    }
+
+    /// The mailbox of its host, while that runs.
+    fn mailbox(&self) -> Option<Arc<Mailbox<Errand>>> {
+        let running = lock(&self.running);
+        running.as_ref().map(|host| Arc::clone(&host.mailbox))
     }
 
     fn stop(&self) {
@@ -160,11 +176,15 @@ impl Running {
         let heard = Arc::clone(&mailbox);
         let tunables = services.tunables;
         let me = services.engine.per_thread();
-        let life = move || Host::live(heard, tunables, me);
-        Ok(Running {
-            mailbox,
-            thread: services.crew.start(name, life)?,
-        })
+        let (report, ready) = mpsc::channel();
+        let life = move || Host::live(heard, tunables, me, &report);
+        let thread = services.crew.start(name, life)?;
+        let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        if let Err(error) = ready.recv().unwrap_or_else(|_| gone()) {
+            thread.join();
+            return Err(error);
+        }
+        Ok(Running { mailbox, thread })
     }
 }
 
@@ -204,18 +224,43 @@ fn send_home(arrival: Arrival, how: Return) {
 }
 
 impl Host {
-    /// The thread's whole life.
+    /// The thread's whole life, after a word to its starter whether it could begin.
     ///
     /// # Errors
-    /// There is no event base for it, or its loop failed.
+    /// Its loop failed.
     fn live(
         mailbox: Arc<Mailbox<Errand>>,
         tunables: &'static Tunables,
         me: &'static PerThread,
+        report: &Sender<io::Result<()>>,
     ) -> io::Result<()> {
-        let base: Base<Host> = Base::new(Load::Few)?;
-        let registrar = base.registrar();
-        let mut host = Host {
+        let made = Base::new(Load::Few).and_then(|base: Base<Host>| {
+            let host = Host::new(mailbox, base.registrar(), tunables, me)?;
+            Ok((base, host))
+        });
+        let (told, made) = match made {
+            Ok(made) => (Ok(()), Some(made)),
+            Err(error) => (Err(error), None),
+        };
+        // The starter waits for this word.
+        let _ = report.send(told);
+        let Some((base, mut host)) = made else {
+            return Ok(());
+        };
+        while !host.stopping {
+            base.run_once(&mut host, Wait::Block)?;
+        }
+        host.send_all_home();
+        Ok(())
+    }
+
+    fn new(
+        mailbox: Arc<Mailbox<Errand>>,
+        registrar: Registrar,
+        tunables: &'static Tunables,
+        me: &'static PerThread,
+    ) -> io::Result<Host> {
+        Ok(Host {
             guests: HashMap::new(),
             _mail: registrar.watch(mailbox.fd(), Interest::Read)?,
             registrar,
@@ -223,12 +268,7 @@ impl Host {
             stopping: false,
             tunables,
             me,
-        };
-        while !host.stopping {
-            base.run_once(&mut host, Wait::Block)?;
-        }
-        host.send_all_home();
-        Ok(())
+        })
     }
 
     fn read_mail(&mut self) {

@@ -390,7 +390,7 @@ impl Worker {
             order,
             home,
         };
-        if let Err(arrival) = self.services.hosts.receive(arrival, &self.services) {
+        if let Err(arrival) = self.services.hosts.receive(arrival) {
             self.take_home(*arrival.away, Return::Close(CloseReason::Error));
         }
     }
