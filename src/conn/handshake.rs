@@ -45,7 +45,8 @@ impl Conn {
         }
     }
 
-    /// The worker finds that this handshake takes longer than it may.
+    /// The worker finds that this handshake takes longer than it may. A conn that gave way ends now and goes when its
+    /// turn comes: its descriptor must not become another's while it is on the worker's list.
     pub fn end_overdue_handshake(&mut self, env: &mut Env) -> Flow {
         if self.handshake.is_none() {
             return Flow::Wait;
@@ -53,6 +54,9 @@ impl Conn {
         if let Some(fault) = self.transport.time_handshake_out() {
             self.tell_read_failure(&Failure::Tls(fault), env);
         }
-        self.close(CloseReason::Error, env)
+        match self.close(CloseReason::Error, env) {
+            Flow::Close if self.gave_way => Flow::Wait,
+            flow => flow,
+        }
     }
 }

@@ -54,7 +54,9 @@ impl Conn {
                 State::Nread => self.receive_value(env, &mut turn),
                 State::Swallow => self.swallow(env, &mut turn),
                 State::Mwrite => self.write(env),
-                State::Closed | State::Listening | State::Watch | State::Closing => {
+                // It ended while it was on its worker's list.
+                State::Closing => return Flow::Close,
+                State::Closed | State::Listening | State::Watch => {
                     unreachable!("a conn never rests in {}", self.state.name())
                 }
             };

@@ -168,7 +168,8 @@ pub struct Conn {
     swallow: u64,
     /// What is left of the budget of a turn that a long multiget has cut in two.
     carried: Option<u32>,
-    /// On its worker's list of conns to resume; its events mean nothing meanwhile.
+    /// On its worker's list of conns to resume, and only there until it is resumed: its events mean nothing meanwhile,
+    /// and it is not dropped.
     gave_way: bool,
     counted: Counted,
 }

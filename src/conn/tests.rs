@@ -21,6 +21,9 @@ use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
 use crate::storage::counters::ScalarValues;
 use crate::storage::{self, Engine};
 
+#[cfg(feature = "tls")]
+mod secure;
+
 /// Turns of the loop in which nothing comes back before a client believes that nothing will.
 const QUIET_TURNS: u32 = 3;
 
@@ -143,12 +146,16 @@ impl Lab {
     }
 
     fn connect(&mut self) -> Client {
+        self.connect_as(None)
+    }
+
+    fn connect_as(&mut self, tls: Option<Class>) -> Client {
         let (near, far) = UnixStream::pair().expect("a socket pair");
         near.set_nonblocking(true).expect("set");
         far.set_nonblocking(true).expect("set");
         let new = NewConn {
             socket: OwnedFd::from(far),
-            tls: None,
+            tls,
             protocol: Protocol::Negotiate,
             kind: Kind::Tcp,
             peer: Address::Unnamed,

@@ -462,7 +462,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A place in the table, and on the lists, which hold each conn once at most.
+    /// A place in the table, and on the lists, which hold each descriptor once at most: a conn that is on one is neither
+    /// listed again nor dropped before it was resumed.
     fn make_place(&mut self, at: usize) -> Result<(), NoMemory> {
         let places = at + 1;
         for list in [&mut self.gave_way, &mut self.resuming] {

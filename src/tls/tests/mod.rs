@@ -2,7 +2,8 @@
 //!
 //! `loading` is about contexts and refreshes, `traffic` about bytes, `faults` about conns that end badly, `clients`
 //! about certificates and resumption, `names` about clients that are allowed by name, `revoked` about revocation
-//! lists, `keys` about ticket keys, `floods` about records that carry nothing. Nothing leaves the machine; files live in a folder that goes with the test.
+//! lists, `keys` about ticket keys, `floods` about records that carry nothing. Nothing leaves the machine; files live in
+//! a folder that goes with the test.
 
 mod clients;
 mod faults;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Time, Asn1Type};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -47,7 +48,7 @@ use super::{
 use crate::clock::RelTime;
 use crate::settings::TlsSettings;
 
-pub(super) const BOTH: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+pub(crate) const BOTH: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 const DAY: i64 = 86_400;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -178,7 +179,10 @@ fn issue_as(
         let (kind, text) = name.split_once(':').unwrap();
         has_alternatives |= kind != "CN";
         match kind {
-            "CN" => subject.append_entry_by_nid(Nid::COMMONNAME, text).unwrap(),
+            // By its type a name may be longer than the standard allows.
+            "CN" => subject
+                .append_entry_by_nid_with_type(Nid::COMMONNAME, text, Asn1Type::UTF8STRING)
+                .unwrap(),
             "DNS" => drop(alternatives.dns(text)),
             "URI" => drop(alternatives.uri(text)),
             "EMAIL" => drop(alternatives.email(text)),
@@ -276,7 +280,7 @@ impl Site {
         self.folder.put("server.key", identity.key_pem());
     }
 
-    pub(super) fn load(&self) -> Current {
+    pub(crate) fn load(&self) -> Current {
         Current::load(&self.settings, self.counters, RelTime(62)).expect("the site is in order")
     }
 
@@ -386,7 +390,7 @@ impl Served {
 
 /// How a client connects.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     connector: SslConnector,
     session: Option<SslSession>,
     /// Sessions that the server has issued, as they came.
@@ -394,7 +398,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn of(version: SslVersion) -> Client {
+    pub(crate) fn of(version: SslVersion) -> Client {
         Client::build(version, |_| {})
     }
 
@@ -434,7 +438,7 @@ impl Client {
         }
     }
 
-    pub(super) fn connect<S: Read + Write>(
+    pub(crate) fn connect<S: Read + Write>(
         &self,
         stream: S,
     ) -> Result<SslStream<S>, HandshakeError<S>> {
@@ -525,16 +529,16 @@ pub(super) fn visit(context: &TlsContext, class: Class, client: &Client) -> Visi
 
 /// A stream that shows what passes and can hold back what is written.
 #[derive(Debug)]
-pub(super) struct Tap<S> {
-    pub(super) inner: S,
+pub(crate) struct Tap<S> {
+    pub(crate) inner: S,
     /// While set, writes land here.
-    pub(super) held: Option<Vec<u8>>,
+    pub(crate) held: Option<Vec<u8>>,
     /// All that was read.
     pub(super) seen: Vec<u8>,
 }
 
 impl<S> Tap<S> {
-    pub(super) fn new(inner: S) -> Tap<S> {
+    pub(crate) fn new(inner: S) -> Tap<S> {
         Tap {
             inner,
             held: None,
