@@ -10,8 +10,9 @@
 //! It also says when enough was read. One call of OpenSSL goes on as long as records arrive that bring no data (key
 //! updates, refused renegotiations, empty records), and what OpenSSL has read ahead it works off without asking. So
 //! the BIO hands out nothing more once a record has gone by in a call, or after [`RECVS_PER_CALL`] pieces; reads ahead
-//! the further the more data comes, and not far for a peer that sent such records; and counts them, by the word of OpenSSL, which alone knows how many of
-//! the bytes it was given it has looked at. The session asks [`Pipe::after_call`] what it came to.
+//! the further the more data comes, and not far for a peer that sent such records; and counts them, by the word of
+//! OpenSSL, which alone knows how many of the bytes it was given it has looked at. The session asks
+//! [`Pipe::after_call`] what it came to.
 //!
 //! [`Pipe`] is the state, [`Link`] its owner beside an `SSL`. One thread at a time: the one that owns the session.
 //! The buffer exists only while something waits in it. Sends carry `MSG_NOSIGNAL`.
@@ -255,6 +256,11 @@ impl Pipe {
                 self.errno.map_or(libc::EIO, NonZeroI32::get),
             )),
         }
+    }
+
+    /// The peer's FIN came amid the handshake.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.eof && !self.established
     }
 
     /// Errno of the failure that OpenSSL has just reported; `None` for an end of file.
@@ -517,7 +523,7 @@ unsafe extern "C" fn on_read(bio: *mut BIO, buf: *mut c_char, len: c_int) -> c_i
     match pipe.settle(attempt) {
         Io::Moved(0) => {
             pipe.eof = true;
-            if !pipe.established {
+            if pipe.is_cut_off() {
                 return 0;
             }
             // To OpenSSL an end without close_notify is a failure, after which it sends nothing more.
@@ -576,7 +582,7 @@ unsafe extern "C" fn on_ctrl(
         BIO_CTRL_EOF => {
             // SAFETY: OpenSSL calls back only inside a call on the owning session, which lends its pipe to nobody.
             let pipe = unsafe { pipe_of(bio) };
-            c_long::from(pipe.eof && !pipe.established)
+            c_long::from(pipe.is_cut_off())
         }
         _ => 0,
     }

@@ -167,7 +167,7 @@ impl TlsContext {
         self.raw
     }
 
-    /// Whether sessions leave the socket to OpenSSL, which may then hand it to the kernel's TLS.
+    /// Whether sessions leave the writing to OpenSSL, which may then hand it to the kernel's TLS.
     pub(super) fn kernel_tls(&self) -> bool {
         self.kernel_tls
     }
@@ -499,10 +499,9 @@ unsafe extern "C" fn on_ticket(
 fn set_behaviour(builder: &mut SslContextBuilder, kernel_tls: bool) -> Result<(), TlsError> {
     if kernel_tls {
         enable_kernel_tls(builder)?;
-    } else {
-        // One read a record instead of two. The kernel's TLS would find its record half eaten.
-        builder.set_read_ahead(true);
     }
+    // One read a record instead of two. The kernel encrypts at most; it could not read what is half eaten.
+    builder.set_read_ahead(true);
     #[cfg(ossl111)]
     builder.set_options(SslOptions::NO_RENEGOTIATION);
     #[cfg(not(ossl111))]

@@ -144,6 +144,9 @@ unsafe extern "C" {
         callback: Option<PasswordCallback>,
     );
 
+    /// SSL_set0_wbio(3), since 1.1.0.
+    pub(super) fn SSL_set0_wbio(ssl: *mut SSL, bio: *mut openssl_sys::BIO);
+
     /// SSL_set_msg_callback(3), always.
     pub(super) fn SSL_set_msg_callback(ssl: *mut SSL, callback: Option<MessageCallback>);
 

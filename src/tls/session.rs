@@ -21,7 +21,7 @@ use openssl_sys::{
     SSL, SSL_ERROR_SYSCALL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN,
 };
 
-use super::bio::{Intermission, Link};
+use super::bio::{Intermission, Link, Pipe};
 use super::certificate::{common_name, names};
 use super::context::{Rules, TlsContext};
 use super::ffi;
@@ -39,7 +39,7 @@ use crate::os::Interest;
 #[derive(Debug)]
 pub struct TlsSession {
     ssl: NonNull<SSL>,
-    /// `None` with kernel TLS: the socket is OpenSSL's own business then.
+    /// `None` only while the session is made.
     link: Option<Link>,
     /// The link, or OpenSSL's BIO, knows it by its number; dropped after both.
     socket: OwnedFd,
@@ -49,6 +49,8 @@ pub struct TlsSession {
     phase: Phase,
     /// The last read found no complete record, so what OpenSSL still holds is a part of one.
     ran_dry: bool,
+    /// What is written goes past the link, by a BIO whose encryption the kernel can take over.
+    kernel_writes: bool,
     /// Length of the record that OpenSSL keeps because it could not be sent; 0 if there is none.
     offered: u32,
     /// Checksum of that record's bytes.
@@ -104,6 +106,7 @@ impl TlsSession {
             class,
             phase: Phase::Handshake,
             ran_dry: false,
+            kernel_writes: false,
             offered: 0,
             #[cfg(debug_assertions)]
             offered_sum: 0,
@@ -238,7 +241,7 @@ impl TlsSession {
         }
     }
 
-    /// Why OpenSSL waits for the peer. With kernel TLS nothing is read ahead, so each record has its own event.
+    /// Why OpenSSL waits for the peer.
     fn intermission(&mut self) -> Intermission {
         match &mut self.link {
             Some(link) => link.pipe().after_call(),
@@ -453,27 +456,31 @@ impl TlsSession {
 
     /// Lays the pipe to the socket.
     fn attach(&mut self, kernel_tls: bool) -> Result<(), TlsError> {
-        let fd = self.socket.as_raw_fd();
-        let bio = if kernel_tls {
-            // SAFETY: makes an object that remembers the descriptor's number and, by the flag, never closes it; it
-            // goes with `ssl`, before the socket.
-            NonNull::new(unsafe { openssl_sys::BIO_new_socket(fd, BIO_NOCLOSE) })
-        } else {
-            Link::new(fd).map(|(link, bio)| {
-                self.link = Some(link);
-                bio
-            })
-        };
-        let Some(bio) = bio else {
-            return Err(TlsError::OpenSsl(ffi::take_error_text()));
-        };
+        let (link, bio) = Link::new(self.socket.as_raw_fd())
+            .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))?;
         // SAFETY: `ssl` is owned and alive. It takes the one reference to `bio`, for both directions, and frees it
         // in `SSL_free`, before the link behind it goes.
         unsafe { openssl_sys::SSL_set_bio(self.raw(), bio.as_ptr(), bio.as_ptr()) };
-        if let Some(link) = &self.link {
-            // SAFETY: `ssl` is alive, and freed before the link is dropped.
-            unsafe { link.count_records(self.ssl.as_ptr()) };
+        // SAFETY: `ssl` is alive, and freed before the link is dropped.
+        unsafe { link.count_records(self.ssl.as_ptr()) };
+        self.link = Some(link);
+        if kernel_tls {
+            self.write_past_link()?;
         }
+        Ok(())
+    }
+
+    /// Lets OpenSSL write to the socket by a BIO of its own, the only kind that it hands to the kernel. What is read
+    /// comes by the link all the same: it alone knows when enough was read.
+    fn write_past_link(&mut self) -> Result<(), TlsError> {
+        let fd = self.socket.as_raw_fd();
+        // SAFETY: makes an object that remembers the descriptor's number and, by the flag, never closes it; it goes
+        // with `ssl`, before the socket.
+        let bio = NonNull::new(unsafe { openssl_sys::BIO_new_socket(fd, BIO_NOCLOSE) })
+            .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))?;
+        // SAFETY: `ssl` is owned and alive; it takes the one reference to `bio`, and gives back that to the link's.
+        unsafe { ffi::SSL_set0_wbio(self.raw(), bio.as_ptr()) };
+        self.kernel_writes = true;
         Ok(())
     }
 
@@ -610,11 +617,13 @@ impl TlsSession {
 
     fn system_trouble(&mut self, returned: c_int, errno: io::Error) -> Trouble {
         ffi::clear_errors();
-        let failed = match &mut self.link {
-            Some(link) => link.pipe().take_errno(),
-            None => errno
+        let pipe = self.link.as_mut().map(Link::pipe);
+        let is_cut_off = pipe.as_ref().is_some_and(|pipe| pipe.is_cut_off());
+        let failed = match pipe.and_then(Pipe::take_errno) {
+            None if self.kernel_writes && !is_cut_off => errno
                 .raw_os_error()
                 .filter(|&errno| returned < 0 && errno != 0),
+            met => met,
         };
         match failed {
             Some(errno) => Trouble::System(system_text(&io::Error::from_raw_os_error(errno))),
@@ -705,7 +714,7 @@ unsafe extern "C" fn on_progress(ssl: *const SSL, location: c_int, _value: c_int
     }
     // SAFETY: `ssl` is live while it calls back.
     let bio = unsafe { openssl_sys::SSL_get_rbio(ssl) };
-    // SAFETY: without kernel TLS, which these versions lack, every session's BIO is one of `Link::new`.
+    // SAFETY: every session's BIO for reading is one of `Link::new`.
     unsafe { super::bio::note_handshake_start(bio) };
 }
 

@@ -119,7 +119,18 @@ fn a_client_that_rejects_the_certificate_is_a_failed_handshake() {
 
 #[test]
 fn a_fin_without_close_notify_is_a_normal_end_and_leaves_room_for_replies() {
-    let site = Site::new();
+    half_close(&Site::new());
+}
+
+#[cfg(ossl300)]
+#[test]
+fn a_fin_leaves_room_for_replies_also_where_the_kernel_encrypts() {
+    let mut site = Site::new();
+    site.settings.kernel_tls = true;
+    half_close(&site);
+}
+
+fn half_close(site: &Site) {
     let context = site.load().get();
     for version in BOTH {
         for half in [false, true] {

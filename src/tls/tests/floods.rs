@@ -198,3 +198,25 @@ fn a_client_is_served_after_the_answers_to_its_key_updates() {
     assert_eq!(stream.ssl_read(&mut buf).unwrap(), 4);
     assert_eq!(&buf[..4], b"MN\r\n");
 }
+
+#[cfg(ossl300)]
+#[test]
+fn a_flood_ends_its_session_also_where_the_kernel_encrypts() {
+    let mut site = Site::new();
+    site.settings.kernel_tls = true;
+    let (mut served, mut stream) = pair(&site);
+    let mut buf = [0; 100];
+    let bytes = key_updates(&mut stream, 60, UNANSWERED);
+    stream.get_mut().inner.write_all(&bytes).unwrap();
+    let (gave_way, outcome) = read_through(&mut served, &mut buf);
+    assert_eq!(outcome, Outcome::Blocked(Interest::Read));
+    assert!(gave_way >= 1);
+    let limit = usize::from(TLS_BARREN_RECORDS);
+    let bytes = key_updates(&mut stream, limit, UNANSWERED);
+    stream.get_mut().inner.write_all(&bytes).unwrap();
+    match read_through(&mut served, &mut buf).1 {
+        Outcome::Failed(fault) => assert_eq!(fault.kind, FaultKind::Flood),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(site.counters.record_floods(), 1);
+}
