@@ -53,6 +53,9 @@ pub const REPLIES_PER_BLOCK: usize = 13;
 pub const COPY_MAX: usize = 1_024;
 /// Unsent bytes beyond which a conn that gives way flushes first (design-notes.md §4).
 pub const YIELD_FLUSH: usize = 16_384;
+/// Longest common name that is looked at in a TLS client's certificate, in bytes of its own encoding; X.520 allows 64
+/// characters.
+pub const COMMON_NAME_MAX: usize = 4_096;
 /// Bytes of a TLS client's name that are kept for `stats ssl conns`: certificates may hold any length, conns may not.
 pub const PEER_NAME_MAX: usize = 126;
 /// Bytes that a client which is away from its worker is given at a time (`response::Sheet`).

@@ -1,7 +1,8 @@
 //! What the server reads in certificates: dates and names.
 //!
 //! `context` learns from the server's own what operators watch; the handshake takes the names of a client's to the
-//! allow list, and its common name to whoever shows it. Pure, on any thread.
+//! allow list, and its common name to whoever shows it. An authority has signed those, of any length and number, so
+//! they are looked at one at a time and where they are. Pure, on any thread.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ use openssl::x509::{X509, X509Ref};
 use super::CertificateFacts;
 use super::allow::Name;
 use super::ffi;
+use crate::limits::COMMON_NAME_MAX;
 use crate::settings::NameKind;
 
 const DAY_SECS: i64 = 86_400;
@@ -54,35 +56,36 @@ pub(super) fn common_name(certificate: &X509Ref) -> Option<String> {
     common_names(certificate).next()
 }
 
-/// The names that an allow list looks at. One that is no text in its own encoding is left out.
-pub(super) fn names(certificate: &X509Ref) -> Vec<Name> {
-    let mut names: Vec<Name> = common_names(certificate)
-        .map(|text| Name {
-            kind: NameKind::CommonName,
-            text,
-        })
-        .collect();
-    for alternative in certificate.subject_alt_names().into_iter().flatten() {
-        let found = [
-            (NameKind::Dns, alternative.dnsname()),
-            (NameKind::Uri, alternative.uri()),
-            (NameKind::Email, alternative.email()),
-        ];
-        names.extend(found.into_iter().filter_map(|(kind, text)| {
-            let text = text?.to_owned();
-            Some(Name { kind, text })
-        }));
-    }
+/// Whether this is true of one of the names that an allow list looks at. One that is no text in its own encoding is
+/// left out.
+pub(super) fn any_name(certificate: &X509Ref, mut is_so: impl FnMut(Name<'_>) -> bool) -> bool {
+    let mut is = |kind, text: &str| is_so(Name { kind, text });
+    let found = common_names(certificate).any(|text| is(NameKind::CommonName, &text))
+        || certificate
+            .subject_alt_names()
+            .into_iter()
+            .flatten()
+            .any(|alternative| {
+                let names = [
+                    (NameKind::Dns, alternative.dnsname()),
+                    (NameKind::Uri, alternative.uri()),
+                    (NameKind::Email, alternative.email()),
+                ];
+                let mut names = names.into_iter();
+                names.any(|(kind, text)| text.is_some_and(|text| is(kind, text)))
+            });
     // What OpenSSL minds about a malformed name must not pass for an error of the handshake that asks.
     ffi::clear_errors();
-    names
+    found
 }
 
-/// Every common name of the subject, whole: bytes behind a NUL are a part of it.
+/// Every common name of the subject, whole: bytes behind a NUL are a part of it. They are copied, so those of absurd
+/// length are left out.
 fn common_names(certificate: &X509Ref) -> impl Iterator<Item = String> {
     certificate
         .subject_name()
         .entries_by_nid(Nid::COMMONNAME)
+        .filter(|entry| entry.data().len() <= COMMON_NAME_MAX)
         .filter_map(|entry| entry.data().to_string().ok())
 }
 

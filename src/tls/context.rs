@@ -27,7 +27,7 @@ use openssl::ssl::{
 use openssl_sys::{SSL, SSL_CTX, SSL_SESSION, X509_STORE_CTX};
 
 use super::allow::AllowList;
-use super::certificate::{names, validity_warning};
+use super::certificate::{any_name, validity_warning};
 use super::ffi::{self, TicketDirection, broken, reason};
 use super::material::{Material, read};
 use super::tickets::{KEY_SIZE, TicketKeys};
@@ -281,7 +281,7 @@ unsafe extern "C" fn on_verify(good: c_int, store: *mut X509_STORE_CTX) -> c_int
         // SAFETY: the certificate is alive with `store`.
         unsafe { ffi::copied(certificate.as_ptr()) }
     });
-    if copy.is_some_and(|client| allow.admits(&names(&client))) {
+    if copy.is_some_and(|client| any_name(&client, |name| allow.admits(name))) {
         return good;
     }
     let error = openssl_sys::X509_V_ERR_APPLICATION_VERIFICATION;

@@ -22,7 +22,7 @@ use openssl_sys::{
 };
 
 use super::bio::{Intermission, Link, Pipe};
-use super::certificate::{common_name, names};
+use super::certificate::{any_name, common_name};
 use super::context::{Rules, TlsContext};
 use super::ffi;
 use super::trust::class_verify;
@@ -379,7 +379,7 @@ impl TlsSession {
             return true;
         }
         self.peer()
-            .is_some_and(|certificate| allow.admits(&names(&certificate)))
+            .is_some_and(|certificate| any_name(&certificate, |name| allow.admits(name)))
     }
 
     /// Whether the verify callback has said no to a good certificate.

@@ -9,6 +9,7 @@ use super::{
     BOTH, Client, Identity, Served, Site, Visit, authority, connected, issue_named, visit,
 };
 use crate::clock::RelTime;
+use crate::limits::COMMON_NAME_MAX;
 use crate::tls::{Class, FaultKind, TlsContext};
 
 const RESUMED: Visit = Visit::Served { resumed: true };
@@ -347,4 +348,26 @@ fn a_certificate_of_any_size_is_judged_or_refused_and_hurts_nobody() {
         assert_eq!(steady.read_exact(4), b"ping");
     }
     assert_eq!(site.counters.authz_denied(), 0);
+}
+
+#[test]
+fn a_common_name_of_absurd_length_is_none() {
+    let site = allowing(2, "CN:a**");
+    let context = site.load().get();
+    for version in BOTH {
+        for (len, is_name) in [(COMMON_NAME_MAX, true), (COMMON_NAME_MAX + 1, false)] {
+            let name = format!("CN:{}", "a".repeat(len));
+            let client = Client::with(version, &issue_named(&[&name], &site.authority));
+            if is_name {
+                assert_eq!(visit(&context, Class::Default, &client), FULL);
+            } else {
+                assert_eq!(refused(&context, Class::Default, &client), denied());
+            }
+            let long_and_good = issue_named(&[&name, "CN:an"], &site.authority);
+            let client = Client::with(version, &long_and_good);
+            let (served, _stream) = connected(&context, Class::Default, &client);
+            let shown = served.session.facts().unwrap().peer_common_name.unwrap();
+            assert_eq!(shown.len(), if is_name { len } else { 2 });
+        }
+    }
 }
