@@ -51,6 +51,23 @@ pub(super) fn validity_warning(leaf: &X509Ref, path: &str) -> Option<String> {
     ))
 }
 
+/// Whether OpenSSL had no memory for the key in a certificate. It parses the certificate all the same, as it does where
+/// it does not know the kind of key; but with such a certificate nobody can be served, nor judged by such an authority.
+pub(super) fn lacks_its_key(certificate: &X509Ref) -> Result<bool, ErrorStack> {
+    if has_usable_key(certificate) {
+        return Ok(false);
+    }
+    // A kind that it does not know it knows no better the second time.
+    let again = X509::from_der(&certificate.to_der()?)?;
+    Ok(has_usable_key(&again))
+}
+
+/// Whether the key is there and OpenSSL has found out how strong it is.
+fn has_usable_key(certificate: &X509Ref) -> bool {
+    let key = certificate.public_key();
+    key.is_ok_and(|key| key.security_bits() > 0)
+}
+
 /// The first common name of the subject.
 pub(super) fn common_name(certificate: &X509Ref) -> Option<String> {
     common_names(certificate).next()

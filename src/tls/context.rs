@@ -27,12 +27,13 @@ use openssl::ssl::{
 use openssl_sys::{SSL, SSL_CTX, SSL_SESSION, X509_STORE_CTX};
 
 use super::allow::AllowList;
-use super::certificate::{any_name, validity_warning};
+use super::certificate::{any_name, lacks_its_key, validity_warning};
 use super::ffi::{self, TicketDirection, broken, reason};
 use super::material::{Material, read};
 use super::tickets::{KEY_SIZE, TicketKeys};
 use super::trust::{Digest, Scope, Trust, scopes, verify_flags};
 use super::{CertificateFacts, Class, File, TlsCounters, TlsError};
+use crate::os::heap::NoMemory;
 use crate::settings::TlsSettings;
 
 /// What a ticket callback answers: refuse the handshake, ignore the ticket, take it, take it and issue another.
@@ -86,7 +87,7 @@ unsafe impl Sync for TlsContext {}
 impl TlsContext {
     /// Loads everything the options name, in the order in which operators expect errors: options that do not go
     /// together, chain, key, pair, authorities, revocation lists, allowed names, ciphers, ticket keys.
-    /// `predecessor` hands its ticket keys on if what decides about clients is unchanged.
+    /// `old` hands its ticket keys on if what decides about clients is unchanged.
     ///
     /// # Errors
     /// The first thing that is wrong; nothing outlives the failure.
@@ -94,10 +95,22 @@ impl TlsContext {
         material: &Material,
         prompt: Prompt,
         counters: &'static TlsCounters,
-        predecessor: Option<&TlsContext>,
+        old: Option<&TlsContext>,
+    ) -> Result<TlsContext, TlsError> {
+        ffi::expect_no_errors();
+        let built = TlsContext::build_noisily(material, prompt, counters, old);
+        ffi::clear_errors();
+        built
+    }
+
+    /// As `build`, but may leave something in the error queue.
+    fn build_noisily(
+        material: &Material,
+        prompt: Prompt,
+        counters: &'static TlsCounters,
+        old: Option<&TlsContext>,
     ) -> Result<TlsContext, TlsError> {
         let settings = &material.settings;
-        ffi::expect_no_errors();
         refuse_contradictions(settings)?;
         let mut builder = SslContextBuilder::new(SslMethod::tls_server()).map_err(broken)?;
         set_min_version(&mut builder, settings.min_version)?;
@@ -112,8 +125,8 @@ impl TlsContext {
         set_ciphers(&mut builder, settings)?;
         let scopes = scopes(verify, &trust.generation);
         set_session_cache(&mut builder, settings.session_cache, &scopes)?;
-        let predecessor = predecessor.filter(|old| old.generation == trust.generation);
-        let tickets = set_tickets(&mut builder, material, predecessor)?;
+        let same_trust = old.filter(|old| old.generation == trust.generation);
+        let tickets = set_tickets(&mut builder, material, same_trust)?;
         set_behaviour(&mut builder, settings.kernel_tls)?;
         // An older OpenSSL tells no secrets.
         #[cfg(all(feature = "debug-server", ossl111))]
@@ -125,6 +138,9 @@ impl TlsContext {
         let leaf = ssl_ctx
             .certificate()
             .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))?;
+        if lacks_its_key(leaf).map_err(broken)? {
+            return Err(TlsError::OpenSsl(NoMemory.to_string()));
+        }
         let certificate = CertificateFacts::of(leaf, &chain, &trust.authorities).map_err(broken)?;
         let path = settings.chain_cert.as_deref().unwrap_or("(null)");
         let warning = validity_warning(leaf, path);
@@ -137,7 +153,6 @@ impl TlsContext {
         if !unsafe { rules.attach(raw) } {
             return Err(TlsError::OpenSsl(ffi::take_error_text()));
         }
-        ffi::clear_errors();
         Ok(TlsContext {
             _ssl_ctx: ssl_ctx,
             raw,

@@ -18,9 +18,11 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name};
 
 use super::allow::AllowList;
+use super::certificate::lacks_its_key;
 use super::ffi::{self, broken, reason};
 use super::material::{Material, read, read_pem};
 use super::{Class, File, TlsError};
+use crate::os::heap::NoMemory;
 use crate::settings::NamePattern;
 
 /// `SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT`.
@@ -88,6 +90,11 @@ fn load_authorities(
         return Err(failed(
             stack.map_or_else(ffi::take_error_text, |stack| reason(&stack)),
         ));
+    }
+    for certificate in &certificates {
+        if lacks_its_key(certificate).map_err(|stack| failed(reason(&stack)))? {
+            return Err(failed(NoMemory.to_string()));
+        }
     }
     trust(builder, certificates.clone()).map_err(|stack| failed(reason(&stack)))?;
     Ok((Some(pem), certificates))
