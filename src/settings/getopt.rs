@@ -38,7 +38,7 @@ impl Line {
     pub(super) fn read(words: &[String], operands: Operands) -> Line {
         let options = known_options();
         let (words, misspelt) = spell_out(words, operands);
-        let (matches, mistake) = match options.parse(&words) {
+        let (matches, mistake) = match options.parse(&words[..]) {
             Ok(matches) => (matches, misspelt),
             Err(fail) => (up_to_mistake(&options, &words), Some(in_c_words(&fail))),
         };
@@ -90,7 +90,7 @@ fn in_order(matches: &Matches) -> Vec<(&'static Row, Option<String>)> {
             found.extend(places.map(|at| (at, row, None)));
         }
     }
-    found.sort_by_key(|(at, ..)| *at);
+    found.sort_unstable_by_key(|(at, ..)| *at);
     found
         .into_iter()
         .map(|(_, row, value)| (row, value))
