@@ -32,6 +32,9 @@ pub const READ_DOUBLINGS: u32 = 4;
 pub const READ_GROWTH_MAX: usize = 1 << 20;
 /// A growing read buffer ends here: a multiget that is longer is refused, so that one client cannot take all memory.
 pub const READ_BUFFER_MAX: usize = 64 << 20;
+/// Keys of one client that are looked at together, so that what they need is fetched into the cache side by side
+/// (performance.md P1).
+pub const WINDOW: usize = 64;
 /// Bytes of multiget lines that are executed in one turn: some thousand of the shortest keys, a millisecond or two. A line
 /// that goes on gives way to other conns in its middle.
 pub const KEYS_PER_TURN: usize = READ_BUFFER;

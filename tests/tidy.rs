@@ -40,6 +40,25 @@ const SAME_STOREY: &[(&str, &str)] = &[
     ("settings", "limits"),
 ];
 
+/// Modules of the protocol room that others of it may not name: whose, and by whom they may be. The codecs, `text` and
+/// `meta`, know neither each other nor those who call them, and a verb knows no wire format.
+const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
+    ("lines", &["mod"]),
+    ("upload", &["mod", "lines"]),
+    // An order of the debug server is carried out by its command's file.
+    ("text", &["mod", "lines", "upload", "handover"]),
+    ("meta", &["lines", "upload"]),
+    ("command", &["lines", "text", "meta", "upload"]),
+    ("request", &["lines", "text", "meta"]),
+    ("numbers", &["lines", "text", "meta"]),
+    (
+        "replies",
+        &["mod", "lines", "text", "meta", "upload", "command", "env"],
+    ),
+];
+/// What a codec or a verb may have of the room's face: what stands there is defined below.
+const PROTOCOL_FACE: &[&str] = &["mod", "lines"];
+
 /// Modules that may hold unsafe code; a name that ends in `/` stands for the whole folder.
 const UNSAFE_ALLOWED: &[&str] = &[
     "src/os/",
@@ -199,6 +218,47 @@ fn every_edge_within_a_storey_is_used() {
         })
         .map(|(from, to)| format!("{from} does not name {to}, and need not be allowed to"))
         .collect();
+    complain(&faults);
+}
+
+#[test]
+fn codecs_and_verbs_keep_apart() {
+    let callers: BTreeMap<_, _> = PROTOCOL_CALLERS.iter().copied().collect();
+    let mut faults = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| !is_test_file(&source.name))
+    {
+        let Some(inner) = source.name.strip_prefix("src/protocol/") else {
+            continue;
+        };
+        let module = inner.split(['/', '.']).next().unwrap_or(inner);
+        for (number, line) in shipped(&source.text).lines().enumerate() {
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            for part in line.split("crate::protocol::").skip(1) {
+                let named: String = part
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let is_module = named.starts_with(|c: char| c.is_ascii_lowercase());
+                let allowed = match callers.get(named.as_str()) {
+                    _ if named == module => true,
+                    Some(callers) => callers.contains(&module),
+                    None => is_module || PROTOCOL_FACE.contains(&module),
+                };
+                if !allowed {
+                    let named = if is_module { &named } else { "protocol/mod.rs" };
+                    faults.push(format!(
+                        "{}:{}: {module} names {named}",
+                        source.name,
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
     complain(&faults);
 }
 

@@ -1,14 +1,12 @@
 //! One command in execution: where its reply goes, and what becomes of the bytes behind its line.
 //!
-//! `text` makes a [`Command`] for every line of the general road and hands it to the verb. Whether a reply is wanted is
+//! `lines` makes a [`Command`] for every line of the general road and hands it to the verb. Whether a reply is wanted is
 //! decided by the verb, once, and kept here: every single line goes through [`reply`], so `noreply` silences errors, too.
 
 use crate::protocol::env::Env;
+use crate::protocol::next::{CloseReason, Next};
 use crate::protocol::replies::ClientError;
-use crate::protocol::upload::{Finish, Upload};
-use crate::protocol::{CloseReason, Next, Session};
 use crate::response::Out;
-use crate::storage::{Bump, Hv, NewItem, NoMemory};
 
 /// Bytes behind a value.
 const LINE_END: usize = 2;
@@ -17,7 +15,6 @@ const LINE_END: usize = 2;
 pub(super) struct Command<'a> {
     pub(super) env: &'a Env,
     pub(super) out: &'a mut Out,
-    pub(super) session: &'a mut Session,
     /// What follows the line's end in the input.
     pub(super) body: &'a [u8],
     /// Single-line replies are dropped.
@@ -107,39 +104,6 @@ impl Command<'_> {
         After {
             taken,
             next: (left > 0).then_some(Next::Swallow(left as u64)),
-        }
-    }
-
-    /// Takes the value from the body as far as it has come; a whole one is stored now.
-    pub(super) fn receive(&mut self, mut item: NewItem, finish: Finish) -> After {
-        let len = item.remaining();
-        let taken = len.min(self.body.len());
-        let filled = item.fill(&self.body[..taken], self.env.me);
-        let upload = Upload::new(item, finish);
-        let left = len - taken;
-        match filled {
-            Err(NoMemory) => {
-                upload.fail(self.out, self.env);
-                let next = (left > 0).then_some(Next::Swallow(left as u64));
-                After { taken, next }
-            }
-            Ok(_) if left == 0 => {
-                upload.finish(self.out, self.env);
-                After { taken, next: None }
-            }
-            Ok(_) => {
-                self.session.upload = Some(upload);
-                let next = Some(Next::ReadValue);
-                After { taken, next }
-            }
-        }
-    }
-
-    /// Removes the item of a key whose new value could not be had.
-    pub(super) fn remove_old(&self, key: &[u8], hv: Hv) {
-        let guard = self.env.engine.lock(hv);
-        if let Ok(item) = self.env.lookup(&guard, key, Bump::Leave) {
-            guard.unlink(item, self.env.me);
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::os::heap;
 use crate::os::heap::NoMemory;
 #[cfg(feature = "debug-server")]
-use crate::protocol::text::DebugLines;
+use crate::protocol::text::debug::DebugLines;
 use crate::response::Source;
 
 /// Why a conn is handed over.

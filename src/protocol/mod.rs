@@ -1,9 +1,9 @@
 //! Bytes to commands to responses. A protocol is asked for a batch and never sees a socket.
 //!
 //! ```text
-//!  conn ── bytes, output, budget ─► Session::run ─► text::run ─► window  get and mg lines side by side, prefetched
-//!                                                       └──────► verbs   get set delete arith touch admin, mg ms …
-//!  conn ◄─ bytes taken, Next ──────
+//!  conn ── bytes, output, budget ─► Session::run ─► lines::run ─► window  get and mg lines side by side, prefetched
+//!  conn ◄─ bytes taken, Next ──────                      ├──────► text    get set delete … ─┐
+//!                                                        └──────► meta    mg ms md …       ─┴► verbs ─► the engine
 //! ```
 //!
 //! The conn asks one question ("run until you cannot go on") and gets one [`Next`]. A value that lies whole in the
@@ -11,15 +11,20 @@
 //! [`Session`] keeps. Runs on workers, one conn at a time; takes one bucket lock per key and never two. Sessions are
 //! small and own no heap memory of their own.
 //!
-//! What lines there are stands in `replies`, how a line is cut in `request`, its numbers in `numbers`. The same verb
-//! has the same file name in `text` and `meta`.
+//! `text` and `meta` are codecs: bytes to a request, an outcome to bytes. Neither knows the other, nor `lines`, which
+//! gives each line to the one it is for; what a command does and counts, whoever asks, stands in `verbs`, which know no
+//! codec. A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there
+//! are stands in `replies`, how a line is cut in `request`, its numbers in `numbers`. The same verb has the same file
+//! name in `text`, `meta` and `verbs`. (`tests/tidy.rs` holds the table.)
 
 #![forbid(unsafe_code)]
 
 mod command;
 mod env;
 mod handover;
+mod lines;
 mod meta;
+mod next;
 mod numbers;
 mod replies;
 mod request;
@@ -28,11 +33,12 @@ mod tests;
 mod text;
 mod upload;
 mod value;
+mod verbs;
 
 use std::mem;
 
-use crate::protocol::text::Road;
-use crate::protocol::text::get::Midway;
+use crate::protocol::lines::Road;
+use crate::protocol::text::get::Shares;
 use crate::protocol::upload::Upload;
 use crate::response::Out;
 use crate::settings::Protocol;
@@ -41,60 +47,10 @@ use crate::storage::ItemRef;
 
 pub use crate::protocol::env::{Control, Env, Services, Shutdown};
 pub use crate::protocol::handover::{Order, Reach};
+pub use crate::protocol::next::{CloseReason, Next, UploadSpace};
 
 /// First byte of a conn that speaks binary.
 const BINARY_MAGIC: u8 = 0x80;
-
-/// Why a conn is to be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The peer broke the rules, or a call failed.
-    Error,
-    /// The peer said goodbye.
-    Normal,
-    /// Nothing came for too long.
-    IdleTimeout,
-    /// The server stops.
-    Shutdown,
-}
-
-/// The one answer a protocol gives a conn after a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// All complete commands are executed; the rest of the bytes is an incomplete line (or nothing).
-    NeedMore,
-    /// The output has to go out before the next command (no room for one more reply, or `mn`).
-    Flush,
-    /// The budget is spent; commands may be left.
-    Budget,
-    /// A long multiget has had its share of the turn. The others get theirs; then it goes on, with the budget that is
-    /// left. Until then the output must not be sent: it may yet be taken back.
-    Midway,
-    /// A value is incomplete: read on into [`Session::upload_space`] until it is whole.
-    ReadValue,
-    /// Discard so many bytes of input (those beyond `consumed`), then go on.
-    Swallow(u64),
-    /// Send what is owed, then let another thread tell the client what was ordered; go on when the conn is back.
-    HandOver(Order),
-    /// Send what is owed, then close.
-    CloseAfterFlush(CloseReason),
-    /// Close at once; what is owed may be lost.
-    Close(CloseReason),
-}
-
-/// Where the next bytes of a value go.
-#[derive(Debug, PartialEq, Eq)]
-pub enum UploadSpace<'a> {
-    /// Read into this (never empty).
-    Space(&'a mut [u8]),
-    /// The value is whole: call [`Session::finish_upload`].
-    Complete,
-    /// Memory ran out: the error is in the output, so many bytes are to be swallowed.
-    Failed {
-        /// Bytes of the value that were not read.
-        swallow: u64,
-    },
-}
 
 /// A client's protocol state, part of its conn; small, no heap.
 pub struct Session {
@@ -103,10 +59,8 @@ pub struct Session {
     upload: Option<Upload>,
     /// Bytes at the front of the unread input that were searched for a line end before, in vain.
     searched: usize,
-    /// The multiget at the front of the unread input, when a part of its keys is done.
-    midway: Option<Midway>,
-    /// Bytes of long multiget lines that were executed in this turn.
-    keys_spent: usize,
+    /// Where a long multiget stands.
+    shares: Shares,
     /// What `debugitem ref` keeps.
     #[cfg(feature = "debug-server")]
     kept: Option<ItemRef>,
@@ -123,8 +77,7 @@ impl Session {
             protocol,
             upload: None,
             searched: 0,
-            midway: None,
-            keys_spent: 0,
+            shares: Shares::default(),
             #[cfg(feature = "debug-server")]
             kept: None,
             #[cfg(debug_assertions)]
@@ -176,7 +129,9 @@ impl Session {
         }
         match self.protocol {
             Protocol::Binary => (0, Next::Close(CloseReason::Error)),
-            Protocol::Ascii | Protocol::Negotiate => text::run(self, road, bytes, out, env, budget),
+            Protocol::Ascii | Protocol::Negotiate => {
+                lines::run(self, road, bytes, out, env, budget)
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! (text-protocol.md §2.2)
 
 use crate::decimal::digits;
+use crate::limits::VALUE_LEN_MAX;
 
 /// Longest token of a 32-bit number.
 const LEN_MAX_32: usize = 11;
@@ -41,6 +42,12 @@ pub(super) fn strict_i64(token: &[u8]) -> Option<i64> {
         return None;
     }
     signed(token)
+}
+
+/// A byte count, as the storage commands and `ms` give it.
+pub(super) fn value_len(token: &[u8]) -> Option<usize> {
+    let len = strict_i32(token).filter(|len| *len <= VALUE_LEN_MAX)?;
+    usize::try_from(len).ok()
 }
 
 fn signed(token: &[u8]) -> Option<i64> {

@@ -2,6 +2,8 @@
 //!
 //! Errors that the client caused are a [`ClientError`]; the verbs name what is wrong, the wire text stands here.
 
+use crate::storage::AllocFailure;
+
 /// `set` and its kin: done.
 pub(super) const STORED: &[u8] = b"STORED\r\n";
 /// The condition of add, replace, append or prepend did not hold.
@@ -61,6 +63,14 @@ pub(super) const MEMLIMIT_NOT_BYTES: &[u8] =
 /// cache_memlimit: all memory was taken at start.
 pub(super) const MEMLIMIT_FIXED: &[u8] =
     b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
+
+/// Why there is no item for a value.
+pub(super) fn no_item(failure: AllocFailure) -> &'static [u8] {
+    match failure {
+        AllocFailure::TooLarge => TOO_LARGE,
+        AllocFailure::NoMemory => NO_MEMORY_STORING,
+    }
+}
 
 /// What a client did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,19 +3,16 @@
 //! All under one bucket: the comparison with `C`, the sum, what flags set, and the reply, which is written in the order
 //! of the request. An opaque that is too long is noticed last, when the number has changed already.
 
-use crate::clock::RelTime;
 use crate::decimal::Digits;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
-use crate::protocol::meta::flags::{Fault, Flags};
+use crate::protocol::meta::flags::{Fault, Flags, Letter};
 use crate::protocol::meta::{Key, push_flag, push_key, push_opaque, push_request_flags, push_ttl};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::text::arith::{count_hit, count_miss};
+use crate::protocol::verbs::arith::{Arith, Create, Number, Outcome};
 use crate::response::Out;
-use crate::storage::{
-    AllocFailure, ArithOutcome, BucketGuard, Bump, CasId, Direction, LockedItem, NoMemory,
-};
+use crate::storage::{CasId, Direction};
 
 /// `ma <key> <flag>*`
 pub(in crate::protocol) fn arith(command: &mut Command<'_>, mut words: Words<'_>) -> After {
@@ -47,7 +44,7 @@ pub(in crate::protocol) fn arith(command: &mut Command<'_>, mut words: Words<'_>
     After::LINE
 }
 
-/// Acts, and writes the reply unless it is an error line.
+/// Counts, and writes the reply unless it is an error line.
 fn act(
     key: &Key<'_>,
     direction: Direction,
@@ -55,78 +52,29 @@ fn act(
     out: &mut Out,
     env: &Env,
 ) -> Result<(), &'static [u8]> {
-    let guard = env.engine.lock(env.engine.hash(key.bytes()));
-    let Ok(item) = env.lookup(&guard, key.bytes(), Bump::Leave) else {
-        if flags.vivify().is_none() {
-            count_miss(direction, env);
-            push_without_item(b"NF", flags, key, out);
-            return Ok(());
-        }
-        let item = created(&guard, key, flags, env).map_err(|_| replies::NO_MEMORY_CREATING)?;
-        let number = Number {
-            value: flags.initial(),
-            item,
-            is_new: true,
-        };
-        number.report(flags, key, out, env);
-        return Ok(());
+    let request = Arith {
+        key: key.bytes(),
+        direction,
+        delta: flags.delta(),
+        // Compat: 0 is no condition.
+        compare: flags.compare().filter(|cas| *cas != 0).map(CasId),
+        cas: flags.cas().map(CasId),
+        create: flags.vivify().map(|_| Create {
+            initial: flags.initial(),
+            key_is_binary: key.is_binary(),
+        }),
     };
-    if item.is_chunked() || item.value_len() == 0 {
-        return Err(ClientError::NonNumeric.line());
-    }
-    if flags
-        .compare()
-        .is_some_and(|cas| cas != 0 && cas != item.cas().0)
-    {
-        push_without_item(b"EX", flags, key, out);
-        return Ok(());
-    }
-    let new_cas = || new_cas(flags, env);
-    match guard.arith(item, direction, flags.delta(), new_cas, env.me) {
-        ArithOutcome::Done {
-            value,
-            item: carrier,
-        } => {
-            count_hit(&item, direction, env);
-            let number = Number {
-                value,
-                item: carrier,
-                is_new: false,
-            };
-            number.report(flags, key, out, env);
-            Ok(())
+    request.run(env, |outcome| {
+        match outcome {
+            Outcome::Done(number) => report(&number, flags, key, out, env),
+            Outcome::NotFound => push_without_item(b"NF", flags, key, out),
+            Outcome::Exists => push_without_item(b"EX", flags, key, out),
+            Outcome::NotNumeric => return Err(ClientError::NonNumeric.line()),
+            Outcome::NoMemory => return Err(replies::NO_MEMORY),
+            Outcome::NoMemoryCreating => return Err(replies::NO_MEMORY_CREATING),
         }
-        ArithOutcome::NotNumeric => Err(ClientError::NonNumeric.line()),
-        ArithOutcome::NoMemory => {
-            count_hit(&item, direction, env);
-            Err(replies::NO_MEMORY)
-        }
-    }
-}
-
-/// `E`, literally, or the counter.
-fn new_cas(flags: &Flags<'_>, env: &Env) -> CasId {
-    flags.cas().map_or_else(|| env.engine.next_cas(), CasId)
-}
-
-fn created<'g>(
-    guard: &'g BucketGuard<'_>,
-    key: &Key<'_>,
-    flags: &Flags<'_>,
-    env: &Env,
-) -> Result<LockedItem<'g>, NoMemory> {
-    let digits = Digits::of(flags.initial());
-    let digits = digits.bytes();
-    let new = env
-        .engine
-        .allocate(key.bytes(), 0, RelTime::NEVER, digits.len(), env.me);
-    let mut new = new.map_err(|_: AllocFailure| NoMemory)?;
-    new.fill(digits, env.me)?;
-    new.fill(b"\r\n", env.me)?;
-    if key.is_binary() {
-        new.set_key_binary();
-    }
-    Ok(guard.link(new, new_cas(flags, env), env.me))
+        Ok(())
+    })
 }
 
 fn push_without_item(code: &[u8], flags: &Flags<'_>, key: &Key<'_>, out: &mut Out) {
@@ -135,47 +83,39 @@ fn push_without_item(code: &[u8], flags: &Flags<'_>, key: &Key<'_>, out: &mut Ou
     out.push(b"\r\n");
 }
 
-/// A number and the item that carries it now.
-struct Number<'g> {
-    value: u64,
-    item: LockedItem<'g>,
-    is_new: bool,
-}
-
-impl Number<'_> {
-    /// Sets what the flags set and writes the reply, unless it is quiet.
-    fn report(&self, flags: &Flags<'_>, key: &Key<'_>, out: &mut Out, env: &Env) {
-        let clock = env.engine.clock();
-        let start = out.mark();
-        if flags.has(b'v') {
-            out.push(b"VA ");
-            out.push_number(Digits::of(self.value).bytes().len() as u64);
-        } else {
-            out.push(b"HD");
-        }
-        for letter in flags.letters() {
-            match letter {
-                b'c' => push_flag(b'c', self.item.cas().0, out),
-                b't' => push_ttl(&self.item, env, out),
-                b'k' => push_key(key.bytes(), key.is_binary(), out),
-                b'O' => push_opaque(flags.opaque(), out),
-                b'T' => self
+/// Sets what the flags set and writes the reply, unless it is quiet.
+fn report(number: &Number<'_>, flags: &Flags<'_>, key: &Key<'_>, out: &mut Out, env: &Env) {
+    let clock = env.engine.clock();
+    let start = out.mark();
+    if flags.has(b'v') {
+        out.push(b"VA ");
+        out.push_number(Digits::of(number.value).bytes().len() as u64);
+    } else {
+        out.push(b"HD");
+    }
+    for letter in flags.letters() {
+        match letter {
+            Letter::Cas => push_flag(b'c', number.item.cas().0, out),
+            Letter::Ttl => push_ttl(&number.item, env, out),
+            Letter::Key => push_key(key.bytes(), key.is_binary(), out),
+            Letter::Opaque => push_opaque(flags.opaque(), out),
+            Letter::SetTtl => number
+                .item
+                .set_exptime(clock.expiry(flags.ttl().unwrap_or(0))),
+            Letter::Vivify if number.is_new => {
+                number
                     .item
-                    .set_exptime(clock.expiry(flags.ttl().unwrap_or(0))),
-                b'N' if self.is_new => {
-                    self.item
-                        .set_exptime(clock.expiry(flags.vivify().unwrap_or(0)));
-                }
-                _ => {}
+                    .set_exptime(clock.expiry(flags.vivify().unwrap_or(0)));
             }
+            _ => {}
         }
+    }
+    out.push(b"\r\n");
+    if flags.has(b'v') {
+        out.push_number(number.value);
         out.push(b"\r\n");
-        if flags.has(b'v') {
-            out.push_number(self.value);
-            out.push(b"\r\n");
-        }
-        if flags.is_quiet() {
-            out.truncate(start);
-        }
+    }
+    if flags.is_quiet() {
+        out.truncate(start);
     }
 }

@@ -6,9 +6,10 @@ use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Fault, Flags};
-use crate::protocol::meta::{Key, base64, ttl_left};
+use crate::protocol::meta::{Key, base64};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
+use crate::protocol::verbs::ttl_left;
 use crate::response::Out;
 use crate::storage::{Bump, LockedItem};
 

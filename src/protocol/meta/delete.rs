@@ -1,6 +1,6 @@
 //! md: removes an item, or marks it stale, or leaves an empty one in its place. (text-protocol.md §10)
 //!
-//! The comparison with `C` and the act are one step under the item's bucket.
+//! Flags to a request, an outcome to a line.
 
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
@@ -8,16 +8,8 @@ use crate::protocol::meta::flags::Flags;
 use crate::protocol::meta::{Key, push_request_flags};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::storage::{BucketGuard, Bump, CasId, LockedItem, Marks, NoMemory};
-
-/// How md ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Absent,
-    Different,
-    NoMemory,
-}
+use crate::protocol::verbs::delete::{Delete, Empty, Outcome, Stale};
+use crate::storage::CasId;
 
 /// `md <key> <flag>*`
 pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_>) -> After {
@@ -32,11 +24,11 @@ pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_
         return command.refuse(ClientError::OpaqueTooLong);
     }
     let key = Key::of(token, &flags);
-    let code = match act(&key, &flags, command.env) {
-        Outcome::Done if flags.is_quiet() => return After::LINE,
-        Outcome::Done => b"HD",
-        Outcome::Absent => b"NF",
-        Outcome::Different => b"EX",
+    let code = match request(&key, &flags, command.env).run(command.env) {
+        Outcome::Deleted if flags.is_quiet() => return After::LINE,
+        Outcome::Deleted => b"HD",
+        Outcome::NotFound => b"NF",
+        Outcome::Exists => b"EX",
         Outcome::NoMemory => return command.reply(replies::NO_MEMORY),
     };
     command.out.push(code);
@@ -45,66 +37,21 @@ pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_
     After::LINE
 }
 
-fn act(key: &Key<'_>, flags: &Flags<'_>, env: &Env) -> Outcome {
-    let counters = &env.me.counters;
-    let guard = env.engine.lock(env.engine.hash(key.bytes()));
-    let Ok(item) = env.lookup(&guard, key.bytes(), Bump::Leave) else {
-        counters.scalars.delete_misses.inc();
-        return Outcome::Absent;
-    };
-    if flags.compare().is_some_and(|cas| cas != item.cas().0) {
-        counters.scalars.delete_misses.inc();
-        return Outcome::Different;
+/// What is to go, and what stays.
+fn request<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
+    let clock = env.engine.clock();
+    let cas = flags.cas().map(CasId);
+    Delete {
+        key: key.bytes(),
+        compare: flags.compare().map(CasId),
+        empty: flags.has(b'x').then(|| Empty {
+            client_flags: flags.client_flags(),
+            expiry: clock.expiry(flags.ttl().unwrap_or(0)),
+            cas,
+        }),
+        stale: flags.has(b'I').then(|| Stale {
+            expiry: flags.ttl().map(|ttl| clock.expiry(ttl)),
+            cas,
+        }),
     }
-    let class = usize::from(item.class());
-    let left = if flags.has(b'x') {
-        match emptied(&guard, item, flags, env) {
-            Ok(empty) => Some(empty),
-            Err(NoMemory) => return Outcome::NoMemory,
-        }
-    } else {
-        None
-    };
-    if flags.has(b'I') {
-        mark_stale(left.unwrap_or(item), flags, env);
-        return Outcome::Done;
-    }
-    if left.is_none() {
-        guard.unlink(item, env.me);
-    }
-    counters.classes[class].delete_hits.inc();
-    Outcome::Done
-}
-
-/// Puts an item without a value in the place of `old`, with its id.
-fn emptied<'g>(
-    guard: &'g BucketGuard<'_>,
-    old: LockedItem<'g>,
-    flags: &Flags<'_>,
-    env: &Env,
-) -> Result<LockedItem<'g>, NoMemory> {
-    let expiry = env.engine.clock().expiry(flags.ttl().unwrap_or(0));
-    let new = env
-        .engine
-        .allocate(old.key(), flags.client_flags(), expiry, 0, env.me);
-    let mut new = new.map_err(|_| NoMemory)?;
-    new.fill(b"\r\n", env.me)?;
-    if old.key_is_binary() {
-        new.set_key_binary();
-    }
-    let cas = flags.cas().map_or(old.cas(), CasId);
-    Ok(guard.replace(old, new, cas, env.me))
-}
-
-/// The next mg wins; until something new is stored the item is served as stale.
-fn mark_stale(item: LockedItem<'_>, flags: &Flags<'_>, env: &Env) {
-    if let Some(ttl) = flags.ttl() {
-        item.set_exptime(env.engine.clock().expiry(ttl));
-    }
-    item.set_marks(Marks {
-        stale: true,
-        token_sent: false,
-    });
-    let cas = flags.cas().map_or_else(|| env.engine.next_cas(), CasId);
-    item.set_cas(cas);
 }

@@ -15,9 +15,115 @@ const LINE_TOKENS_MAX: usize = 20;
 /// Most flags of any command: all tokens but name and key.
 const FLAGS_MAX: usize = LINE_TOKENS_MAX - 2;
 
-/// The letters there are, as a set.
-const KNOWN: u64 = {
-    let letters = b"bcCDEfFhIJklLMNOPqRstTuvx";
+/// Every letter that there is; a match over all of them says what a command does with a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Letter {
+    /// `b`: the key is base64.
+    KeyIsBinary = b'b',
+    /// `c`: returns the id.
+    Cas = b'c',
+    /// `C`: compares the id.
+    Compare = b'C',
+    /// `D`: how far to count.
+    Delta = b'D',
+    /// `E`: the id to give.
+    NewCas = b'E',
+    /// `f`: returns the client's bits.
+    ClientFlags = b'f',
+    /// `F`: the client's bits to store.
+    SetClientFlags = b'F',
+    /// `h`: returns whether it was fetched before.
+    Fetched = b'h',
+    /// `I`: marks stale, or stores by an older id.
+    Invalidate = b'I',
+    /// `J`: the number to begin with.
+    Initial = b'J',
+    /// `k`: returns the key.
+    Key = b'k',
+    /// `l`: returns seconds since the last access.
+    LastAccess = b'l',
+    /// `L`: for proxies.
+    PathOfProxy = b'L',
+    /// `M`: how to store or count.
+    Mode = b'M',
+    /// `N`: makes what is not there.
+    Vivify = b'N',
+    /// `O`: returns itself.
+    Opaque = b'O',
+    /// `P`: for proxies.
+    PoolOfProxy = b'P',
+    /// `q`: says less.
+    Quiet = b'q',
+    /// `R`: wins when the time left is short.
+    Recache = b'R',
+    /// `s`: returns the length of the value.
+    Size = b's',
+    /// `t`: returns the time left.
+    Ttl = b't',
+    /// `T`: sets the expiry.
+    SetTtl = b'T',
+    /// `u`: is no access.
+    NoBump = b'u',
+    /// `v`: returns the value.
+    Value = b'v',
+    /// `x`: leaves an empty item.
+    Empty = b'x',
+}
+
+/// What the bytes below 128 are.
+const LETTERS: [Option<Letter>; 128] = {
+    let all = [
+        Letter::KeyIsBinary,
+        Letter::Cas,
+        Letter::Compare,
+        Letter::Delta,
+        Letter::NewCas,
+        Letter::ClientFlags,
+        Letter::SetClientFlags,
+        Letter::Fetched,
+        Letter::Invalidate,
+        Letter::Initial,
+        Letter::Key,
+        Letter::LastAccess,
+        Letter::PathOfProxy,
+        Letter::Mode,
+        Letter::Vivify,
+        Letter::Opaque,
+        Letter::PoolOfProxy,
+        Letter::Quiet,
+        Letter::Recache,
+        Letter::Size,
+        Letter::Ttl,
+        Letter::SetTtl,
+        Letter::NoBump,
+        Letter::Value,
+        Letter::Empty,
+    ];
+    let mut letters = [None; 128];
+    let mut at = 0;
+    while at < all.len() {
+        letters[all[at] as usize] = Some(all[at]);
+        at += 1;
+    }
+    letters
+};
+
+impl Letter {
+    #[inline]
+    fn of(byte: u8) -> Option<Letter> {
+        LETTERS.get(usize::from(byte)).copied().flatten()
+    }
+}
+
+/// A letter, from `A` to `z`, as a set of one.
+const fn bit(letter: u8) -> u64 {
+    1 << (letter - b'A')
+}
+
+/// The letters whose argument is read, or whose key, as a set.
+const TAKE_ARGUMENT: u64 = {
+    let letters = b"bCDEFJMNORT";
     let mut set = 0;
     let mut at = 0;
     while at < letters.len() {
@@ -26,11 +132,6 @@ const KNOWN: u64 = {
     }
     set
 };
-
-/// A letter, from `A` to `z`, as a set of one.
-const fn bit(letter: u8) -> u64 {
-    1 << (letter - b'A')
-}
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +155,7 @@ impl Fault {
 #[derive(Clone, Debug)]
 pub(super) struct Flags<'a> {
     seen: u64,
-    letters: [u8; FLAGS_MAX],
+    letters: [Letter; FLAGS_MAX],
     len: usize,
     opaque: &'a [u8],
     ttl: i32,
@@ -75,7 +176,7 @@ impl<'a> Flags<'a> {
     pub(super) fn parse(words: Words<'a>, taken: usize, key: &[u8]) -> Result<Flags<'a>, Fault> {
         let mut flags = Flags {
             seen: 0,
-            letters: [0; FLAGS_MAX],
+            letters: [Letter::KeyIsBinary; FLAGS_MAX],
             len: 0,
             opaque: &[],
             ttl: 0,
@@ -123,18 +224,22 @@ impl<'a> Flags<'a> {
         key: &[u8],
         fault: &mut Option<ClientError>,
     ) -> bool {
-        if !letter.is_ascii_alphabetic() || KNOWN & bit(letter) == 0 {
+        let Some(known) = Letter::of(letter) else {
             *fault = Some(ClientError::InvalidFlag);
             return false;
-        }
+        };
         if self.has(letter) {
             *fault = Some(ClientError::DuplicateFlag);
             return false;
         }
         self.seen |= bit(letter);
-        self.letters[self.len] = letter;
+        self.letters[self.len] = known;
         self.len += 1;
-        if let Err(error) = self.argument(letter, argument, key) {
+        // Most flags are a letter alone, and need no look at what it is.
+        if TAKE_ARGUMENT & bit(letter) == 0 {
+            return true;
+        }
+        if let Err(error) = self.argument(known, argument, key) {
             *fault = match (letter, *fault) {
                 (b'F', Some(earlier)) => Some(earlier),
                 _ => Some(error),
@@ -143,22 +248,49 @@ impl<'a> Flags<'a> {
         true
     }
 
-    fn argument(&mut self, letter: u8, argument: &'a [u8], key: &[u8]) -> Result<(), ClientError> {
+    /// Reads the argument of a letter in [`TAKE_ARGUMENT`].
+    fn argument(
+        &mut self,
+        letter: Letter,
+        argument: &'a [u8],
+        key: &[u8],
+    ) -> Result<(), ClientError> {
         match letter {
-            b'b' if !base64::is_decodable(key) => return Err(ClientError::KeyNotDecoded),
-            b'O' => self.opaque = argument,
-            b'M' => self.mode = argument.first().copied().unwrap_or(0),
-            b'T' => self.ttl = strict_i32(argument).ok_or(ClientError::BadToken)?,
-            b'N' => self.vivify = strict_i32(argument).ok_or(ClientError::BadToken)?,
-            b'R' => self.recache = strict_i32(argument).ok_or(ClientError::BadToken)?,
-            b'C' => self.compare = strict_u64(argument).ok_or(ClientError::BadToken)?,
-            b'E' => self.cas = strict_u64(argument).ok_or(ClientError::BadToken)?,
-            b'J' => {
+            Letter::KeyIsBinary => {
+                if !base64::is_decodable(key) {
+                    return Err(ClientError::KeyNotDecoded);
+                }
+            }
+            Letter::Opaque => self.opaque = argument,
+            Letter::Mode => self.mode = argument.first().copied().unwrap_or(0),
+            Letter::SetTtl => self.ttl = strict_i32(argument).ok_or(ClientError::BadToken)?,
+            Letter::Vivify => self.vivify = strict_i32(argument).ok_or(ClientError::BadToken)?,
+            Letter::Recache => self.recache = strict_i32(argument).ok_or(ClientError::BadToken)?,
+            Letter::Compare => self.compare = strict_u64(argument).ok_or(ClientError::BadToken)?,
+            Letter::NewCas => self.cas = strict_u64(argument).ok_or(ClientError::BadToken)?,
+            Letter::Initial => {
                 self.initial = strict_u64(argument).ok_or(ClientError::InvalidInitialValue)?;
             }
-            b'D' => self.delta = strict_u64(argument).ok_or(ClientError::InvalidDeltaValue)?,
-            b'F' => self.client_flags = client_flags(argument).ok_or(ClientError::BadFormat)?,
-            _ => {}
+            Letter::Delta => {
+                self.delta = strict_u64(argument).ok_or(ClientError::InvalidDeltaValue)?;
+            }
+            Letter::SetClientFlags => {
+                self.client_flags = client_flags(argument).ok_or(ClientError::BadFormat)?;
+            }
+            Letter::Cas
+            | Letter::ClientFlags
+            | Letter::Fetched
+            | Letter::Invalidate
+            | Letter::Key
+            | Letter::LastAccess
+            | Letter::PathOfProxy
+            | Letter::PoolOfProxy
+            | Letter::Quiet
+            | Letter::Size
+            | Letter::Ttl
+            | Letter::NoBump
+            | Letter::Value
+            | Letter::Empty => {}
         }
         Ok(())
     }
@@ -171,7 +303,7 @@ impl<'a> Flags<'a> {
 
     /// All flags in the order of the request.
     #[inline]
-    pub(super) fn letters(&self) -> impl Iterator<Item = u8> + '_ {
+    pub(super) fn letters(&self) -> impl Iterator<Item = Letter> + '_ {
         self.letters[..self.len].iter().copied()
     }
 
@@ -268,7 +400,8 @@ mod tests {
     #[test]
     fn arguments_land_in_their_fields() {
         let flags = parse(" v  T-1 N30 R5 C7 E8 J9 D10 F11 MA Oq kx b ").expect("good flags");
-        assert_eq!(flags.letters().collect::<Vec<_>>(), b"vTNRCEJDFMOkb");
+        let letters = flags.letters().map(|letter| letter as u8);
+        assert_eq!(letters.collect::<Vec<_>>(), b"vTNRCEJDFMOkb");
         assert!(flags.has(b'v'));
         assert!(!flags.has(b'q'));
         assert_eq!(flags.ttl(), Some(-1));

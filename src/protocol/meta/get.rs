@@ -3,18 +3,16 @@
 //! Flags act and report in the order of the request; the marks of stale items and sent tokens follow them. The bucket
 //! is held from the lookup until the reply is written. (text-protocol.md §8, §13)
 
-use crate::clock::RelTime;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
-use crate::protocol::meta::flags::Flags;
-use crate::protocol::meta::{
-    Key, push_flag, push_key, push_opaque, push_request_flags, push_ttl, ttl_left,
-};
+use crate::protocol::meta::flags::{Flags, Letter};
+use crate::protocol::meta::{Key, push_flag, push_key, push_opaque, push_request_flags, push_ttl};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::value::Value;
+use crate::protocol::verbs::get::{Found, Told, Vivify, count_miss, find};
 use crate::response::Out;
-use crate::storage::{BucketGuard, Bump, CasId, Hv, LockedItem, Marks};
+use crate::storage::{BucketGuard, CasId, Hv};
 
 /// `mg <key> <flag>*`
 pub(in crate::protocol) fn get(command: &mut Command<'_>, mut words: Words<'_>) -> After {
@@ -43,16 +41,15 @@ pub(in crate::protocol) fn get_plain(key: &[u8], hv: Hv, span: &[u8], out: &mut 
     }
 }
 
-/// An item that mg answers with.
-struct Found<'g> {
-    item: LockedItem<'g>,
-    /// Made by this request.
-    is_new: bool,
-}
-
 fn fetch(key: &Key<'_>, hv: Hv, flags: &Flags<'_>, out: &mut Out, env: &Env) {
     let guard = env.engine.lock(hv);
-    match find(&guard, key, flags, env) {
+    let vivify = || {
+        flags.vivify().map(|_| Vivify {
+            cas: flags.cas().map(CasId),
+            key_is_binary: key.is_binary(),
+        })
+    };
+    match find(&guard, key.bytes(), vivify, env) {
         Some(found) => hit(&found, &guard, flags, out, env),
         None => {
             drop(guard);
@@ -61,38 +58,8 @@ fn fetch(key: &Key<'_>, hv: Hv, flags: &Flags<'_>, out: &mut Out, env: &Env) {
     }
 }
 
-fn find<'g>(
-    guard: &'g BucketGuard<'_>,
-    key: &Key<'_>,
-    flags: &Flags<'_>,
-    env: &Env,
-) -> Option<Found<'g>> {
-    // The access counts at the end: flags tell what was before.
-    if let Ok(item) = env.lookup(guard, key.bytes(), Bump::Leave) {
-        return Some(Found {
-            item,
-            is_new: false,
-        });
-    }
-    flags.vivify()?;
-    let new = env
-        .engine
-        .allocate(key.bytes(), 0, RelTime::NEVER, 0, env.me);
-    // Compat: without memory the key is a miss as any other.
-    let mut new = new.ok()?;
-    new.fill(b"\r\n", env.me).ok()?;
-    if key.is_binary() {
-        new.set_key_binary();
-    }
-    let cas = flags.cas().map_or_else(|| env.engine.next_cas(), CasId);
-    let item = guard.link(new, cas, env.me);
-    Some(Found { item, is_new: true })
-}
-
 fn miss(key: &Key<'_>, flags: &Flags<'_>, out: &mut Out, env: &Env) {
-    let scalars = &env.me.counters.scalars;
-    scalars.cmd_get.inc();
-    scalars.get_misses.inc();
+    count_miss(env);
     if flags.opaque_is_too_long() {
         out.push(ClientError::OpaqueTooLong.line());
     } else if !flags.is_quiet() {
@@ -123,8 +90,8 @@ fn hit(found: &Found<'_>, guard: &BucketGuard<'_>, flags: &Flags<'_>, out: &mut 
     }
     match act_and_report(found, flags, out, env) {
         Ok(has_won) => {
-            count_hit(item, flags, env);
-            push_marks(item, has_won, out);
+            found.count_hit(flags.has(b'T'), env);
+            push_marks(&found.hand_out(has_won), out);
             out.push(b"\r\n");
             if let Some(value) = value {
                 value.push(out);
@@ -137,17 +104,6 @@ fn hit(found: &Found<'_>, guard: &BucketGuard<'_>, flags: &Flags<'_>, out: &mut 
     }
     if !flags.has(b'u') {
         item.bump(guard, env.me);
-    }
-}
-
-fn count_hit(item: &LockedItem<'_>, flags: &Flags<'_>, env: &Env) {
-    let counters = &env.me.counters;
-    if flags.has(b'T') {
-        counters.scalars.cmd_touch.inc();
-        counters.classes[usize::from(item.class())].touch_hits.inc();
-    } else {
-        counters.scalars.cmd_get.inc();
-        counters.lru_hits[usize::from(item.lru_id())].inc();
     }
 }
 
@@ -164,52 +120,59 @@ fn act_and_report(
     let mut has_won = found.is_new;
     for letter in flags.letters() {
         match letter {
-            b's' => push_flag(b's', item.value_len() as u64, out),
-            b'f' => push_flag(b'f', item.client_flags(), out),
-            b'c' => push_flag(b'c', item.cas().0, out),
-            b'h' => push_flag(b'h', u64::from(item.was_fetched()), out),
-            b'l' => {
+            Letter::Size => push_flag(b's', item.value_len() as u64, out),
+            Letter::ClientFlags => push_flag(b'f', item.client_flags(), out),
+            Letter::Cas => push_flag(b'c', item.cas().0, out),
+            Letter::Fetched => push_flag(b'h', u64::from(item.was_fetched()), out),
+            Letter::LastAccess => {
                 let since = clock.now().0.saturating_sub(item.last_access().0);
                 push_flag(b'l', u64::from(since), out);
             }
-            b't' => push_ttl(item, env, out),
-            b'k' => push_key(item.key(), item.key_is_binary(), out),
-            b'O' if flags.opaque_is_too_long() => return Err(ClientError::OpaqueTooLong),
-            b'O' => push_opaque(flags.opaque(), out),
-            b'T' => item.set_exptime(clock.expiry(flags.ttl().unwrap_or(0))),
-            b'N' if found.is_new => item.set_exptime(clock.expiry(flags.vivify().unwrap_or(0))),
-            b'R' => has_won |= wins_recache(found, flags.recache(), env),
-            _ => {}
+            Letter::Ttl => push_ttl(item, env, out),
+            Letter::Key => push_key(item.key(), item.key_is_binary(), out),
+            Letter::Opaque => {
+                if flags.opaque_is_too_long() {
+                    return Err(ClientError::OpaqueTooLong);
+                }
+                push_opaque(flags.opaque(), out);
+            }
+            Letter::SetTtl => item.set_exptime(clock.expiry(flags.ttl().unwrap_or(0))),
+            Letter::Vivify => {
+                if found.is_new {
+                    item.set_exptime(clock.expiry(flags.vivify().unwrap_or(0)));
+                }
+            }
+            Letter::Recache => has_won |= found.wins_recache(flags.recache(), env),
+            // Looked at before or behind the others, if at all.
+            Letter::KeyIsBinary
+            | Letter::Compare
+            | Letter::NewCas
+            | Letter::NoBump
+            | Letter::Quiet
+            | Letter::Value => {}
+            // Of other commands, or of proxies.
+            Letter::Delta
+            | Letter::Empty
+            | Letter::Initial
+            | Letter::Invalidate
+            | Letter::Mode
+            | Letter::PathOfProxy
+            | Letter::PoolOfProxy
+            | Letter::SetClientFlags => {}
         }
     }
     Ok(has_won)
 }
 
-/// True when the item expires so soon that this client, the first to ask, shall fetch it anew.
-fn wins_recache(found: &Found<'_>, threshold: i32, env: &Env) -> bool {
-    if found.is_new || found.item.marks().token_sent {
-        return false;
-    }
-    match ttl_left(found.item.exptime(), env) {
-        None => false,
-        Some(left) => i64::try_from(left).is_ok_and(|left| left < i64::from(threshold)),
-    }
-}
-
-/// Tells the marks, and sets that a token was sent when this client gets one.
-fn push_marks(item: &LockedItem<'_>, has_won: bool, out: &mut Out) {
-    let Marks { stale, token_sent } = item.marks();
-    let wins = has_won || (stale && !token_sent);
-    if wins {
-        let token_sent = true;
-        item.set_marks(Marks { stale, token_sent });
-    } else if token_sent {
+/// Tells the marks, and whether this client fetches the value anew.
+fn push_marks(told: &Told, out: &mut Out) {
+    if told.marks.token_sent && !told.wins {
         out.push(b" Z");
     }
-    if stale {
+    if told.marks.stale {
         out.push(b" X");
     }
-    if wins {
+    if told.wins {
         out.push(b" W");
     }
 }

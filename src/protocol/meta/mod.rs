@@ -11,12 +11,13 @@ mod flags;
 pub(super) mod get;
 pub(super) mod set;
 
-use crate::clock::RelTime;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::base64::DECODED_MAX;
-use crate::protocol::meta::flags::Flags;
-use crate::protocol::{Next, replies};
+use crate::protocol::meta::flags::{Flags, Letter};
+use crate::protocol::next::Next;
+use crate::protocol::replies;
+use crate::protocol::verbs::ttl_left;
 use crate::response::Out;
 use crate::storage::LockedItem;
 
@@ -96,18 +97,12 @@ fn push_ttl(item: &LockedItem<'_>, env: &Env, out: &mut Out) {
     }
 }
 
-/// Seconds until `exptime`, 0 once it has passed; `None` when it never comes.
-fn ttl_left(exptime: RelTime, env: &Env) -> Option<u64> {
-    let now = env.engine.clock().now();
-    (exptime != RelTime::NEVER).then(|| u64::from(exptime.0.saturating_sub(now.0)))
-}
-
 /// What a reply without an item returns: `k` and `O`, in the order of the request.
 fn push_request_flags(flags: &Flags<'_>, key: &Key<'_>, out: &mut Out) {
     for letter in flags.letters() {
         match letter {
-            b'k' => push_key(key.bytes(), key.is_binary(), out),
-            b'O' => push_opaque(flags.opaque(), out),
+            Letter::Key => push_key(key.bytes(), key.is_binary(), out),
+            Letter::Opaque => push_opaque(flags.opaque(), out),
             _ => {}
         }
     }

@@ -8,10 +8,10 @@ use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Fault, Flags};
 use crate::protocol::meta::{Key, push_flag, push_key, push_opaque};
-use crate::protocol::replies::ClientError;
+use crate::protocol::numbers::value_len;
+use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::text::set::{count_allocated, count_failure, value_len};
-use crate::protocol::upload;
+use crate::protocol::verbs::set::{self, OldValue, Prepare};
 use crate::response::Out;
 use crate::storage::{CasCheck, CasId, NewItem, StoreMode, StoreOutcome, Stored};
 
@@ -33,17 +33,22 @@ pub(in crate::protocol) struct Finish {
 }
 
 /// `ms <key> <datalen> <flag>*`
-pub(in crate::protocol) fn set(command: &mut Command<'_>, mut words: Words<'_>) -> After {
+pub(in crate::protocol) fn set(
+    command: &mut Command<'_>,
+    mut words: Words<'_>,
+) -> Result<(NewItem, Finish), After> {
     let (Some(token), Some(len)) = (words.next(), words.next().and_then(value_len)) else {
-        return command.refuse(ClientError::BadFormat);
+        return Err(command.refuse(ClientError::BadFormat));
     };
     let flags = match Flags::parse(Words::new(words.rest()), 3, token) {
         Ok(flags) => flags,
-        Err(Fault::Malformed) => return command.refuse(ClientError::BadFormat),
-        Err(Fault::Refused(error)) => return command.refuse_with_value(len, error.line()),
+        Err(Fault::Malformed) => return Err(command.refuse(ClientError::BadFormat)),
+        Err(Fault::Refused(error)) => {
+            return Err(command.refuse_with_value(len, error.line()));
+        }
     };
     let Some(mode) = mode(&flags) else {
-        return command.refuse_with_value(len, ClientError::InvalidSetMode.line());
+        return Err(command.refuse_with_value(len, ClientError::InvalidSetMode.line()));
     };
     let env = command.env;
     let key = Key::of(token, &flags);
@@ -52,26 +57,25 @@ pub(in crate::protocol) fn set(command: &mut Command<'_>, mut words: Words<'_>) 
         _ => flags.ttl().unwrap_or(0),
     };
     let expiry = env.engine.clock().expiry(expiry);
-    let item = env
-        .engine
-        .allocate(key.bytes(), flags.client_flags(), expiry, len, env.me);
-    let mut item = match item {
-        Ok(item) => item,
-        Err(failure) => {
-            // Compat: in every mode, unlike the classic commands.
-            command.remove_old(key.bytes(), env.engine.hash(key.bytes()));
-            return command.refuse_with_value(len, count_failure(failure, env));
-        }
+    let wanted = Prepare {
+        key: key.bytes(),
+        client_flags: flags.client_flags(),
+        expiry,
+        len,
+        // Compat: in every mode, unlike the classic commands.
+        on_failure: OldValue::Removed,
     };
-    count_allocated(&item, env);
+    let mut item = match wanted.run(env) {
+        Ok(item) => item,
+        Err(failure) => return Err(command.refuse_with_value(len, replies::no_item(failure))),
+    };
     if flags.opaque_is_too_long() {
-        return command.refuse_with_value(len, ClientError::OpaqueTooLong.line());
+        return Err(command.refuse_with_value(len, ClientError::OpaqueTooLong.line()));
     }
     if key.is_binary() {
         item.set_key_binary();
     }
-    let finish = Finish::new(&flags, mode, env);
-    command.receive(item, upload::Finish::Meta(finish))
+    Ok((item, Finish::new(&flags, mode, env)))
 }
 
 /// `None` when there is no such mode.
@@ -115,7 +119,8 @@ impl Finish {
             opaque: [0; OPAQUE_MAX],
         };
         finish.opaque[..flags.opaque().len()].copy_from_slice(flags.opaque());
-        for letter in flags.letters().filter(|letter| RETURNED.contains(letter)) {
+        let letters = flags.letters().map(|letter| letter as u8);
+        for letter in letters.filter(|letter| RETURNED.contains(letter)) {
             finish.letters[usize::from(finish.letters_len)] = letter;
             finish.letters_len += 1;
         }
@@ -136,10 +141,7 @@ impl Finish {
             copy[..len].copy_from_slice(item.key());
             key = &copy[..len];
         }
-        let stored = {
-            let guard = env.engine.lock(item.hv());
-            guard.store(item, self.mode, self.check, self.cas, env.me)
-        };
+        let stored = set::store(item, self.mode, self.check, self.cas, env);
         self.answer(key, &stored, out);
     }
 

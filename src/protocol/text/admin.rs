@@ -5,9 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::protocol::CloseReason;
 use crate::protocol::command::{After, Command, Quiet};
 use crate::protocol::env::Shutdown;
+use crate::protocol::next::CloseReason;
 use crate::protocol::numbers::{strict_i32, strict_u32};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Tokens;
@@ -22,7 +22,7 @@ const MEMLIMIT_MIN: u32 = 8;
 const MEMLIMIT_MAX: u32 = 1_000_000_000;
 
 /// `stats [family]`
-pub(super) fn stats(command: &mut Command<'_>, line: &[u8]) -> After {
+pub(in crate::protocol) fn stats(command: &mut Command<'_>, line: &[u8]) -> After {
     let tokens = Tokens::of(line);
     let words = &tokens.all()[1..];
     let family = match words.first() {
@@ -69,7 +69,7 @@ fn stats_detail(command: &mut Command<'_>, word: Option<&[u8]>) -> After {
 }
 
 /// `flush_all [delay] [noreply]`
-pub(super) fn flush_all(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn flush_all(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     let env = command.env;
     env.me.counters.scalars.cmd_flush.inc();
     if !env.settings.commands.flush_enabled {
@@ -93,7 +93,7 @@ pub(super) fn flush_all(command: &mut Command<'_>, words: &[&[u8]]) -> After {
 }
 
 /// `verbosity <level> [noreply]`
-pub(super) fn verbosity(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn verbosity(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     match words.get(1).and_then(|word| strict_u32(word)) {
         Some(level) => {
             // It is at most 2.
@@ -110,7 +110,7 @@ pub(super) fn verbosity(command: &mut Command<'_>, words: &[&[u8]]) -> After {
 }
 
 /// `shutdown [graceful]`, with `-A`
-pub(super) fn shutdown(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn shutdown(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     if !command.env.settings.commands.shutdown_command {
         return command.reply(replies::SHUTDOWN_OFF);
     }
@@ -124,7 +124,7 @@ pub(super) fn shutdown(command: &mut Command<'_>, words: &[&[u8]]) -> After {
 }
 
 /// `cache_memlimit <megabytes> [noreply]`
-pub(super) fn cache_memlimit(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn cache_memlimit(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     let env = command.env;
     let line = match words.get(1).and_then(|word| strict_u32(word)) {
         None => replies::ERROR,
@@ -147,7 +147,7 @@ pub(super) fn cache_memlimit(command: &mut Command<'_>, words: &[&[u8]]) -> Afte
 }
 
 /// `refresh_certs [noreply]`
-pub(super) fn refresh_certs(command: &mut Command<'_>) -> After {
+pub(in crate::protocol) fn refresh_certs(command: &mut Command<'_>) -> After {
     match command.env.control.refresh_certs() {
         None => command.reply(replies::ERROR),
         Some(Ok(())) => command.reply(replies::OK),

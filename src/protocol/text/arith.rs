@@ -1,17 +1,15 @@
-//! incr and decr: a number in, a number out; the engine does the sum under the item's bucket. (text-protocol.md §6.4)
-//!
-//! What `ma` counts it counts as these do, so the counting stands here for both.
+//! incr and decr: the line, and the number that answers it. (text-protocol.md §6.4)
 
 use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet};
-use crate::protocol::env::Env;
 use crate::protocol::numbers::strict_u64;
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::storage::{ArithOutcome, Bump, Direction, LockedItem};
+use crate::protocol::verbs::arith::{Arith, Outcome};
+use crate::storage::Direction;
 
 /// `incr <key> <delta> [noreply]`
-pub(super) fn arith(
+pub(in crate::protocol) fn arith(
     command: &mut Command<'_>,
     mut words: Words<'_>,
     direction: Direction,
@@ -26,26 +24,23 @@ pub(super) fn arith(
     let Some(delta) = strict_u64(delta) else {
         return command.refuse(ClientError::InvalidDelta);
     };
-    let env = command.env;
-    let guard = env.engine.lock(env.engine.hash(key));
-    let Ok(item) = env.lookup(&guard, key, Bump::Leave) else {
-        drop(guard);
-        count_miss(direction, env);
-        return command.reply(replies::NOT_FOUND);
+    let request = Arith {
+        key,
+        direction,
+        delta,
+        compare: None,
+        cas: None,
+        create: None,
     };
-    let outcome = guard.arith(item, direction, delta, || env.engine.next_cas(), env.me);
-    let answer = match outcome {
-        ArithOutcome::Done { value, .. } => {
-            count_hit(&item, direction, env);
-            Ok(value)
-        }
-        ArithOutcome::NotNumeric => Err(ClientError::NonNumeric.line()),
-        ArithOutcome::NoMemory => {
-            count_hit(&item, direction, env);
-            Err(replies::NO_MEMORY)
-        }
-    };
-    drop(guard);
+    let answer = request.run(command.env, |outcome| match outcome {
+        Outcome::Done(number) => Ok(number.value),
+        Outcome::NotFound => Err(replies::NOT_FOUND),
+        Outcome::NotNumeric => Err(ClientError::NonNumeric.line()),
+        Outcome::NoMemory => Err(replies::NO_MEMORY),
+        // Nothing is compared or created.
+        Outcome::Exists => Err(replies::EXISTS),
+        Outcome::NoMemoryCreating => Err(replies::NO_MEMORY_CREATING),
+    });
     match answer {
         Ok(value) => reply_number(command, value),
         Err(line) => command.reply(line),
@@ -66,22 +61,4 @@ fn reply_number(command: &mut Command<'_>, value: u64) -> After {
         }
     }
     After::LINE
-}
-
-/// Counts a number that was there.
-pub(in crate::protocol) fn count_hit(item: &LockedItem<'_>, direction: Direction, env: &Env) {
-    let class = &env.me.counters.classes[usize::from(item.class())];
-    match direction {
-        Direction::Incr => class.incr_hits.inc(),
-        Direction::Decr => class.decr_hits.inc(),
-    }
-}
-
-/// Counts a number that was not there.
-pub(in crate::protocol) fn count_miss(direction: Direction, env: &Env) {
-    let scalars = &env.me.counters.scalars;
-    match direction {
-        Direction::Incr => scalars.incr_misses.inc(),
-        Direction::Decr => scalars.decr_misses.inc(),
-    }
 }

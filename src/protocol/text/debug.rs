@@ -5,14 +5,15 @@
 //! both attempts would work, which is what the answer of an unknown command says. (text-protocol.md §16)
 
 use crate::protocol::command::{After, Command};
+use crate::protocol::handover::{Order, Reach};
+use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i64;
 use crate::protocol::replies;
-use crate::protocol::{Next, Order, Reach};
 use crate::response::{Sheet, Source, Supply};
 use crate::storage::{Bump, ItemRef};
 
 /// `debugtime p|r|<seconds>`
-pub(super) fn time(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn time(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     let clock = command.env.engine.clock();
     match words.get(1) {
         Some(&b"p") => clock.hold(),
@@ -26,7 +27,11 @@ pub(super) fn time(command: &mut Command<'_>, words: &[&[u8]]) -> After {
 }
 
 /// `debugitem lock|unlock|ref|unref <key>`
-pub(super) fn item(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn item(
+    command: &mut Command<'_>,
+    words: &[&[u8]],
+    kept: &mut Option<ItemRef>,
+) -> After {
     let (Some(verb), Some(key)) = (words.get(1), words.get(2)) else {
         return command.reply(replies::ERROR);
     };
@@ -41,13 +46,13 @@ pub(super) fn item(command: &mut Command<'_>, words: &[&[u8]]) -> After {
             true
         }
         b"ref" => {
-            command.session.kept = hold(command, key);
-            command.session.kept.is_some()
+            *kept = hold(command, key);
+            kept.is_some()
         }
-        b"unref" if *key == b"reffed" => command.session.kept.take().is_some(),
+        b"unref" if *key == b"reffed" => kept.take().is_some(),
         // A reference that another conn keeps is that conn's to give back.
         b"unref" => {
-            command.session.kept = None;
+            *kept = None;
             hold(command, key).is_some()
         }
         _ => return command.reply(replies::ERROR),
@@ -56,7 +61,7 @@ pub(super) fn item(command: &mut Command<'_>, words: &[&[u8]]) -> After {
 }
 
 /// `debughandover <lines>`
-pub(super) fn hand_over(command: &mut Command<'_>, words: &[&[u8]]) -> After {
+pub(in crate::protocol) fn hand_over(command: &mut Command<'_>, words: &[&[u8]]) -> After {
     let count = words.get(1).and_then(|word| strict_i64(word));
     match count.map(u32::try_from) {
         Some(Ok(count)) if command.env.reach == Reach::Conn => {

@@ -1,19 +1,13 @@
-//! delete: an item goes, under its bucket. (text-protocol.md §6.5)
-//!
-//! Counted as a hit or a miss, and by prefix either way. Memory is given back when the last reply that shows the item
-//! has left.
-
-use std::sync::atomic::Ordering;
+//! delete: the line, and its answer. (text-protocol.md §6.5)
 
 use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::stats::PrefixEvent;
-use crate::storage::Bump;
+use crate::protocol::verbs::delete::{self, Delete, Outcome};
 
 /// `delete <key> [noreply]`; what old clients send between the two is ignored.
-pub(super) fn delete(command: &mut Command<'_>, mut words: Words<'_>) -> After {
+pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_>) -> After {
     let Some(key) = words.next() else {
         return command.refuse(ClientError::BadFormat);
     };
@@ -21,23 +15,13 @@ pub(super) fn delete(command: &mut Command<'_>, mut words: Words<'_>) -> After {
     if key.len() > KEY_MAX {
         return command.refuse(ClientError::BadFormat);
     }
-    let env = command.env;
-    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
-        env.stats.record_prefix(key, PrefixEvent::Delete);
-    }
-    let guard = env.engine.lock(env.engine.hash(key));
-    let line = match env.lookup(&guard, key, Bump::Leave) {
-        Ok(item) => {
-            let class = &env.me.counters.classes[usize::from(item.class())];
-            class.delete_hits.inc();
-            guard.unlink(item, env.me);
-            replies::DELETED
-        }
-        Err(_) => {
-            env.me.counters.scalars.delete_misses.inc();
-            replies::NOT_FOUND
-        }
+    delete::count_prefix(key, command.env);
+    let line = match Delete::plain(key).run(command.env) {
+        Outcome::Deleted => replies::DELETED,
+        Outcome::NotFound => replies::NOT_FOUND,
+        // Nothing is compared or left in its place.
+        Outcome::Exists => replies::EXISTS,
+        Outcome::NoMemory => replies::NO_MEMORY,
     };
-    drop(guard);
     command.reply(line)
 }

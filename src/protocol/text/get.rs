@@ -1,53 +1,45 @@
 //! get, gets, gat and gats: any number of keys, a `VALUE` block for each that is there, `END`.
 //!
-//! Keys are taken in windows, hashed and prefetched together as `text::window` does with lines. A small value is
+//! Keys are taken in windows, hashed and prefetched together as `lines::window` does with lines. A small value is
 //! copied while its bucket is held, a larger one leaves a reference in the output. A line of many keys is executed in
 //! shares, one a turn ([`Midway`]), so that others need not wait for all of it. (text-protocol.md §6.2)
 
-use std::sync::atomic::Ordering;
-
-use crate::clock::RelTime;
-use crate::limits::{KEY_MAX, KEYS_PER_TURN, LINE_MAX};
-use crate::protocol::Next;
+use crate::limits::{KEY_MAX, KEYS_PER_TURN, LINE_MAX, WINDOW};
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
+use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i32;
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::text::window::WINDOW;
-use crate::protocol::value::Value;
+use crate::protocol::verbs::get::{Count, fetch};
 use crate::response::{Mark, Out};
-use crate::stats::PrefixEvent;
-use crate::storage::{Bump, Hv, LockedItem};
+use crate::storage::Hv;
 
 /// Whether values come with their cas number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(in crate::protocol) enum Family {
     /// get, gat.
     Get,
     /// gets, gats.
     Gets,
 }
 
-/// What a key counts as, and what happens to its expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
-    /// A get.
-    Get,
-    /// A touch: the expiry becomes this.
-    Touch(RelTime),
-}
-
 /// `get <key>+`
-pub(super) fn get(command: &mut Command<'_>, keys: Words<'_>, family: Family) -> After {
-    values(command, keys, family, Count::Get)
+pub(in crate::protocol) fn get(
+    command: &mut Command<'_>,
+    keys: Words<'_>,
+    family: Family,
+    shares: &mut Shares,
+) -> After {
+    values(command, keys, family, Count::Get, shares)
 }
 
 /// `gat <exptime> <key>+`
-pub(super) fn get_and_touch(
+pub(in crate::protocol) fn get_and_touch(
     command: &mut Command<'_>,
     mut words: Words<'_>,
     family: Family,
+    shares: &mut Shares,
 ) -> After {
     let exptime = words.next();
     let keys = words;
@@ -58,10 +50,16 @@ pub(super) fn get_and_touch(
         return command.refuse(ClientError::InvalidExptime);
     };
     let expiry = command.env.engine.clock().expiry(exptime);
-    values(command, keys, family, Count::Touch(expiry))
+    values(command, keys, family, Count::Touch(expiry), shares)
 }
 
-fn values(command: &mut Command<'_>, keys: Words<'_>, family: Family, count: Count) -> After {
+fn values(
+    command: &mut Command<'_>,
+    keys: Words<'_>,
+    family: Family,
+    count: Count,
+    shares: &mut Shares,
+) -> After {
     let mut multiget = Multiget {
         family,
         count,
@@ -69,7 +67,7 @@ fn values(command: &mut Command<'_>, keys: Words<'_>, family: Family, count: Cou
         has_keys: false,
     };
     if keys.rest().len() > LINE_MAX {
-        return multiget.take_share(command, keys.rest());
+        return multiget.take_share(command, keys.rest(), shares);
     }
     match multiget.collect(command, keys) {
         Ok(()) => multiget.end(command),
@@ -88,6 +86,15 @@ struct Multiget {
     has_keys: bool,
 }
 
+/// What long multigets of a client have had of its turn; plain data, part of its session.
+#[derive(Default)]
+pub(in crate::protocol) struct Shares {
+    /// Bytes of long multiget lines that were executed in this turn.
+    pub(in crate::protocol) keys_spent: usize,
+    /// The multiget at the front of the unread input, when a part of its keys is done.
+    pub(in crate::protocol) midway: Option<Midway>,
+}
+
 /// A multiget that gave way with a part of its keys done: its line is at the front of the unread input, its values wait
 /// in the output.
 pub(in crate::protocol) struct Midway {
@@ -102,19 +109,24 @@ pub(in crate::protocol) struct Midway {
 
 impl Midway {
     /// Notes where the line ends, `line` bytes from its beginning, and where the next one begins.
-    pub(super) fn set_line(&mut self, line: usize, end: usize) {
+    pub(in crate::protocol) fn set_line(&mut self, line: usize, end: usize) {
         // Input is not longer than READ_BUFFER_MAX.
         self.line = (line as u32, end as u32);
     }
 
     /// Where the next line begins.
-    pub(super) fn line_end(&self) -> usize {
+    pub(in crate::protocol) fn line_end(&self) -> usize {
         self.line.1 as usize
     }
 }
 
 /// Executes the next share of a multiget; its line is the first of `bytes`.
-pub(super) fn go_on(command: &mut Command<'_>, midway: Midway, bytes: &[u8]) -> After {
+pub(in crate::protocol) fn go_on(
+    command: &mut Command<'_>,
+    midway: Midway,
+    bytes: &[u8],
+    shares: &mut Shares,
+) -> After {
     let Midway {
         mut multiget,
         held,
@@ -123,8 +135,8 @@ pub(super) fn go_on(command: &mut Command<'_>, midway: Midway, bytes: &[u8]) -> 
     } = midway;
     multiget.start = command.out.mark_again(multiget.start, held);
     let keys = &bytes[(line.0 - left) as usize..line.0 as usize];
-    let after = multiget.take_share(command, keys);
-    if let Some(midway) = &mut command.session.midway {
+    let after = multiget.take_share(command, keys, shares);
+    if let Some(midway) = &mut shares.midway {
         midway.line = line;
     }
     after
@@ -133,17 +145,17 @@ pub(super) fn go_on(command: &mut Command<'_>, midway: Midway, bytes: &[u8]) -> 
 impl Multiget {
     /// Looks up as many of the keys as this turn may have. Values are not sent before the last one: a key that is too
     /// long takes them back.
-    fn take_share(mut self, command: &mut Command<'_>, keys: &[u8]) -> After {
-        let (share, left) = split_share(keys, command.session.keys_spent);
-        command.session.keys_spent += share.len();
+    fn take_share(mut self, command: &mut Command<'_>, keys: &[u8], shares: &mut Shares) -> After {
+        let (share, left) = split_share(keys, shares.keys_spent);
+        shares.keys_spent += share.len();
         if let Err(refused) = self.collect(command, Words::new(share)) {
             return refused;
         }
         if left.is_empty() {
             return self.end(command);
         }
-        command.session.keys_spent = 0;
-        command.session.midway = Some(Midway {
+        shares.keys_spent = 0;
+        shares.midway = Some(Midway {
             multiget: self,
             held: command.out.held_since(self.start),
             // Input is not longer than READ_BUFFER_MAX.
@@ -157,6 +169,7 @@ impl Multiget {
     #[inline]
     fn collect(&mut self, command: &mut Command<'_>, mut keys: Words<'_>) -> Result<(), After> {
         let env = command.env;
+        let Multiget { family, count, .. } = *self;
         let mut table: [(&[u8], Hv); WINDOW] = [(&[], Hv(0)); WINDOW];
         loop {
             let mut len = 0;
@@ -175,12 +188,12 @@ impl Multiget {
             for (_, hv) in &table[..len] {
                 env.engine.prefetch_item(*hv);
             }
+            let out = &mut *command.out;
             for (key, hv) in &table[..len] {
-                if !command.out.make_room() {
+                if !out.make_room() {
                     return Err(self.without_memory(command));
                 }
-                let hit = value(key, *hv, self.family, self.count, command.out, env);
-                hits += usize::from(hit);
+                hits += usize::from(value(key, *hv, family, count, out, env));
             }
             if len > 0 {
                 let held = hits.max(usize::from(!self.has_keys));
@@ -233,7 +246,7 @@ fn split_share(keys: &[u8], spent: usize) -> (&[u8], &[u8]) {
 
 /// The block of one key, if it is there; whether it is.
 #[inline]
-pub(super) fn value(
+pub(in crate::protocol) fn value(
     key: &[u8],
     hv: Hv,
     family: Family,
@@ -241,58 +254,21 @@ pub(super) fn value(
     out: &mut Out,
     env: &Env,
 ) -> bool {
-    let hit = {
-        let guard = env.engine.lock(hv);
-        match env.lookup(&guard, key, Bump::Access) {
-            Ok(item) => hit(item, family, count, out, env),
-            Err(_) => false,
+    fetch(key, hv, count, env, |item, value| {
+        if env.talks() {
+            env.tell_sending(item.key());
         }
-    };
-    if !hit {
-        let scalars = &env.me.counters.scalars;
-        match count {
-            Count::Get => scalars.get_misses.inc(),
-            Count::Touch(_) => scalars.touch_misses.inc(),
-        }
-    }
-    match count {
-        Count::Get => env.me.counters.scalars.cmd_get.inc(),
-        Count::Touch(_) => env.me.counters.scalars.cmd_touch.inc(),
-    }
-    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
-        env.stats.record_prefix(key, PrefixEvent::Get { hit });
-    }
-    hit
-}
-
-/// Writes the block of an item. False when too many readers hold it already: the key is a miss then.
-#[inline]
-fn hit(item: LockedItem<'_>, family: Family, count: Count, out: &mut Out, env: &Env) -> bool {
-    let Some(value) = Value::of(&item) else {
-        return false;
-    };
-    match count {
-        Count::Get => env.me.counters.lru_hits[usize::from(item.lru_id())].inc(),
-        Count::Touch(expiry) => {
-            item.set_exptime(expiry);
-            let class = &env.me.counters.classes[usize::from(item.class())];
-            class.touch_hits.inc();
-        }
-    }
-    if env.talks() {
-        env.tell_sending(item.key());
-    }
-    out.push(b"VALUE ");
-    out.push(item.key());
-    out.push_byte(b' ');
-    out.push_number(item.client_flags());
-    out.push_byte(b' ');
-    out.push_number(item.value_len() as u64);
-    if family == Family::Gets {
+        out.push(b"VALUE ");
+        out.push(item.key());
         out.push_byte(b' ');
-        out.push_number(item.cas().0);
-    }
-    out.push(b"\r\n");
-    value.push(out);
-    true
+        out.push_number(item.client_flags());
+        out.push_byte(b' ');
+        out.push_number(item.value_len() as u64);
+        if family == Family::Gets {
+            out.push_byte(b' ');
+            out.push_number(item.cas().0);
+        }
+        out.push(b"\r\n");
+        value.push(out);
+    })
 }

@@ -3,22 +3,17 @@
 //! The item is allocated, and `cmd_set` counted, before the value is read. An error in the line once its byte count is
 //! known takes the value with it, so the stream stays in step. (text-protocol.md §5, §6.1)
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::RelTime;
 use crate::decimal::{lenient_i64, lenient_u64};
-use crate::limits::{KEY_MAX, VALUE_LEN_MAX};
+use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet, reply};
 use crate::protocol::env::Env;
-use crate::protocol::numbers::{strict_i32, strict_u64};
+use crate::protocol::numbers::{strict_u64, value_len};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::upload;
+use crate::protocol::verbs::set::{self, OldValue, Prepare};
 use crate::response::Out;
-use crate::stats::PrefixEvent;
-use crate::storage::{
-    AllocFailure, CLIENT_FLAGS, CasCheck, CasId, NewItem, StoreMode, StoreOutcome,
-};
+use crate::storage::{CLIENT_FLAGS, CasCheck, CasId, NewItem, StoreMode, StoreOutcome};
 
 /// How the value of a classic storage command is stored when it is whole.
 pub(in crate::protocol) struct Finish {
@@ -65,91 +60,74 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A byte count, as the storage commands and `ms` give it.
-pub(in crate::protocol) fn value_len(token: &[u8]) -> Option<usize> {
-    let len = strict_i32(token).filter(|len| *len <= VALUE_LEN_MAX)?;
-    usize::try_from(len).ok()
-}
-
 /// `set <key> <flags> <exptime> <bytes> [noreply]` and its kin.
-pub(super) fn set(command: &mut Command<'_>, mut words: Words<'_>, mode: StoreMode) -> After {
+pub(in crate::protocol) fn set(
+    command: &mut Command<'_>,
+    mut words: Words<'_>,
+    mode: StoreMode,
+) -> Result<(NewItem, Finish), After> {
     let Some(line) = Line::parse(&mut words) else {
-        return command.refuse(ClientError::BadFormat);
+        return Err(command.refuse(ClientError::BadFormat));
     };
     command.quiet = Quiet::when(words.end_in_noreply(5, b""));
-    store(command, &line, mode, Some(CasCheck::None))
+    prepare(command, &line, mode, Some(CasCheck::None))
 }
 
 /// `cas <key> <flags> <exptime> <bytes> <cas> [noreply]`
-pub(super) fn cas(command: &mut Command<'_>, mut words: Words<'_>) -> After {
+pub(in crate::protocol) fn cas(
+    command: &mut Command<'_>,
+    mut words: Words<'_>,
+) -> Result<(NewItem, Finish), After> {
     let Some(line) = Line::parse(&mut words) else {
-        return command.refuse(ClientError::BadFormat);
+        return Err(command.refuse(ClientError::BadFormat));
     };
     command.quiet = Quiet::when(words.end_in_noreply(5, b""));
     let number = words.next().and_then(strict_u64);
     let check = number.map(|cas| CasCheck::Equal(CasId(cas)));
-    store(command, &line, StoreMode::Set, check)
+    prepare(command, &line, StoreMode::Set, check)
 }
 
-/// Allocates the item and takes its value; `check` is `None` when the cas number is no number.
-fn store(
+/// The item that the value goes into; `check` is `None` when the cas number is no number.
+fn prepare(
     command: &mut Command<'_>,
     line: &Line<'_>,
     mode: StoreMode,
     check: Option<CasCheck>,
-) -> After {
+) -> Result<(NewItem, Finish), After> {
     let env = command.env;
-    let (Some(key), Some(flags), Some(expiry), Some(check)) =
+    let (Some(key), Some(client_flags), Some(expiry), Some(check)) =
         (line.key(), line.client_flags(), line.expiry(env), check)
     else {
-        return command.refuse_with_value(line.len, ClientError::BadFormat.line());
+        return Err(command.refuse_with_value(line.len, ClientError::BadFormat.line()));
     };
-    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
-        env.stats.record_prefix(key, PrefixEvent::Set);
-    }
-    let item = match env.engine.allocate(key, flags, expiry, line.len, env.me) {
-        Ok(item) => item,
-        Err(failure) => {
-            // A client that sets does not want the old value any longer; the others would have been told no.
-            if mode == StoreMode::Set && check == CasCheck::None {
-                command.remove_old(key, env.engine.hash(key));
-            }
-            return command.refuse_with_value(line.len, count_failure(failure, env));
-        }
+    set::count_prefix(key, env);
+    // A client that sets does not want the old value any longer; the others would have been told no.
+    let on_failure = if mode == StoreMode::Set && check == CasCheck::None {
+        OldValue::Removed
+    } else {
+        OldValue::Kept
     };
-    count_allocated(&item, env);
-    let quiet = command.quiet;
-    command.receive(item, upload::Finish::Text(Finish { mode, check, quiet }))
-}
-
-/// Counts a refused allocation; the line that says so.
-pub(in crate::protocol) fn count_failure(failure: AllocFailure, env: &Env) -> &'static [u8] {
-    let scalars = &env.me.counters.scalars;
-    match failure {
-        AllocFailure::TooLarge => {
-            scalars.store_too_large.inc();
-            replies::TOO_LARGE
+    let wanted = Prepare {
+        key,
+        client_flags,
+        expiry,
+        len: line.len,
+        on_failure,
+    };
+    match wanted.run(env) {
+        Ok(item) => {
+            let quiet = command.quiet;
+            Ok((item, Finish { mode, check, quiet }))
         }
-        AllocFailure::NoMemory => {
-            scalars.store_no_memory.inc();
-            replies::NO_MEMORY_STORING
-        }
+        Err(failure) => Err(command.refuse_with_value(line.len, replies::no_item(failure))),
     }
-}
-
-/// Counts a store that has memory, whatever becomes of it.
-pub(in crate::protocol) fn count_allocated(item: &NewItem, env: &Env) {
-    let class = &env.me.counters.classes[usize::from(item.class())];
-    class.set_cmds.inc();
 }
 
 impl Finish {
     /// The value is whole and closed by CR LF.
     pub(in crate::protocol) fn store(self, item: NewItem, out: &mut Out, env: &Env) {
         let cas = env.engine.next_cas();
-        let guard = env.engine.lock(item.hv());
-        let stored = guard.store(item, self.mode, self.check, cas, env.me);
-        drop(guard);
+        let stored = set::store(item, self.mode, self.check, cas, env);
         let line = match stored.outcome {
             StoreOutcome::Stored => replies::STORED,
             StoreOutcome::NotStored => replies::NOT_STORED,

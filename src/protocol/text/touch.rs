@@ -1,16 +1,14 @@
-//! touch: another expiry for an item, without its value. (text-protocol.md §6.3)
-//!
-//! An access like a fetch; it changes neither the cas number nor the marks of the meta protocol.
+//! touch: the line, and its answer. (text-protocol.md §6.3)
 
 use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet};
 use crate::protocol::numbers::strict_i32;
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::storage::Bump;
+use crate::protocol::verbs::touch::{self, Outcome};
 
 /// `touch <key> <exptime> [noreply]`
-pub(super) fn touch(command: &mut Command<'_>, mut words: Words<'_>) -> After {
+pub(in crate::protocol) fn touch(command: &mut Command<'_>, mut words: Words<'_>) -> After {
     let (Some(key), Some(exptime)) = (words.next(), words.next()) else {
         return command.refuse(ClientError::BadFormat);
     };
@@ -21,21 +19,10 @@ pub(super) fn touch(command: &mut Command<'_>, mut words: Words<'_>) -> After {
     let Some(exptime) = strict_i32(exptime) else {
         return command.refuse(ClientError::InvalidExptime);
     };
-    let env = command.env;
-    let counters = &env.me.counters;
-    counters.scalars.cmd_touch.inc();
-    let guard = env.engine.lock(env.engine.hash(key));
-    let line = match env.lookup(&guard, key, Bump::Access) {
-        Ok(item) => {
-            item.set_exptime(env.engine.clock().expiry(exptime));
-            counters.classes[usize::from(item.class())].touch_hits.inc();
-            replies::TOUCHED
-        }
-        Err(_) => {
-            counters.scalars.touch_misses.inc();
-            replies::NOT_FOUND
-        }
+    let expiry = command.env.engine.clock().expiry(exptime);
+    let line = match touch::touch(key, expiry, command.env) {
+        Outcome::Touched => replies::TOUCHED,
+        Outcome::NotFound => replies::NOT_FOUND,
     };
-    drop(guard);
     command.reply(line)
 }

@@ -6,18 +6,16 @@
 //! cache, the second the items, the third executes from the table. A line that stands alone skips the passes.
 //! (performance.md P1; design-notes.md §4)
 
-use crate::limits::{KEY_MAX, LINE_MAX};
+use crate::limits::{KEY_MAX, LINE_MAX, WINDOW};
 use crate::protocol::Session;
 use crate::protocol::env::Env;
 use crate::protocol::meta;
 use crate::protocol::replies;
 use crate::protocol::request::{find, find_blank_or_control};
-use crate::protocol::text::get::{Count, Family, value};
+use crate::protocol::text::get::{Family, value};
+use crate::protocol::verbs::get::Count;
 use crate::response::Out;
 use crate::storage::Hv;
-
-/// Lines that are looked at together.
-pub(super) const WINDOW: usize = 64;
 
 /// How far the direct road went.
 pub(super) enum Taken {
@@ -141,12 +139,12 @@ fn execute(line: &Line, bytes: &[u8], session: &mut Session, out: &mut Out, env:
     session.note_window_line();
     let key = line.key(bytes);
     match line.verb {
-        Verb::Get => {
-            value(key, line.hv, Family::Get, Count::Get, out, env);
-            out.push(replies::END);
-        }
-        Verb::Gets => {
-            value(key, line.hv, Family::Gets, Count::Get, out, env);
+        Verb::Get | Verb::Gets => {
+            let family = match line.verb {
+                Verb::Gets => Family::Gets,
+                Verb::Get | Verb::Mg => Family::Get,
+            };
+            value(key, line.hv, family, Count::Get, out, env);
             out.push(replies::END);
         }
         Verb::Mg => meta::get::get_plain(key, line.hv, line.flags(bytes), out, env),

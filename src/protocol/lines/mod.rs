@@ -1,0 +1,311 @@
+//! Lines, classic and meta alike, each to its codec.
+//!
+//! [`run`] is the batch. Lines of `get` and `mg` take the direct road of `window`, several at a time; every other
+//! line is found by its LF, cut by [`Words`] or [`Tokens`], and given to its verb. Both roads answer the same bytes.
+//! (text-protocol.md §1–§4)
+
+mod window;
+
+use std::mem;
+
+use crate::limits::{KEYS_PER_TURN, LINE_BLANKS_MAX, LINE_MAX};
+use crate::protocol::command::{After, Command, Quiet};
+use crate::protocol::env::Env;
+use crate::protocol::lines::window::Taken;
+use crate::protocol::meta;
+use crate::protocol::replies::{self, ClientError};
+use crate::protocol::request::{Tokens, Words, find};
+#[cfg(feature = "debug-server")]
+use crate::protocol::text::debug;
+use crate::protocol::text::get::Family;
+use crate::protocol::text::{admin, arith, delete, get, set, touch};
+use crate::protocol::upload::{Finish, Upload};
+use crate::protocol::{CloseReason, Next, Session};
+use crate::response::Out;
+use crate::storage::{Direction, NewItem, NoMemory, StoreMode};
+
+/// Shortest line that may be a command, line end included.
+const LINE_MIN: usize = 4;
+
+/// Whether lines may take the direct road.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Road {
+    /// `get` and `mg` lines are recognised side by side.
+    Direct,
+    /// Every line is cut into tokens.
+    General,
+}
+
+impl Road {
+    /// What is told at `-vv` is told on the general road only.
+    #[inline]
+    pub(super) fn for_verbosity(env: &Env) -> Road {
+        if env.talks() {
+            Road::General
+        } else {
+            Road::Direct
+        }
+    }
+}
+
+/// Executes the complete lines of `bytes`; see [`Session::run`].
+pub(super) fn run(
+    session: &mut Session,
+    road: Road,
+    bytes: &[u8],
+    out: &mut Out,
+    env: &Env,
+    budget: &mut u32,
+) -> (usize, Next) {
+    // Bytes searched in vain before are at the front, and no more of them once something was taken.
+    let mut searched = mem::take(&mut session.searched);
+    let mut at = 0;
+    if session.shares.midway.is_some() {
+        match go_on_with_multiget(session, bytes, out, env, budget) {
+            Some(end) => at = end,
+            None => return (0, Next::Midway),
+        }
+    }
+    loop {
+        // The budget comes before the question whether anything is left: a batch that ends with it yields.
+        if *budget == 0 {
+            session.shares.keys_spent = 0;
+            return (at, Next::Budget);
+        }
+        if session.shares.keys_spent >= KEYS_PER_TURN && at < bytes.len() {
+            session.shares.keys_spent = 0;
+            return (at, Next::Midway);
+        }
+        if !out.has_room() {
+            return (at, Next::Flush);
+        }
+        if road == Road::Direct {
+            match window::run(session, bytes, at, out, env, budget) {
+                Taken::Nothing => {}
+                Taken::UpTo(end) => {
+                    at = end;
+                    searched = 0;
+                    continue;
+                }
+            }
+        }
+        let rest = &bytes[at..];
+        let Some(end) = find(rest.get(searched..).unwrap_or(&[]), b'\n') else {
+            session.searched = rest.len();
+            session.shares.keys_spent = 0;
+            return (at, without_end(rest));
+        };
+        let end = searched + end;
+        searched = 0;
+        *budget -= 1;
+        let mut command = Command {
+            env,
+            out: &mut *out,
+            body: &rest[end + 1..],
+            quiet: Quiet::No,
+        };
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        let after = execute(&mut command, session, line, end + 1);
+        if after.next == Some(Next::Midway) {
+            // The line stays, and counts when it is done.
+            *budget += 1;
+            if let Some(midway) = &mut session.shares.midway {
+                midway.set_line(line.len(), end + 1);
+            }
+            return (at, Next::Midway);
+        }
+        at += end + 1 + after.taken;
+        if let Some(next) = after.next {
+            return (at, next);
+        }
+    }
+}
+
+/// The line at the front is a multiget that gave way in its middle: where the next command begins, or `None` when it
+/// gives way again.
+#[cold]
+fn go_on_with_multiget(
+    session: &mut Session,
+    bytes: &[u8],
+    out: &mut Out,
+    env: &Env,
+    budget: &mut u32,
+) -> Option<usize> {
+    let midway = session.shares.midway.take()?;
+    let end = midway.line_end();
+    let mut command = Command {
+        env,
+        out,
+        body: &bytes[end..],
+        quiet: Quiet::No,
+    };
+    let after = get::go_on(&mut command, midway, bytes, &mut session.shares);
+    if after.next == Some(Next::Midway) {
+        return None;
+    }
+    *budget -= 1;
+    Some(end)
+}
+
+/// What to do about unread bytes without a line end: only a multiget may be long.
+fn without_end(rest: &[u8]) -> Next {
+    if rest.len() <= LINE_MAX {
+        return Next::NeedMore;
+    }
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    let text = &rest[blanks..];
+    let is_multiget = text.starts_with(b"get ") || text.starts_with(b"gets ");
+    if blanks <= LINE_BLANKS_MAX && is_multiget {
+        Next::NeedMore
+    } else {
+        Next::CloseAfterFlush(CloseReason::Error)
+    }
+}
+
+/// One line, without its end; `len` is with it.
+fn execute(command: &mut Command<'_>, session: &mut Session, line: &[u8], len: usize) -> After {
+    if command.env.talks() {
+        command.env.tell_line(line);
+    }
+    if len < LINE_MIN {
+        return command.refuse(ClientError::BadFormat);
+    }
+    let (name, rest) = line.split_at(find(line, b' ').unwrap_or(line.len()));
+    let words = Words::new(rest);
+    match name {
+        b"get" => get::get(command, words, Family::Get, &mut session.shares),
+        b"gets" => get::get(command, words, Family::Gets, &mut session.shares),
+        b"set" => {
+            let begun = set::set(command, words, StoreMode::Set);
+            receive_text(command, session, begun)
+        }
+        b"mg" => meta::get::get(command, words),
+        b"ms" => {
+            let begun = meta::set::set(command, words);
+            receive_meta(command, session, begun)
+        }
+        b"md" => meta::delete::delete(command, words),
+        b"ma" => meta::arith::arith(command, words),
+        b"mn" => meta::no_op(command),
+        b"me" => meta::debug::debug(command, words),
+        b"gat" => get::get_and_touch(command, words, Family::Get, &mut session.shares),
+        b"gats" => get::get_and_touch(command, words, Family::Gets, &mut session.shares),
+        b"add" => {
+            let begun = set::set(command, words, StoreMode::Add);
+            receive_text(command, session, begun)
+        }
+        b"replace" => {
+            let begun = set::set(command, words, StoreMode::Replace);
+            receive_text(command, session, begun)
+        }
+        b"append" => {
+            let begun = set::set(command, words, StoreMode::Append);
+            receive_text(command, session, begun)
+        }
+        b"prepend" => {
+            let begun = set::set(command, words, StoreMode::Prepend);
+            receive_text(command, session, begun)
+        }
+        b"cas" => {
+            let begun = set::cas(command, words);
+            receive_text(command, session, begun)
+        }
+        b"delete" => delete::delete(command, words),
+        b"incr" => arith::arith(command, words, Direction::Incr),
+        b"decr" => arith::arith(command, words, Direction::Decr),
+        b"touch" => touch::touch(command, words),
+        b"version" => command.reply(replies::VERSION),
+        b"stats" => admin::stats(command, line),
+        b"quit" => After::close(CloseReason::Normal),
+        _ => unusual(command, session, line),
+    }
+}
+
+/// What a storage command's line came to: an item to be filled, and what is to be done with it then.
+type Begun<F> = Result<(NewItem, F), After>;
+
+fn receive_text(
+    command: &mut Command<'_>,
+    session: &mut Session,
+    begun: Begun<set::Finish>,
+) -> After {
+    match begun {
+        Ok((item, finish)) => receive(command, session, item, Finish::Text(finish)),
+        Err(refused) => refused,
+    }
+}
+
+fn receive_meta(
+    command: &mut Command<'_>,
+    session: &mut Session,
+    begun: Begun<meta::set::Finish>,
+) -> After {
+    match begun {
+        Ok((item, finish)) => receive(command, session, item, Finish::Meta(finish)),
+        Err(refused) => refused,
+    }
+}
+
+/// Takes the value from the body as far as it has come; a whole one is stored now.
+fn receive(
+    command: &mut Command<'_>,
+    session: &mut Session,
+    mut item: NewItem,
+    finish: Finish,
+) -> After {
+    let len = item.remaining();
+    let taken = len.min(command.body.len());
+    let filled = item.fill(&command.body[..taken], command.env.me);
+    let upload = Upload::new(item, finish);
+    let left = len - taken;
+    match filled {
+        Err(NoMemory) => {
+            upload.fail(command.out, command.env);
+            let next = (left > 0).then_some(Next::Swallow(left as u64));
+            After { taken, next }
+        }
+        Ok(_) if left == 0 => {
+            upload.finish(command.out, command.env);
+            After { taken, next: None }
+        }
+        Ok(_) => {
+            session.upload = Some(upload);
+            let next = Some(Next::ReadValue);
+            After { taken, next }
+        }
+    }
+}
+
+/// Commands that may stand behind blanks and may all be silenced; and what is no command at all.
+#[cfg_attr(
+    not(feature = "debug-server"),
+    expect(
+        unused_variables,
+        reason = "the debug server alone keeps references in it"
+    )
+)]
+fn unusual(command: &mut Command<'_>, session: &mut Session, line: &[u8]) -> After {
+    let tokens = Tokens::of(line);
+    let words = tokens.all();
+    command.quiet = Quiet::when(tokens.ends_in_noreply());
+    match words.first() {
+        Some(&b"flush_all") => admin::flush_all(command, words),
+        Some(&b"verbosity") => admin::verbosity(command, words),
+        Some(&b"shutdown") => admin::shutdown(command, words),
+        Some(&b"cache_memlimit") => admin::cache_memlimit(command, words),
+        Some(&b"refresh_certs") => admin::refresh_certs(command),
+        #[cfg(feature = "debug-server")]
+        Some(&b"debugtime") => debug::time(command, words),
+        #[cfg(feature = "debug-server")]
+        Some(&b"debugitem") => debug::item(command, words, &mut session.kept),
+        #[cfg(feature = "debug-server")]
+        Some(&b"debughandover") => debug::hand_over(command, words),
+        _ if is_http(words) => After::close(CloseReason::Error),
+        _ => command.reply(replies::ERROR),
+    }
+}
+
+/// A web browser, or worse.
+fn is_http(words: &[&[u8]]) -> bool {
+    matches!(words, [_, .., last] if last.starts_with(b"HTTP/"))
+}

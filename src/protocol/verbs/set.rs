@@ -1,0 +1,86 @@
+//! The set family: an item for a value that is to come, and its storing when it has come.
+//!
+//! The item is allocated, and `cmd_set` counted, before the value is read.
+
+use std::sync::atomic::Ordering;
+
+use crate::clock::RelTime;
+use crate::protocol::env::Env;
+use crate::stats::PrefixEvent;
+use crate::storage::{AllocFailure, Bump, CasCheck, CasId, NewItem, StoreMode, Stored};
+
+/// An item that is wanted for a value.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct Prepare<'a> {
+    /// The key's bytes.
+    pub(in crate::protocol) key: &'a [u8],
+    /// The client's opaque bits.
+    pub(in crate::protocol) client_flags: u64,
+    /// When it expires.
+    pub(in crate::protocol) expiry: RelTime,
+    /// Length of the value.
+    pub(in crate::protocol) len: usize,
+    /// What becomes of the key's present value when there is no item for the new one.
+    pub(in crate::protocol) on_failure: OldValue,
+}
+
+/// What becomes of a value whose successor could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum OldValue {
+    /// It goes, lest someone take it for the new one.
+    Removed,
+    /// It stays; the client is told that nothing was stored.
+    Kept,
+}
+
+impl Prepare<'_> {
+    /// The item, to be filled.
+    pub(in crate::protocol) fn run(&self, env: &Env) -> Result<NewItem, AllocFailure> {
+        let item = env
+            .engine
+            .allocate(self.key, self.client_flags, self.expiry, self.len, env.me);
+        match &item {
+            Ok(item) => {
+                let class = &env.me.counters.classes[usize::from(item.class())];
+                class.set_cmds.inc();
+            }
+            Err(failure) => {
+                if self.on_failure == OldValue::Removed {
+                    self.remove_old(env);
+                }
+                let scalars = &env.me.counters.scalars;
+                match failure {
+                    AllocFailure::TooLarge => scalars.store_too_large.inc(),
+                    AllocFailure::NoMemory => scalars.store_no_memory.inc(),
+                }
+            }
+        }
+        item
+    }
+
+    fn remove_old(&self, env: &Env) {
+        let guard = env.engine.lock(env.engine.hash(self.key));
+        if let Ok(item) = env.lookup(&guard, self.key, Bump::Leave) {
+            guard.unlink(item, env.me);
+        }
+    }
+}
+
+/// Stores a whole value as `mode` and `check` allow; `cas` is its new id.
+pub(in crate::protocol) fn store(
+    item: NewItem,
+    mode: StoreMode,
+    check: CasCheck,
+    cas: CasId,
+    env: &Env,
+) -> Stored {
+    let guard = env.engine.lock(item.hv());
+    guard.store(item, mode, check, cas, env.me)
+}
+
+/// Counts a store by the prefix of its key, where that is wanted.
+pub(in crate::protocol) fn count_prefix(key: &[u8], env: &Env) {
+    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
+        env.stats.record_prefix(key, PrefixEvent::Set);
+    }
+}
