@@ -5,6 +5,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use super::lab::{Lab, lab, megabytes, value_of};
+use crate::storage::slabs::ClassId;
 use crate::storage::{Bump, ItemRef, StoreMode};
 use crate::threads::Crew;
 
@@ -141,9 +142,20 @@ fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
                 }
             }
         });
-        // The table grows meanwhile.
+        // The table grows meanwhile, and who would empty a page looks at every piece of it.
         scope.spawn(|| {
+            let largest = lab.engine.slabs.table().largest().number();
+            let mut classes = (1..=largest).cycle().map(ClassId::new);
             while !done.load(Ordering::Relaxed) {
+                if let Some(class) = classes.next() {
+                    let slabs = lab.engine.slabs.lock();
+                    let pieces: u64 = slabs.states_of(class).iter().map(|(_, count)| count).sum();
+                    let size = lab.engine.slabs.table().size(class);
+                    assert_eq!(
+                        pieces,
+                        slabs.pages_of(class) as u64 * u64::from(size.per_page)
+                    );
+                }
                 if lab.engine.hash_stats().power < 15 {
                     lab.engine.assoc.grow(lab.engine);
                 }
