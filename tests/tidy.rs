@@ -45,8 +45,7 @@ const SAME_STOREY: &[(&str, &str)] = &[
 const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ("lines", &["mod"]),
     ("upload", &["mod", "lines"]),
-    // An order of the debug server is carried out by its command's file.
-    ("text", &["mod", "lines", "upload", "handover"]),
+    ("text", &["mod", "lines", "upload"]),
     ("meta", &["lines", "upload"]),
     ("command", &["lines", "text", "meta", "upload"]),
     ("request", &["lines", "text", "meta"]),

@@ -1,15 +1,8 @@
 //! Commands that take a conn away from its worker: what the protocol asks for, as plain data.
 //!
 //! A verb that answers [`Next::HandOver`](crate::protocol::Next) has said all that is said on the worker. The conn sends
-//! what it owes, leaves its worker, and a thread that keeps such conns tells the client what [`Order::source`] gives; then
+//! what it owes, leaves its worker, and a thread that keeps such conns tells the client what `Order::source` gives; then
 //! the conn comes home and goes on with what the client has sent behind the command.
-
-#[cfg(feature = "debug-server")]
-use crate::os::heap;
-use crate::os::heap::NoMemory;
-#[cfg(feature = "debug-server")]
-use crate::protocol::text::debug::DebugLines;
-use crate::response::Source;
 
 /// Why a conn is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,19 +10,6 @@ pub enum Order {
     /// `debughandover`: so many lines.
     #[cfg(feature = "debug-server")]
     Lines(u32),
-}
-
-impl Order {
-    /// What the client is told.
-    ///
-    /// # Errors
-    /// There is no memory for it.
-    pub fn source(self) -> Result<Box<dyn Source>, NoMemory> {
-        match self {
-            #[cfg(feature = "debug-server")]
-            Order::Lines(count) => Ok(heap::boxed(DebugLines::new(count))?),
-        }
-    }
 }
 
 /// How a client is reached.

@@ -37,10 +37,15 @@ mod verbs;
 
 use std::mem;
 
+#[cfg(feature = "debug-server")]
+use crate::os::heap;
+use crate::os::heap::NoMemory;
 use crate::protocol::lines::Road;
+#[cfg(feature = "debug-server")]
+use crate::protocol::text::debug::DebugLines;
 use crate::protocol::text::get::Shares;
 use crate::protocol::upload::Upload;
-use crate::response::Out;
+use crate::response::{Out, Source};
 use crate::settings::Protocol;
 #[cfg(feature = "debug-server")]
 use crate::storage::ItemRef;
@@ -48,6 +53,19 @@ use crate::storage::ItemRef;
 pub use crate::protocol::env::{Control, Env, Services, Shutdown};
 pub use crate::protocol::handover::{Order, Reach};
 pub use crate::protocol::next::{CloseReason, Next, UploadSpace};
+
+impl Order {
+    /// What the client is told, in the words of the codec whose command it was.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn source(self) -> Result<Box<dyn Source>, NoMemory> {
+        match self {
+            #[cfg(feature = "debug-server")]
+            Order::Lines(count) => Ok(heap::boxed(DebugLines::new(count))?),
+        }
+    }
+}
 
 /// First byte of a conn that speaks binary.
 const BINARY_MAGIC: u8 = 0x80;
