@@ -125,6 +125,16 @@ unsafe extern "C" {
         free: Option<Free>,
     ) -> c_int;
 
+    /// CRYPTO_get_mem_functions(3), with these types since 1.1.0.
+    pub(super) fn CRYPTO_get_mem_functions(
+        malloc: *mut Option<Malloc>,
+        realloc: *mut Option<Realloc>,
+        free: *mut Option<Free>,
+    );
+
+    /// CRYPTO_malloc(3): what OpenSSL allocates by when nobody has given it something else.
+    pub(super) fn CRYPTO_malloc(size: usize, file: *const c_char, line: c_int) -> *mut c_void;
+
     /// SSL_has_pending(3), since 1.1.0.
     pub(super) fn SSL_has_pending(ssl: *const SSL) -> c_int;
 

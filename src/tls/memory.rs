@@ -43,11 +43,23 @@ thread_local! {
 }
 
 /// Puts the functions below in the place of OpenSSL's own. OpenSSL takes them only before its first allocation; those
-/// that it has are as good.
+/// that it has are as good. Those that somebody else has given it stay.
 pub(super) fn keep_record_blocks() {
+    if !are_openssls_own() {
+        return;
+    }
     // SAFETY: the three keep the contracts of malloc, realloc and free. Whatever was allocated before came from malloc,
     // to which they hand it on.
     unsafe { ffi::CRYPTO_set_mem_functions(Some(take), Some(resize), Some(give_back)) };
+}
+
+/// Whether OpenSSL allocates by its own functions.
+fn are_openssls_own() -> bool {
+    let own: ffi::Malloc = ffi::CRYPTO_malloc;
+    let mut present = None;
+    // SAFETY: one place to write to, alive for the call; null is for what is not asked.
+    unsafe { ffi::CRYPTO_get_mem_functions(&raw mut present, ptr::null_mut(), ptr::null_mut()) };
+    present.is_some_and(|present| ptr::fn_addr_eq(present, own))
 }
 
 extern "C" fn take(size: usize, _file: *const c_char, _line: c_int) -> *mut c_void {
