@@ -52,8 +52,7 @@ SKIP: {
 
 # limits
 my $server = TestServer->start('-c', '300', '-t', '2');
-# The thread of the debug server's commands has descriptors of its own, which clients do not pay for.
-my $of_debug = !TestServer::is_old() && TestServer::has_feature('debug') ? 4 : 0;
+my $of_debug = TestServer::debug_descriptors();
 my $limit = 300 + $of_debug;
 like(TestServer::slurp("/proc/${\ $server->pid}/limits"), qr/^Max open files +$limit +$limit/m, '-c is the limit of open files');
 is($server->stats->{max_connections}, 300, 'and max_connections');

@@ -114,6 +114,9 @@ sub has_feature {
     return help_text() =~ $word{$feature} ? 1 : 0;
 }
 
+# Descriptors that the debug server holds for its own commands: the limit on open files is -c and these.
+sub debug_descriptors { return !is_old() && has_feature('debug') ? 4 : 0 }
+
 # Rooms that this project has still to build. What tests expect of them is left out as long as they stand here.
 my %TO_COME = map { $_ => 1 } qw(udp auth restart largepages napi logger crawler mover);
 
