@@ -4,7 +4,8 @@
 //! sleep or close, so a thousand idle conns hold none. What comes back is kept up to [`IDLE_BUFFERS`] and freed beyond,
 //! so that what a burst has needed returns to the system. `-o read_buf_mem_limit` caps a worker's share of blocks: each
 //! buffer is one, and a line or an answer that outgrows its buffer takes more. Whoever needs one beyond the cap, or
-//! when the process has no memory left, is refused. Belongs to one worker's thread; only the gauges are read by others. (options-and-process.md §6.8)
+//! when the process has no memory left, is refused. Belongs to one worker's thread; only the gauges are read by others.
+//! (options-and-process.md §6.8)
 
 #![forbid(unsafe_code)]
 

@@ -25,6 +25,18 @@ pub(super) enum Finish {
     Meta(meta::set::Finish),
 }
 
+impl From<text::set::Finish> for Finish {
+    fn from(finish: text::set::Finish) -> Finish {
+        Finish::Text(finish)
+    }
+}
+
+impl From<meta::set::Finish> for Finish {
+    fn from(finish: meta::set::Finish) -> Finish {
+        Finish::Meta(finish)
+    }
+}
+
 impl Upload {
     pub(super) fn new(item: NewItem, finish: Finish) -> Upload {
         Upload { item, finish }

@@ -177,12 +177,12 @@ fn execute(command: &mut Command<'_>, session: &mut Session, line: &[u8], len: u
         b"gets" => get::get(command, words, Family::Gets, &mut session.shares),
         b"set" => {
             let begun = set::set(command, words, StoreMode::Set);
-            receive_text(command, session, begun)
+            receive(command, session, begun)
         }
         b"mg" => meta::get::get(command, words),
         b"ms" => {
             let begun = meta::set::set(command, words);
-            receive_meta(command, session, begun)
+            receive(command, session, begun)
         }
         b"md" => meta::delete::delete(command, words),
         b"ma" => meta::arith::arith(command, words),
@@ -192,23 +192,23 @@ fn execute(command: &mut Command<'_>, session: &mut Session, line: &[u8], len: u
         b"gats" => get::get_and_touch(command, words, Family::Gets, &mut session.shares),
         b"add" => {
             let begun = set::set(command, words, StoreMode::Add);
-            receive_text(command, session, begun)
+            receive(command, session, begun)
         }
         b"replace" => {
             let begun = set::set(command, words, StoreMode::Replace);
-            receive_text(command, session, begun)
+            receive(command, session, begun)
         }
         b"append" => {
             let begun = set::set(command, words, StoreMode::Append);
-            receive_text(command, session, begun)
+            receive(command, session, begun)
         }
         b"prepend" => {
             let begun = set::set(command, words, StoreMode::Prepend);
-            receive_text(command, session, begun)
+            receive(command, session, begun)
         }
         b"cas" => {
             let begun = set::cas(command, words);
-            receive_text(command, session, begun)
+            receive(command, session, begun)
         }
         b"delete" => delete::delete(command, words),
         b"incr" => arith::arith(command, words, Direction::Incr),
@@ -224,30 +224,19 @@ fn execute(command: &mut Command<'_>, session: &mut Session, line: &[u8], len: u
 /// What a storage command's line came to: an item to be filled, and what is to be done with it then.
 type Begun<F> = Result<(NewItem, F), After>;
 
-fn receive_text(
+fn receive<F: Into<Finish>>(
     command: &mut Command<'_>,
     session: &mut Session,
-    begun: Begun<set::Finish>,
+    begun: Begun<F>,
 ) -> After {
     match begun {
-        Ok((item, finish)) => receive(command, session, item, Finish::Text(finish)),
-        Err(refused) => refused,
-    }
-}
-
-fn receive_meta(
-    command: &mut Command<'_>,
-    session: &mut Session,
-    begun: Begun<meta::set::Finish>,
-) -> After {
-    match begun {
-        Ok((item, finish)) => receive(command, session, item, Finish::Meta(finish)),
+        Ok((item, finish)) => receive_value(command, session, item, finish.into()),
         Err(refused) => refused,
     }
 }
 
 /// Takes the value from the body as far as it has come; a whole one is stored now.
-fn receive(
+fn receive_value(
     command: &mut Command<'_>,
     session: &mut Session,
     mut item: NewItem,

@@ -99,7 +99,8 @@ pub(in crate::protocol) struct Told {
     pub(in crate::protocol) marks: Marks,
 }
 
-/// Finds an item, or makes an empty one where `vivify` wants that. The access is the caller's to count at its end, as flags tell what was before.
+/// Finds an item, or makes an empty one where `vivify` wants that. The access is the caller's to count at its end, as
+/// flags tell what was before.
 #[inline]
 pub(in crate::protocol) fn find<'g>(
     guard: &'g BucketGuard<'_>,
