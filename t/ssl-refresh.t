@@ -173,7 +173,8 @@ is($server->stop('USR1'), 0, 'the server stops');
     ok(!thread_there($none), 'nor with 0') if $proc;
 
     my $patient = serve('-o', 'ssl_refresh_interval=86400');
-    ok(thread_there($patient), 'with an interval there is one') if $proc;
+    # A thread tells its name itself, once it runs.
+    ok(TestServer::wait_until(sub { thread_there($patient) }), 'with an interval there is one') if $proc;
     my $start = time;
     is($patient->stop('USR1'), 0, 'it does not keep a graceful stop');
     cmp_ok(time - $start, '<', TestServer::patience(5), 'waiting');
