@@ -50,6 +50,9 @@ const RECORD_ROOM: usize = 16_384 + 512;
 
 /// Pieces that OpenSSL gets in one call. A record mostly comes in one or two.
 const RECVS_PER_CALL: u8 = 16;
+/// Messages of a handshake with which the server has signed, or need not: ServerKeyExchange of TLS 1.2, CertificateVerify
+/// of TLS 1.3, and Finished where a session is resumed. (RFC 5246 §7.4, RFC 8446 §4)
+const SIGNED: [u8; 3] = [12, 15, 20];
 /// Bytes of a piece for a peer that has sent records without data: some twenty key updates.
 const WARY_REACH: u16 = 512;
 /// Bytes of the first piece: more than ordinary requests, and less than two hundred key updates. Each full piece doubles
@@ -74,6 +77,8 @@ pub(super) struct Pipe {
     /// The handshake is finished: the peer's FIN is the session's business from now on, and a second handshake may
     /// not begin.
     established: bool,
+    /// The handshake is past the point up to which it may want the private key.
+    signed: bool,
     intake: Intake,
     /// A second handshake began.
     #[cfg(not(ossl111))]
@@ -165,6 +170,7 @@ impl Pipe {
             eof: false,
             errno: None,
             established: false,
+            signed: false,
             intake: Intake {
                 barren: 0,
                 reach: FIRST_REACH,
@@ -227,6 +233,11 @@ impl Pipe {
     pub(super) fn establish(&mut self) {
         self.established = true;
         self.intake.barren = 0;
+    }
+
+    /// What the handshake signs has been sent: it does not want the private key any more.
+    pub(super) fn has_signed(&self) -> bool {
+        self.signed
     }
 
     /// Says whether the records of the next `SSL_write` may wait.
@@ -398,11 +409,11 @@ impl Link {
         Some((Link { pipe }, bio))
     }
 
-    /// Lets an `SSL` tell the pipe of each record that it begins to read.
+    /// Lets an `SSL` tell the pipe of each record that it begins to read, and what it says in the handshake.
     ///
     /// # Safety
     /// `ssl` must be alive and must not outlive the link.
-    pub(super) unsafe fn count_records(&self, ssl: *mut SSL) {
+    pub(super) unsafe fn follow(&self, ssl: *mut SSL) {
         let pipe = self.pipe.as_ptr().cast::<c_void>();
         // SAFETY: `ssl` is alive (caller); this command stores the pointer, which `on_message` gets.
         unsafe { openssl_sys::SSL_ctrl(ssl, ffi::SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, pipe) };
@@ -545,24 +556,31 @@ unsafe extern "C" fn on_read(bio: *mut BIO, buf: *mut c_char, len: c_int) -> c_i
     }
 }
 
-/// OpenSSL has read or made a part of a record. Only the headers of those it reads are of interest.
+/// OpenSSL has read or made a part of a record, or a message of a handshake. Of interest are the headers of records that
+/// it reads, and which messages it makes.
 ///
 /// # Safety
-/// Called by OpenSSL inside a call on the session that [`Link::count_records`] gave the pipe for.
+/// Called by OpenSSL, with `len` readable bytes, inside a call on the session that [`Link::follow`] gave the pipe for.
 unsafe extern "C" fn on_message(
     written: c_int,
     _version: c_int,
     content: c_int,
-    _bytes: *const c_void,
-    _len: usize,
+    bytes: *const c_void,
+    len: usize,
     _ssl: *mut SSL,
     pipe: *mut c_void,
 ) {
-    if written == 0 && content == ffi::SSL3_RT_HEADER {
-        // SAFETY: the pipe outlives the session (`count_records`), which lends it to nobody during a call; no callback
-        // of the BIO is running meanwhile.
-        let pipe = unsafe { &mut *pipe.cast::<Pipe>() };
-        pipe.intake.record_begins();
+    // SAFETY: the pipe outlives the session (`follow`), which lends it to nobody during a call; no callback of the BIO
+    // is running meanwhile.
+    let pipe = unsafe { &mut *pipe.cast::<Pipe>() };
+    match (written, content) {
+        (0, ffi::SSL3_RT_HEADER) => pipe.intake.record_begins(),
+        (1, ffi::SSL3_RT_HANDSHAKE) if len > 0 => {
+            // SAFETY: a message begins with its type, and has `len` bytes (caller).
+            let kind = unsafe { *bytes.cast::<u8>() };
+            pipe.signed |= SIGNED.contains(&kind);
+        }
+        _ => {}
     }
 }
 

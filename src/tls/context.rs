@@ -32,7 +32,7 @@ use super::ffi::{self, TicketDirection, broken, reason};
 use super::material::{Material, read};
 use super::tickets::{KEY_SIZE, TicketKeys};
 use super::trust::{Digest, Scope, Trust, scopes, verify_flags};
-use super::{CertificateFacts, Class, File, TlsCounters, TlsError};
+use super::{CertificateFacts, Class, FaultKind, File, TlsCounters, TlsError, TlsFault};
 use crate::os::heap::NoMemory;
 use crate::settings::TlsSettings;
 
@@ -43,6 +43,9 @@ const TICKET_GOOD: c_int = 1;
 const TICKET_TO_RENEW: c_int = 2;
 /// `TLS1_3_VERSION`, which older OpenSSL does not know.
 const TLS1_3_VERSION: c_int = 0x304;
+
+/// What is told of a handshake that takes too long.
+pub(super) const OVERDUE: &str = "handshake timeout";
 
 /// Whether OpenSSL may ask for a pass phrase on the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,22 @@ unsafe impl Send for TlsContext {}
 unsafe impl Sync for TlsContext {}
 
 impl TlsContext {
+    /// Ends the handshake of a client that has said nothing, and so has no session, and takes too long; the fault is
+    /// counted.
+    #[must_use]
+    pub fn time_out(&self) -> TlsFault {
+        self.rules.counters.count_fault(FaultKind::TimedOut);
+        TlsFault {
+            kind: FaultKind::TimedOut,
+            text: OVERDUE.to_owned(),
+        }
+    }
+
+    /// Ends the handshake of a client that has said nothing; counted as a failure.
+    pub fn give_up(&self) {
+        self.rules.counters.count_fault(FaultKind::Handshake);
+    }
+
     /// Loads everything the options name, in the order in which operators expect errors: options that do not go
     /// together, chain, key, pair, authorities, revocation lists, allowed names, ciphers, ticket keys.
     /// `old` hands its ticket keys on if what decides about clients is unchanged.

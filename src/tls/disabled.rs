@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    CertificateFacts, Class, Handshake, HandshakeFacts, More, Outcome, RefreshLog, TlsCounters,
-    TlsError, TlsFault,
+    CertificateFacts, Class, Handshake, HandshakeFacts, More, NotAccepted, Outcome, RefreshLog,
+    TlsCounters, TlsError, TlsFault,
 };
 use crate::clock::RelTime;
 use crate::settings::TlsSettings;
@@ -76,6 +76,17 @@ impl Current {
 impl TlsContext {
     /// Cannot be called.
     #[must_use]
+    pub fn time_out(&self) -> TlsFault {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    pub fn give_up(&self) {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    #[must_use]
     pub fn warning(&self) -> Option<&str> {
         match *self {}
     }
@@ -96,12 +107,18 @@ impl TlsSession {
         context: &TlsContext,
         _socket: OwnedFd,
         _class: Class,
-    ) -> Result<TlsSession, TlsError> {
+    ) -> Result<TlsSession, NotAccepted> {
         match *context {}
     }
 
     /// Cannot be called.
     pub fn handshake(&mut self) -> Handshake {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    #[must_use]
+    pub fn may_sign(&self) -> bool {
         match *self {}
     }
 

@@ -47,6 +47,8 @@ pub(super) const SSL_CTRL_CLEAR_MODE: c_int = 78;
 pub(super) const SSL_CTRL_SET_MSG_CALLBACK_ARG: c_int = 16;
 /// `SSL3_RT_HEADER`, SSL_set_msg_callback(3), always: the message is a record's header.
 pub(super) const SSL3_RT_HEADER: c_int = 0x100;
+/// `SSL3_RT_HANDSHAKE`, SSL_set_msg_callback(3), always: the message is one of a handshake.
+pub(super) const SSL3_RT_HANDSHAKE: c_int = 22;
 /// Index of the pointer that OpenSSL keeps for the application: `SSL_CTX_set_app_data` is a macro that uses it.
 pub(super) const APP_DATA: c_int = 0;
 /// `SSL_CB_HANDSHAKE_START`, SSL_CTX_set_info_callback(3), always.

@@ -15,6 +15,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::RelTime;
@@ -75,6 +76,21 @@ pub enum More {
     Follows,
     /// Nothing follows: everything leaves now.
     Last,
+}
+
+/// Why a socket has no session. `Display` is the operator's line.
+#[derive(Debug)]
+pub struct NotAccepted {
+    /// OpenSSL's reason: it is out of memory.
+    pub why: TlsError,
+    /// The socket that was to get it.
+    pub socket: OwnedFd,
+}
+
+impl fmt::Display for NotAccepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
 }
 
 /// What became of a handshake step.

@@ -23,11 +23,12 @@ use openssl_sys::{
 
 use super::bio::{Intermission, Link, Pipe};
 use super::certificate::{any_name, common_name};
-use super::context::{Rules, TlsContext};
+use super::context::{OVERDUE, Rules, TlsContext};
 use super::ffi;
 use super::trust::class_verify;
 use super::{
-    Class, FaultKind, Handshake, HandshakeFacts, More, Outcome, TlsError, TlsFault, Version,
+    Class, FaultKind, Handshake, HandshakeFacts, More, NotAccepted, Outcome, TlsError, TlsFault,
+    Version,
 };
 use crate::limits::TLS_RECORD;
 use crate::os::Interest;
@@ -38,7 +39,7 @@ use crate::os::Interest;
 /// number of a socket that is closed.
 #[derive(Debug)]
 pub struct TlsSession {
-    ssl: NonNull<SSL>,
+    ssl: Object,
     /// `None` only while the session is made.
     link: Option<Link>,
     /// The link, or OpenSSL's BIO, knows it by its number; dropped after both.
@@ -58,9 +59,35 @@ pub struct TlsSession {
     offered_sum: u64,
 }
 
-// SAFETY: an SSL object may move between threads as long as one thread uses it at a time; every method that calls
-// into OpenSSL's changing state takes `&mut self`, and the type is not `Sync`. The link moves with it.
-unsafe impl Send for TlsSession {}
+/// An SSL object of ours. Its BIO goes with it; the link and the socket behind that are fields of the session and are
+/// dropped later.
+#[derive(Debug)]
+struct Object(NonNull<SSL>);
+
+// SAFETY: an SSL object may move between threads as long as one thread uses it at a time; every method of its session
+// that calls into OpenSSL's changing state takes `&mut self`, and the type is not `Sync`.
+unsafe impl Send for Object {}
+
+impl Object {
+    fn new(context: &TlsContext) -> Result<Object, TlsError> {
+        ffi::expect_no_errors();
+        // SAFETY: the context is alive and complete; the new object takes a reference of its own.
+        NonNull::new(unsafe { openssl_sys::SSL_new(context.as_ptr()) })
+            .map(Object)
+            .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))
+    }
+
+    fn as_ptr(&self) -> *mut SSL {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        // SAFETY: the object is owned and freed here only.
+        unsafe { openssl_sys::SSL_free(self.0.as_ptr()) };
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -87,17 +114,16 @@ impl TlsSession {
     /// A session over an accepted socket, waiting for the client's first bytes. Does no I/O.
     ///
     /// # Errors
-    /// When OpenSSL is out of memory; the socket is closed then.
+    /// When OpenSSL is out of memory. Here is the socket again.
     pub fn accept(
         context: &TlsContext,
         socket: OwnedFd,
         class: Class,
-    ) -> Result<TlsSession, TlsError> {
-        ffi::expect_no_errors();
-        // SAFETY: the context is alive and complete; the new object takes a reference of its own.
-        let ssl = NonNull::new(unsafe { openssl_sys::SSL_new(context.as_ptr()) })
-            .ok_or_else(|| TlsError::OpenSsl(ffi::take_error_text()))?;
-        // From here on `session` frees the object on every path.
+    ) -> Result<TlsSession, NotAccepted> {
+        let ssl = match Object::new(context) {
+            Ok(ssl) => ssl,
+            Err(why) => return Err(NotAccepted { why, socket }),
+        };
         let mut session = TlsSession {
             ssl,
             link: None,
@@ -111,11 +137,21 @@ impl TlsSession {
             #[cfg(debug_assertions)]
             offered_sum: 0,
         };
-        session.set_class(context)?;
-        session.attach(context.kernel_tls())?;
+        match session.prepare(context) {
+            Ok(()) => Ok(session),
+            Err(why) => Err(NotAccepted {
+                why,
+                socket: session.socket,
+            }),
+        }
+    }
+
+    fn prepare(&mut self, context: &TlsContext) -> Result<(), TlsError> {
+        self.set_class(context)?;
+        self.attach(context.kernel_tls())?;
         // SAFETY: `ssl` is owned by the session and has its BIO.
-        unsafe { openssl_sys::SSL_set_accept_state(session.raw()) };
-        Ok(session)
+        unsafe { openssl_sys::SSL_set_accept_state(self.raw()) };
+        Ok(())
     }
 
     /// Takes the handshake one step further, or as far as the bytes at hand go.
@@ -170,6 +206,16 @@ impl TlsSession {
             }
             Trouble::Eof(text) | Trouble::System(text) => self.handshake_failed(text),
         }
+    }
+
+    /// Whether a step of the handshake may still want the private key. Once what it signs has been sent, steps are cheap.
+    #[must_use]
+    pub fn may_sign(&self) -> bool {
+        self.phase == Phase::Handshake
+            && self
+                .link
+                .as_ref()
+                .is_none_or(|link| !link.look().has_signed())
     }
 
     /// Reads from at most one record. Finishes the handshake first if that is still to be done.
@@ -357,7 +403,7 @@ impl TlsSession {
 
     /// Gives up a handshake that takes too long. The session is only good for dropping then.
     pub fn time_out(&mut self) -> TlsFault {
-        self.fault(FaultKind::TimedOut, String::from("handshake timeout"))
+        self.fault(FaultKind::TimedOut, String::from(OVERDUE))
     }
 
     /// Gives up a handshake whose conn is closed; counted as a failure. Does nothing after the handshake.
@@ -462,7 +508,7 @@ impl TlsSession {
         // in `SSL_free`, before the link behind it goes.
         unsafe { openssl_sys::SSL_set_bio(self.raw(), bio.as_ptr(), bio.as_ptr()) };
         // SAFETY: `ssl` is alive, and freed before the link is dropped.
-        unsafe { link.count_records(self.ssl.as_ptr()) };
+        unsafe { link.follow(self.ssl.as_ptr()) };
         self.link = Some(link);
         if kernel_tls {
             self.write_past_link()?;
@@ -671,14 +717,6 @@ impl TlsSession {
 
     fn raw(&mut self) -> *mut SSL {
         self.ssl.as_ptr()
-    }
-}
-
-impl Drop for TlsSession {
-    fn drop(&mut self) {
-        // SAFETY: `ssl` is owned and freed here only. Its BIO goes with it; the link and the socket behind that are
-        // fields and are dropped after this.
-        unsafe { openssl_sys::SSL_free(self.ssl.as_ptr()) };
     }
 }
 

@@ -10,10 +10,14 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::os;
 use crate::os::Interest;
-use crate::tls::{Class, Current, Handshake, HandshakeFacts, TlsError, TlsFault, TlsSession};
+use crate::tls::{
+    Class, Current, Handshake, HandshakeFacts, NotAccepted, TlsContext, TlsError, TlsFault,
+    TlsSession,
+};
 
 mod stream;
 mod tls;
@@ -74,6 +78,13 @@ pub struct Opener {
     wbuf_size: u32,
 }
 
+/// What a TLS client is served with: the certificates of the moment in which it came.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    context: Arc<TlsContext>,
+    class: Class,
+}
+
 impl Opener {
     /// `tls` has the context of new sessions, if any socket is TLS; their records carry up to `wbuf_size` bytes.
     #[must_use]
@@ -89,10 +100,41 @@ impl Opener {
         let Some(class) = class else {
             return Ok(Transport::Stream(Stream::new(socket)));
         };
+        let opened = self.open_tls(socket, &self.terms(class)?);
+        opened.map_err(|refused| refused.why)
+    }
+
+    /// What a client that comes now to a listener of this class is served with.
+    ///
+    /// # Errors
+    /// The server has no TLS.
+    pub fn terms(&self, class: Class) -> Result<Terms, TlsError> {
         // Nobody listens for TLS without a context.
         let current = self.tls.ok_or(TlsError::NotBuilt)?;
-        let session = TlsSession::accept(&current.get(), socket, class)?;
+        let context = current.get();
+        Ok(Terms { context, class })
+    }
+
+    /// A TLS session over `socket`, waiting for the client's first bytes.
+    ///
+    /// # Errors
+    /// OpenSSL is out of memory; the socket comes back.
+    pub fn open_tls(&self, socket: OwnedFd, terms: &Terms) -> Result<Transport, NotAccepted> {
+        let session = TlsSession::accept(&terms.context, socket, terms.class)?;
         Ok(Transport::Tls(TlsStream::new(session, self.wbuf_size)))
+    }
+}
+
+impl Terms {
+    /// Ends the handshake of a client that has said nothing and takes too long; the fault is counted.
+    #[must_use]
+    pub fn time_out(&self) -> TlsFault {
+        self.context.time_out()
+    }
+
+    /// Ends the handshake of a client that has said nothing; counted as a failure.
+    pub fn give_up(&self) {
+        self.context.give_up();
     }
 }
 
@@ -103,6 +145,15 @@ impl Transport {
         match self {
             Transport::Stream(_) => Handshake::Done,
             Transport::Tls(tls) => tls.handshake(),
+        }
+    }
+
+    /// Whether the next step of the handshake may want the private key.
+    #[must_use]
+    pub fn handshake_may_sign(&self) -> bool {
+        match self {
+            Transport::Stream(_) => false,
+            Transport::Tls(tls) => tls.may_sign(),
         }
     }
 

@@ -41,6 +41,10 @@ impl TlsStream {
         self.session.handshake()
     }
 
+    pub(super) fn may_sign(&self) -> bool {
+        self.session.may_sign()
+    }
+
     pub(super) fn handshake_facts(&self) -> Option<HandshakeFacts> {
         self.session.facts()
     }
