@@ -2,10 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::conn::{Conn, Env, Flow};
+use crate::conn::{Conn, Env, Flow, told};
 use crate::protocol::CloseReason;
 use crate::roster::state::State;
-use crate::settings::voice::tell;
 
 impl Conn {
     /// Ends the conn. What is unsent is lost; an item that was being received is given back with the session.
@@ -14,12 +13,7 @@ impl Conn {
         let fd = self.transport.fd();
         self.state = State::Closing;
         self.card.show(State::Closing);
-        tell!(
-            env.verbs.tunables,
-            3,
-            "{fd}: closing, reason {}",
-            reason_text(reason)
-        );
+        told::closing(env.verbs.tunables, fd, reason);
         self.give_handshake_up(env);
         self.transport.shutdown();
         if let Some(input) = self.input.take() {
@@ -28,22 +22,12 @@ impl Conn {
         if let Some(out) = self.out.take() {
             env.buffers.return_out(out);
         }
-        tell!(env.verbs.tunables, 2, "<{fd} connection closed.");
+        told::closed(env.verbs.tunables, fd);
         Flow::Close
     }
 
     /// The server ends: as [`close`](Conn::close), for the worker that stops.
     pub fn stop(&mut self, env: &mut Env) {
         let _ = self.close(CloseReason::Shutdown, env);
-    }
-}
-
-/// The operator's word for a reason.
-fn reason_text(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Error => "error",
-        CloseReason::Normal => "normal",
-        CloseReason::IdleTimeout => "idle_timeout",
-        CloseReason::Shutdown => "shutdown",
     }
 }

@@ -35,7 +35,6 @@ use crate::roster::counts::Counted;
 use crate::roster::state::State;
 use crate::roster::tls_pending::{Handshakes, Place};
 use crate::settings::Protocol;
-use crate::settings::voice::tell;
 use crate::tls::{Class, TlsError};
 use crate::transport::{Gather, Opener, Transport};
 
@@ -45,6 +44,7 @@ mod close;
 mod handshake;
 mod machine;
 mod read;
+pub mod told;
 mod value;
 mod write;
 
@@ -192,7 +192,7 @@ impl Conn {
             .cards
             .open(fd, new.kind, env.worker, State::NewCmd, new.peer, now)
             .ok_or_else(|| unwatched(io::Error::from_raw_os_error(libc::EMFILE)))?;
-        greet(env, fd, new.protocol);
+        told::new(env.verbs.tunables, fd, new.protocol);
         let handshake = new.tls.map(|class| {
             card.show_handshake(class, new.accepted)?;
             env.handshakes.enter(fd, new.accepted)
@@ -245,22 +245,8 @@ impl Conn {
         if !idle || silent <= limit_secs {
             return Flow::Wait;
         }
-        tell!(
-            env.verbs.tunables,
-            2,
-            "Closing idle fd {}",
-            self.transport.fd()
-        );
+        told::idle(env.verbs.tunables, self.transport.fd());
         env.verbs.me.counters.scalars.idle_kicks.inc();
         self.close(CloseReason::IdleTimeout, env)
     }
-}
-
-fn greet(env: &Env, fd: RawFd, protocol: Protocol) {
-    let words = match protocol {
-        Protocol::Negotiate => "auto-negotiating client connection",
-        Protocol::Ascii => "ascii client connection.",
-        Protocol::Binary => "binary client connection.",
-    };
-    tell!(env.verbs.tunables, 2, "<{fd} new {words}");
 }

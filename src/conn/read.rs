@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::conn::machine::{Step, Turn};
-use crate::conn::{AfterWrite, Conn, Env};
+use crate::conn::{AfterWrite, Conn, Env, told};
 use crate::limits::{READ_DOUBLINGS, READS_PER_TURN};
 use crate::protocol::CloseReason;
 use crate::roster::state::State;
@@ -90,12 +90,6 @@ impl Conn {
     }
 
     pub(super) fn tell_read_failure(&self, failure: &Failure, env: &Env) {
-        tell!(
-            env.verbs.tunables,
-            1,
-            "<{} reading failed in {}: {failure}",
-            self.transport.fd(),
-            self.state.name()
-        );
+        told::read_failed(env.verbs.tunables, self.transport.fd(), self.state, failure);
     }
 }

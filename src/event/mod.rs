@@ -195,6 +195,20 @@ impl Registrar {
     /// # Errors
     /// libevent or the kernel refused it.
     pub fn watch(&self, fd: RawFd, want: Interest) -> io::Result<Event> {
+        self.watch_by(Trigger::Level, fd, want)
+    }
+
+    /// As [`watch`](Registrar::watch), but the handler is called once for each change, where the kernel can tell: when
+    /// more has come, when there is room again, when the peer has hung up. What is there already is the first change.
+    /// Whoever is called goes on until the descriptor blocks, or remembers that it has not.
+    ///
+    /// # Errors
+    /// libevent or the kernel refused it.
+    pub fn watch_changes(&self, fd: RawFd, want: Interest) -> io::Result<Event> {
+        self.watch_by(Trigger::Edge, fd, want)
+    }
+
+    fn watch_by(&self, trigger: Trigger, fd: RawFd, want: Interest) -> io::Result<Event> {
         let context = Rc::as_ptr(&self.core).cast_mut().cast();
         // SAFETY: the base is alive, and so is the context, the core of `self`, for as long as the event, which
         // holds a count of it.
@@ -202,7 +216,7 @@ impl Registrar {
             libevent_sys::event_new(
                 self.core.raw(),
                 fd,
-                flags_of(want),
+                flags_of(want, trigger),
                 Some(self.core.on_ready),
                 context,
             )
@@ -211,6 +225,7 @@ impl Registrar {
             raw: NonNull::new(raw).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?,
             core: Rc::clone(&self.core),
             fd,
+            trigger,
             assigned: want,
             added: false,
         };
@@ -252,8 +267,18 @@ pub struct Event {
     raw: NonNull<libevent_sys::event>,
     core: Rc<Core>,
     fd: RawFd,
+    trigger: Trigger,
     assigned: Interest,
     added: bool,
+}
+
+/// When the handler is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    /// As long as the descriptor is ready.
+    Level,
+    /// Once for each change.
+    Edge,
 }
 
 impl Event {
@@ -289,7 +314,7 @@ impl Event {
                     self.raw.as_ptr(),
                     self.core.raw(),
                     self.fd,
-                    flags_of(want),
+                    flags_of(want, self.trigger),
                     Some(self.core.on_ready),
                     context,
                 )
@@ -373,12 +398,16 @@ pub fn version() -> &'static str {
     version.to_str().unwrap_or("unknown")
 }
 
-fn flags_of(want: Interest) -> c_short {
+fn flags_of(want: Interest, trigger: Trigger) -> c_short {
     let flag = match want {
         Interest::Read => libevent_sys::EV_READ,
         Interest::Write => libevent_sys::EV_WRITE,
     };
-    (flag | libevent_sys::EV_PERSIST) as c_short
+    let how = match trigger {
+        Trigger::Level => 0,
+        Trigger::Edge => libevent_sys::EV_ET,
+    };
+    (flag | how | libevent_sys::EV_PERSIST) as c_short
 }
 
 /// Called by libevent for descriptors; `context` is the [`Core`] of the base that runs.
@@ -414,6 +443,29 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn changes_are_told_once_each() {
+        let base: Base<Log> = Base::new(Load::Few).expect("a base");
+        let (mut near, mut far) = UnixStream::pair().expect("a socket pair");
+        let fd = near.as_raw_fd();
+        let _event = base.registrar().watch_changes(fd, Interest::Read);
+        let mut log = Log::default();
+        let mut looks = |times| {
+            for _ in 0..times {
+                base.run_once(&mut log, Wait::Poll).expect("it runs");
+            }
+            log.ready.len()
+        };
+        assert_eq!(looks(2), 0);
+        far.write_all(b"x").expect("sent");
+        assert_eq!(looks(3), 1, "nobody has read it");
+        far.write_all(b"y").expect("sent");
+        assert_eq!(looks(3), 2, "more has come");
+        drop(far);
+        assert_eq!(looks(3), 3, "and the end");
+        near.read_exact(&mut [0; 2]).expect("both are there");
+    }
 
     #[derive(Default)]
     struct Log {
