@@ -15,6 +15,7 @@ pub mod clock;
 pub mod conn;
 pub mod decimal;
 pub mod event;
+pub mod handshake;
 pub mod limits;
 pub mod listener;
 pub mod lock;

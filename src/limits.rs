@@ -2,6 +2,8 @@
 //!
 //! A number that a client, an operator or a test can observe stands here once; rooms import it by name.
 
+use std::time::Duration;
+
 /// Longest key, in bytes (text-protocol.md §6; one byte of the item header holds it).
 pub const KEY_MAX: usize = 250;
 /// Unread bytes without a line end that are borne before the line must be a multiget (text-protocol.md §1).
@@ -23,6 +25,13 @@ pub const TLS_RECORD: u16 = 16_384;
 /// Records without data that a TLS client may send before the next with data; so many key updates, refused
 /// renegotiations or pieces of a handshake serve no purpose.
 pub const TLS_BARREN_RECORDS: u16 = 1_000;
+/// Most threads that make handshakes; more than a machine has CPUs serve no purpose.
+pub const HANDSHAKE_THREADS_MAX: u32 = 64;
+/// Unfinished handshakes of one such thread, unless `ssl_handshake_backlog` says otherwise (tls.md §18.2): what it signs in
+/// some tenths of a second, and clients beyond that would have given up before their turn.
+pub const HANDSHAKE_BACKLOG: u32 = 1_024;
+/// How long a client that is one too many is given to hear so over TLS.
+pub const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Idle buffers that a worker keeps, 1 MiB in all: more than its conns use in turns, and little beside what a burst of
 /// half commands leaves behind.
 pub const IDLE_BUFFERS: usize = 64;

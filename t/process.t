@@ -53,7 +53,9 @@ SKIP: {
 # limits
 my $server = TestServer->start('-c', '300', '-t', '2');
 my $of_debug = TestServer::debug_descriptors();
-my $limit = 300 + $of_debug;
+# Handshake threads have descriptors of their own, five each.
+my $with_tls = $ENV{SSL_TEST} && !TestServer::is_old() ? 1 : 0;
+my $limit = 300 + $of_debug + 5 * 2 * $with_tls;
 like(TestServer::slurp("/proc/${\ $server->pid}/limits"), qr/^Max open files +$limit +$limit/m, '-c is the limit of open files');
 is($server->stats->{max_connections}, 300, 'and max_connections');
 is($server->stats->{threads}, 2, '-t: threads');
@@ -62,6 +64,7 @@ is($server->stats->{threads}, 2, '-t: threads');
 my %named;
 $named{$_}++ for threads_of($server);
 is($named{'mc-worker'}, 2, 'two workers') unless TestServer::is_old();
+is_deeply([ grep { /^mc-tls-/ } sort keys %named ], [ $with_tls ? qw(mc-tls-0 mc-tls-1) : () ], 'as many make handshakes') unless TestServer::is_old();
 # Threads of rooms; every server of this release has those without one.
 my %room_of = ('mc-log' => 'logger', 'mc-itemcrawler' => 'crawler', 'mc-slabmaint' => 'mover');
 sub running { return grep { !TestServer::to_come($room_of{$_} // '') } @_ }
@@ -77,7 +80,7 @@ unless (TestServer::is_old()) {
     ok(TestServer::wait_until(sub { !grep { ($blocked->($_) & $handled) != $handled } @others }), 'the others leave them to it');
 }
 my $lean = TestServer->start('-t', '3', '-o', 'no_modern,no_hashexpand');
-is_deeply([ map { /^mc/ ? $_ : 'main' } threads_of($lean) ], [ running('mc-log'), ('mc-worker') x 3, 'main' ],
+is_deeply([ map { /^mc/ ? $_ : 'main' } threads_of($lean) ], [ running('mc-log'), ($with_tls ? map { "mc-tls-$_" } 0 .. 2 : ()), ('mc-worker') x 3, 'main' ],
     'no_modern,no_hashexpand: main, workers and the log') unless TestServer::is_old();
 my $idle = TestServer->start('-t', '1', '-o', 'idle_timeout=100');
 ok((grep { $_ eq 'mc-idletimeout' } threads_of($idle)), 'idle_timeout has a thread') unless TestServer::is_old();

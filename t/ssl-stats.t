@@ -22,7 +22,7 @@ my $dir = TestServer::scratch();
 
 # Whether doc/tls.txt has a word for the line.
 my $document = TestServer::slurp("$FindBin::Bin/../doc/tls.txt");
-sub documented { my ($name) = @_; $name =~ s/^ssl_cipher_\K.*/<name>/; return $document =~ /(?<![\w:])\Q$name\E(?![\w.])/ }
+sub documented { my ($name) = @_; $name =~ s/^ssl_cipher_\K.*/<name>/; $name =~ s/^ssl_handshake_us_\K.*/<n>/; return $document =~ /(?<![\w:])\Q$name\E(?![\w.])/ }
 
 # without -Z there is no such list
 {
@@ -45,12 +45,13 @@ sub ssl { return $server->stats('ssl') }
 # Lines and certificates
 
 my @counts = qw(ssl_handshakes_started ssl_handshakes_pending ssl_handshakes_done ssl_handshakes_resumed
-    ssl_handshake_errors ssl_handshake_timeouts ssl_authz_denied ssl_proto_errors ssl_record_floods
+    ssl_handshakes_waiting ssl_handshakes_gone ssl_handshakes_shed ssl_handshake_errors ssl_handshake_timeouts ssl_authz_denied ssl_proto_errors ssl_record_floods
     ssl_version_tlsv1.0 ssl_version_tlsv1.1 ssl_version_tlsv1.2 ssl_version_tlsv1.3);
 my @lines = $admin->stats_list('ssl');
-is_deeply([ map { $_->[0] } @lines ], [ qw(ssl_cert_not_before ssl_cert_not_after ssl_cert_seconds_left ssl_cert_serial ssl_cert_sha256
+is_deeply([ map { $_->[0] } grep { $_->[0] ne 'ssl_handshake_threads' } @lines ], [ qw(ssl_cert_not_before ssl_cert_not_after ssl_cert_seconds_left ssl_cert_serial ssl_cert_sha256
     ssl_chain_not_after ssl_ca_not_after ssl_last_refresh ssl_refreshes ssl_refresh_failures), @counts ], 'the lines, in order');
 my $stats = ssl();
+is($stats->{ssl_handshake_threads}, 2, 'as many threads make handshakes as there are workers');
 is($stats->{$_}, 0, "$_ begins at 0") for qw(ssl_refreshes ssl_refresh_failures), @counts;
 
 my %month = (Jan => 0, Feb => 1, Mar => 2, Apr => 3, May => 4, Jun => 5, Jul => 6, Aug => 7, Sep => 8, Oct => 9, Nov => 10, Dec => 11);
@@ -93,7 +94,7 @@ sub moves {
     }, 5);
     my $now = ssl();
     my %moved;
-    for my $line (grep { /^ssl_(hand|auth|proto|version|cipher)/ } keys %$now) {
+    for my $line (grep { /^ssl_(hand|auth|proto|version|cipher)/ && !/_us_/ } keys %$now) {
         my $by = $now->{$line} - ($before->{$line} // 0);
         $moved{$line} = $by if $by;
     }
@@ -132,6 +133,12 @@ is($sum, $stats->{ssl_handshakes_done}, 'versions add up');
 $sum = 0;
 $sum += $stats->{$_} for @ciphers;
 is($sum, $stats->{ssl_handshakes_done}, 'ciphers, too');
+my @times = grep { /^ssl_handshake_us_/ } @names;
+$sum = 0;
+$sum += $stats->{$_} for @times;
+is($sum, $stats->{ssl_handshakes_done}, 'and times');
+is_deeply([ grep { my ($us) = /(\d+)$/; $us & ($us - 1) } @times ], [], 'which are sorted by powers of two');
+is_deeply(\@times, [ sort { ($a =~ /(\d+)$/)[0] <=> ($b =~ /(\d+)$/)[0] } @times ], 'the short ones first');
 is($stats->{ssl_handshakes_started}, $stats->{ssl_handshakes_done} + $stats->{ssl_handshake_errors}, 'what has begun has ended, one way or the other');
 is($server->stat($_), $stats->{$_}, "$_ is that of stats") for qw(ssl_handshake_errors ssl_proto_errors);
 
@@ -255,7 +262,7 @@ ok($server->wait_stat('ssl_handshakes_pending', 1, 5, 'ssl'), 'a handshake under
 my $before = ssl();
 $admin->answers('stats reset', ['RESET'], 'stats reset');
 my $after = ssl();
-is_deeply({ map { $_ => $after->{$_} } grep { /^ssl_(hand|auth|proto|record|version|cipher)/ } keys %$after }, { (map { $_ => 0 } @counts), ssl_handshakes_pending => 1 },
+is_deeply({ map { $_ => $after->{$_} } grep { /^ssl_(hand|auth|proto|record|version|cipher)/ && !/_threads$/ } keys %$after }, { (map { $_ => 0 } @counts), ssl_handshakes_pending => 1 },
     'counts begin at 0, ciphers are gone, the gauge stays');
 my @stay = grep { /^ssl_(cert|chain|ca|last|refresh)/ && !/seconds_left/ } keys %$before;
 is_deeply({ map { $_ => $after->{$_} } @stay }, { map { $_ => $before->{$_} } @stay }, 'certificates and refreshes stay');

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// Storeys of the rooms; a room names only rooms of lower storeys, and of its own where [`SAME_STOREY`] says so.
 const STOREYS: &[(&str, u8)] = &[
-    ("server", 8),
-    ("listener", 7),
+    ("server", 9),
+    ("listener", 8),
+    ("handshake", 7),
     ("worker", 6),
     ("conn", 5),
     ("protocol", 4),

@@ -4,7 +4,8 @@
 //! worker takes it out of its table and off its base by [`Conn::leave`]. No other base may watch the descriptor before
 //! that, and nothing here duplicates one: a base that merges its changes must be alone with a socket. Whoever has the
 //! [`Away`] says to the client what there is to be said ([`Away::tell`]) and gives it back to its worker, which makes a
-//! conn of it again. Unread input, the TLS session, the card and the place in the count travel along; only the worker,
+//! conn of it again. A TLS client whose handshake another thread has made comes to its first worker by the same road.
+//! Unread input, the TLS session, the card and the place in the count travel along; only the worker,
 //! whose pool the read buffer is from, ends a conn.
 
 #![forbid(unsafe_code)]
@@ -21,8 +22,9 @@ use crate::os::Interest;
 use crate::protocol::{CloseReason, Session};
 use crate::response::{Sheet, Source, Supply};
 use crate::roster::cards::OpenCard;
-use crate::roster::counts::Counted;
+use crate::roster::counts::{ConnStats, Counted};
 use crate::roster::state::State;
+use crate::settings::Protocol;
 use crate::transport::{Failure, More, Progress, Transport};
 
 /// A detached conn. Fields drop in this order: the card before the descriptor can be another's.
@@ -73,12 +75,13 @@ impl Conn {
         }
     }
 
-    /// Puts a conn that was away on its worker's base again. It has the next turn, by [`Conn::resume`].
+    /// Puts a conn that was away on its worker's base, again or for the first time. It has the next turn, by [`Conn::resume`].
     ///
     /// # Errors
     /// The descriptor cannot be watched; the conn is gone then.
     pub fn come_home(away: Away, registrar: &Registrar, env: &mut Env) -> Result<Conn, OpenError> {
         let fd = away.fd();
+        away.card.belong_to(env.worker);
         match registrar.watch(fd, Interest::Read) {
             Ok(event) => {
                 // However long it was away, its client was not silent.
@@ -109,6 +112,18 @@ impl Conn {
         }
     }
 
+    /// Takes in a TLS client that another thread has brought through its handshake. Otherwise as
+    /// [`come_home`](Conn::come_home).
+    ///
+    /// # Errors
+    /// The descriptor cannot be watched; the client is gone then.
+    pub fn arrive(away: Away, registrar: &Registrar, env: &mut Env) -> Result<Conn, OpenError> {
+        let mut conn = Conn::come_home(away, registrar, env)?;
+        // Its first command may have come: one reply then takes the end of the handshake along.
+        conn.state = State::Read;
+        Ok(conn)
+    }
+
     /// Ends a conn that has come home to be closed.
     pub fn end(&mut self, reason: CloseReason, env: &mut Env) -> Flow {
         self.close(reason, env)
@@ -116,6 +131,30 @@ impl Conn {
 }
 
 impl Away {
+    /// A TLS client that no worker has had yet: its handshake is finished, and its first command may be inside the
+    /// transport.
+    #[must_use]
+    pub fn arriving(
+        card: OpenCard,
+        transport: Transport,
+        protocol: Protocol,
+        counted: Counted,
+    ) -> Away {
+        Away {
+            card,
+            transport,
+            session: Session::new(protocol),
+            input: None,
+            counted,
+        }
+    }
+
+    /// The books that it is counted in.
+    #[must_use]
+    pub fn counts(&self) -> &'static ConnStats {
+        self.counted.counts()
+    }
+
     /// Says to the client what there is to say, as far as the socket takes it and for one turn at most. Gives how many
     /// bytes have left, too.
     pub fn tell(&mut self, talk: &mut Talk) -> (u64, Telling) {

@@ -127,7 +127,7 @@ impl Lab {
             buffers: Buffers::new(gauges),
             opener: Opener::new(None, 0),
             gather: Gather::new(),
-            handshakes: Handshakes::new(HandshakeStats::leak(1).worker(0), None),
+            handshakes: Handshakes::new(HandshakeStats::leak(1).thread(0), None),
             turn_requests: settings.workers.reqs_per_event,
             cards: Cards::leak(1024),
             worker: 0,

@@ -18,6 +18,7 @@ use crate::listener::grammar::ListenClass;
 use crate::listener::open::{ListenError, ListenSocket};
 use crate::os::reason;
 use crate::os::socket::{self, Address};
+use crate::protocol::TOO_MANY_CONNECTIONS;
 use crate::roster::counts::ConnStats;
 use crate::settings::voice::{say, tell};
 use crate::settings::{ExitStatus, Settings, Tunables};
@@ -33,8 +34,6 @@ const FDS_WORKER: usize = 5;
 const BURST_MAX: usize = 64;
 /// Wake-ups with one client each after which a second one is looked for.
 const PROBE_PERIOD: u32 = 8;
-
-const REFUSAL: &[u8] = b"ERROR Too many open connections\r\n";
 
 /// How many clients `-c` has room for when those above it are turned away.
 #[must_use]
@@ -115,12 +114,22 @@ pub enum Accepted {
     Conn(OwnedFd, Address),
     /// Nobody waits.
     WouldBlock,
-    /// A client was turned away, and counted as such.
-    TooMany,
+    /// A client is one too many, and counted as such. One without TLS has been told; one with TLS could not have read
+    /// it: here it is.
+    TooMany(Option<OwnedFd>),
     /// No descriptor is left for the client that waits; time to [`pause`](Acceptor::pause).
     DescriptorsSpent,
     /// The kernel's refusal; another look may do better.
     Failed(io::Error),
+}
+
+/// Who comes in by a listening socket.
+#[derive(Debug)]
+pub enum Comer {
+    /// A client and where it comes from; not counted yet.
+    Client(OwnedFd, Address),
+    /// A TLS client that is one too many, which is counted already and should learn it.
+    TooMany(OwnedFd),
 }
 
 /// How a wake-up ended.
@@ -188,16 +197,17 @@ impl Acceptor {
 
     /// Takes the clients of one wake-up of socket `index` and gives each to `dispatch`, which counts those it
     /// keeps by [`ConnStats::conn_opened`] before it returns: the limit looks at that number.
-    pub fn serve(
-        &mut self,
-        index: usize,
-        mut dispatch: impl FnMut(&ListenSocket, OwnedFd, Address),
-    ) -> Turn {
+    pub fn serve(&mut self, index: usize, mut dispatch: impl FnMut(&ListenSocket, Comer)) -> Turn {
         let mut taken = 0;
         loop {
             match self.accept(index) {
-                Accepted::Conn(fd, peer) => dispatch(&self.doors[index].socket, fd, peer),
-                Accepted::TooMany => {}
+                Accepted::Conn(fd, peer) => {
+                    dispatch(&self.doors[index].socket, Comer::Client(fd, peer));
+                }
+                Accepted::TooMany(None) => {}
+                Accepted::TooMany(Some(fd)) => {
+                    dispatch(&self.doors[index].socket, Comer::TooMany(fd));
+                }
                 Accepted::WouldBlock | Accepted::Failed(_) => break,
                 Accepted::DescriptorsSpent => {
                     self.pause();
@@ -229,8 +239,7 @@ impl Acceptor {
         match socket::accept(door.fd.as_fd()) {
             Ok((client, _)) if self.ceiling.rejects(clients, client.as_raw_fd()) => {
                 self.stats.conn_rejected();
-                turn_away(&client, door.class);
-                Accepted::TooMany
+                Accepted::TooMany(turn_away(client, door.class))
             }
             Ok((client, peer)) => Accepted::Conn(client, peer),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::WouldBlock,
@@ -291,14 +300,15 @@ impl Acceptor {
     }
 }
 
-/// The client closes with the drop of its descriptor. Under TLS it is not told: it could not read the words.
-fn turn_away(client: &OwnedFd, class: ListenClass) {
+/// Tells a client without TLS that it is one too many, and closes it with its descriptor.
+fn turn_away(client: OwnedFd, class: ListenClass) -> Option<OwnedFd> {
     match class {
         ListenClass::Plain => {
             // A client that has gone already is turned away all the same.
-            let _ = socket::send(client.as_fd(), REFUSAL);
+            let _ = socket::send(client.as_fd(), TOO_MANY_CONNECTIONS);
+            None
         }
-        ListenClass::Tls(_) => {}
+        ListenClass::Tls(_) => Some(client),
     }
 }
 
@@ -399,6 +409,14 @@ mod tests {
         }
     }
 
+    /// The descriptor of one that is not one too many.
+    fn client(comer: Comer) -> OwnedFd {
+        match comer {
+            Comer::Client(fd, _) => fd,
+            Comer::TooMany(fd) => panic!("descriptor {} is refused", fd.as_raw_fd()),
+        }
+    }
+
     #[test]
     fn the_limit_leaves_the_descriptors_of_the_server_out() {
         assert_eq!(client_limit(40, 2, 1), 22);
@@ -435,10 +453,13 @@ mod tests {
         let _first = fixture.connect();
         fixture.take();
         let mut second = fixture.connect();
-        assert!(matches!(fixture.acceptor.accept(0), Accepted::TooMany));
+        assert!(matches!(
+            fixture.acceptor.accept(0),
+            Accepted::TooMany(None)
+        ));
         let mut answer = Vec::new();
         second.read_to_end(&mut answer).expect("closed in order");
-        assert_eq!(answer, REFUSAL);
+        assert_eq!(answer, TOO_MANY_CONNECTIONS);
         assert_eq!(fixture.stats.rejected(), 1);
         fixture.leave();
         let _third = fixture.connect();
@@ -458,11 +479,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tls_client_too_many_is_closed_without_a_word() {
+    fn a_tls_client_too_many_is_not_told_in_plain_words() {
         let mut fixture = Fixture::new(0, true);
         fixture.acceptor.doors[0].socket.class = ListenClass::Tls(tls::Class::Default);
         let mut client = fixture.connect();
-        assert!(matches!(fixture.acceptor.accept(0), Accepted::TooMany));
+        let mut refused = 0;
+        fixture.acceptor.serve(0, |_, comer| {
+            assert!(matches!(comer, Comer::TooMany(_)));
+            refused += 1;
+        });
+        assert_eq!(refused, 1);
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).expect("closed in order");
         assert_eq!(answer, b"");
@@ -475,13 +501,13 @@ mod tests {
         fixture.acceptor.doors[0].appetite.crowded = true;
         let _first = fixture.connect();
         let (stats, kept) = (fixture.stats, &mut fixture.kept);
-        let turn = fixture
-            .acceptor
-            .serve(0, |_, fd, _| kept.push((fd, stats.conn_opened())));
+        let turn = fixture.acceptor.serve(0, |_, comer| {
+            kept.push((client(comer), stats.conn_opened()))
+        });
         assert_eq!(turn, Turn::Listening);
         assert_eq!((kept.len(), stats.listen_disabled()), (1, 0));
         let _second = fixture.connect();
-        let turn = fixture.acceptor.serve(0, |_, _, _| {});
+        let turn = fixture.acceptor.serve(0, |_, _| {});
         assert_eq!(turn, Turn::Paused);
     }
 
@@ -491,9 +517,7 @@ mod tests {
         let _first = fixture.connect();
         fixture.take();
         let _second = fixture.connect();
-        let turn = fixture
-            .acceptor
-            .serve(0, |_, _, _| panic!("there is no room"));
+        let turn = fixture.acceptor.serve(0, |_, _| panic!("there is no room"));
         assert_eq!(turn, Turn::Paused);
         assert!(!fixture.stats.accepting());
         assert_eq!(fixture.stats.listen_disabled(), 1);
@@ -515,7 +539,7 @@ mod tests {
         let _second = fixture.connect();
         fixture.take();
         let _third = fixture.connect();
-        assert_eq!(fixture.acceptor.serve(0, |_, _, _| {}), Turn::Paused);
+        assert_eq!(fixture.acceptor.serve(0, |_, _| {}), Turn::Paused);
         assert!(!fixture.acceptor.resume_if_room());
     }
 
@@ -529,9 +553,9 @@ mod tests {
         while kept.len() < clients.len() {
             wake_ups += 1;
             assert!(wake_ups <= 20, "each wake-up brings a client");
-            let turn = fixture.acceptor.serve(0, |socket, fd, _| {
+            let turn = fixture.acceptor.serve(0, |socket, comer| {
                 assert_eq!(socket.tag, 0);
-                kept.push((fd, stats.conn_opened()));
+                kept.push((client(comer), stats.conn_opened()));
             });
             assert_eq!(turn, Turn::Listening);
         }

@@ -1,20 +1,20 @@
 //! The dispatcher: listening sockets on the main base, and each client handed to the next worker.
 //!
 //! The main loop's handler passes readiness and the dispatcher's timer on to [`Dispatcher::ready`] and
-//! [`Dispatcher::timer`]. A client is counted and goes to the workers' inboxes in turn; after that the main thread has
-//! nothing to do with it: its TLS session is made, and its whole handshake runs, on the worker. Main thread only.
-//! (design-notes.md §5; tls.md §16 B1)
+//! [`Dispatcher::timer`]. A client is counted and goes to the workers' inboxes in turn, one with TLS to the handshake
+//! threads first, where there are any; after that the main thread has nothing to do with it: neither its session nor
+//! its handshake is made here. Main thread only. (design-notes.md §5; tls.md §16 B1, §18)
 
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::conn::NewConn;
 use crate::event::{Event, Registrar, Timer, TimerId};
-use crate::listener::accept::{Acceptor, RESUME_PERIOD, Turn};
+use crate::handshake::{Reception, Refused};
+use crate::listener::accept::{Acceptor, Comer, RESUME_PERIOD, Turn};
 use crate::listener::open::ListenSocket;
 use crate::os::Interest;
 use crate::os::heap;
@@ -24,7 +24,7 @@ use crate::roster::counts::ConnStats;
 use crate::roster::state::State;
 use crate::settings::voice::say;
 use crate::worker::Services;
-use crate::worker::inbox::{Inbox, Message};
+use crate::worker::inbox::{Message, Turns};
 
 /// What the dispatcher works with.
 pub struct Parts<'a> {
@@ -32,8 +32,10 @@ pub struct Parts<'a> {
     pub sockets: Vec<ListenSocket>,
     /// What there is of the server.
     pub services: Services,
-    /// Where clients go, by the workers' numbers.
-    pub inboxes: &'a [Arc<Inbox>],
+    /// Where clients go.
+    pub turns: Turns,
+    /// Where TLS clients go first; `None` leaves their handshakes to the workers.
+    pub reception: Option<Reception>,
     /// The main base.
     pub registrar: &'a Registrar,
     /// The name of the dispatcher's timer on that base.
@@ -58,8 +60,8 @@ struct Door {
 
 /// What hands clients over.
 struct Hand {
-    inboxes: Vec<Arc<Inbox>>,
-    next: usize,
+    turns: Turns,
+    reception: Option<Reception>,
     stats: &'static ConnStats,
 }
 
@@ -68,11 +70,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// A socket could not be registered.
-    ///
-    /// # Panics
-    /// When there are no workers.
     pub fn new(parts: Parts<'_>) -> io::Result<Dispatcher> {
-        assert!(!parts.inboxes.is_empty(), "clients need a worker");
         let doors = parts
             .sockets
             .iter()
@@ -82,8 +80,8 @@ impl Dispatcher {
             doors,
             resume: parts.registrar.timer(parts.timer)?,
             hand: Hand {
-                inboxes: parts.inboxes.to_vec(),
-                next: 0,
+                turns: parts.turns,
+                reception: parts.reception,
                 stats: parts.services.books.counts,
             },
             acceptor: Acceptor::new(
@@ -102,8 +100,9 @@ impl Dispatcher {
             return false;
         };
         let hand = &mut self.hand;
-        let turn = self.acceptor.serve(index, |socket, client, peer| {
-            hand.over(socket, client, peer)
+        let turn = self.acceptor.serve(index, |socket, comer| match comer {
+            Comer::Client(client, peer) => hand.over(socket, client, peer),
+            Comer::TooMany(client) => hand.refuse(socket, client),
         });
         if turn == Turn::Paused {
             self.pause();
@@ -159,7 +158,7 @@ impl Door {
 }
 
 impl Hand {
-    /// Gives a client to the next worker. Where there is no memory for that the client is gone.
+    /// Gives a client to the next thread. Where there is no memory for that the client is gone.
     fn over(&mut self, socket: &ListenSocket, client: OwnedFd, peer: Address) {
         let kind = match peer {
             Address::Tcp(_) => Kind::Tcp,
@@ -174,11 +173,23 @@ impl Hand {
             accepted: Instant::now(),
             counted: self.stats.conn_opened(),
         };
-        let inbox = &self.inboxes[self.next];
-        let posted = heap::boxed(new).and_then(|new| inbox.post(Message::Conn(new)));
+        let posted = heap::boxed(new).and_then(|new| match &mut self.reception {
+            Some(reception) if new.tls.is_some() => reception.receive(new),
+            _ => self.turns.next().post(Message::Conn(new)),
+        });
         if posted.is_err() {
             self.stats.conn_unserved();
         }
-        self.next = (self.next + 1) % self.inboxes.len();
+    }
+
+    /// A TLS client is one too many: it is told so where there is time for a handshake, and closed in any case.
+    fn refuse(&mut self, socket: &ListenSocket, client: OwnedFd) {
+        if let (Some(reception), Some(class)) = (&mut self.reception, socket.class.tls()) {
+            reception.refuse(Refused {
+                socket: client,
+                class,
+                accepted: Instant::now(),
+            });
+        }
     }
 }

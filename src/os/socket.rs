@@ -383,6 +383,65 @@ pub fn send_vectored(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Resu
     }
 }
 
+/// Ends our half of the stream: the peer reads what was sent, and then an end.
+///
+/// # Errors
+/// The kernel's: there is no peer any more.
+pub fn end_sending(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) })?;
+    Ok(())
+}
+
+/// Whether a peer may still be talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It may, as far as the kernel knows.
+    Here,
+    /// It has ended its stream, or the connection is broken. Bytes of it may be there still.
+    Gone {
+        /// There are some.
+        left_bytes: bool,
+    },
+}
+
+/// Asks the kernel whether the peer has hung up, or ended its half of the stream. Nothing is read.
+#[must_use]
+pub fn presence(socket: BorrowedFd<'_>) -> Presence {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const END: libc::c_short = libc::POLLRDHUP;
+    // Without a word for the end of the stream it is found by reading it.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const END: libc::c_short = libc::POLLIN;
+    let mut asked = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: END,
+        revents: 0,
+    };
+    // SAFETY: `asked` is one pollfd, writable during the call, which does not wait.
+    let told = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    if told <= 0 {
+        return Presence::Here;
+    }
+    let mut byte = 0_u8;
+    // SAFETY: `byte` is writable for the one byte asked for; the flags leave it in the socket and do not wait.
+    let peeked = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            (&raw mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    let over = asked.revents & !libc::POLLIN != 0;
+    match peeked {
+        1 if over => Presence::Gone { left_bytes: true },
+        0 => Presence::Gone { left_bytes: false },
+        -1 if over => Presence::Gone { left_bytes: false },
+        _ => Presence::Here,
+    }
+}
+
 #[inline]
 fn counted(returned: isize) -> io::Result<usize> {
     usize::try_from(returned).map_err(|_| io::Error::last_os_error())

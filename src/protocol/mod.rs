@@ -53,6 +53,7 @@ use crate::storage::ItemRef;
 pub use crate::protocol::env::{Control, Env, Services, Shutdown};
 pub use crate::protocol::handover::{Order, Reach};
 pub use crate::protocol::next::{CloseReason, Next, UploadSpace};
+pub use crate::protocol::replies::TOO_MANY_CONNECTIONS;
 
 impl Order {
     /// What the client is told, in the words of the codec whose command it was.

@@ -49,6 +49,8 @@ pub(super) const NO_MEMORY_CREATING: &[u8] = b"SERVER_ERROR Out of memory alloca
 pub(super) const NO_MEMORY_WRITING: &[u8] = b"SERVER_ERROR out of memory writing get response\r\n";
 /// No memory for the rest of a command line. The conn ends.
 pub(super) const NO_MEMORY_FOR_LINE: &[u8] = b"SERVER_ERROR out of memory reading request\r\n";
+/// The client is one too many; it is the whole conversation.
+pub const TOO_MANY_CONNECTIONS: &[u8] = b"ERROR Too many open connections\r\n";
 /// More readers than an item can count.
 pub(super) const REFCOUNT_OVERFLOW: &[u8] = b"SERVER_ERROR refcount overflow during fetch\r\n";
 

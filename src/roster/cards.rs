@@ -126,7 +126,7 @@ pub struct Pulse {
     pub kind: Kind,
     /// What it is doing.
     pub state: State,
-    /// The number of the worker it belongs to.
+    /// The number of the thread it belongs to: a worker's, or behind those one that makes handshakes.
     pub worker: u32,
     /// When its last command began.
     pub last_cmd: RelTime,
@@ -255,6 +255,11 @@ impl OpenCard {
     #[inline]
     pub fn show(&self, state: State) {
         self.card.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Shows that the conn is that thread's from now on.
+    pub fn belong_to(&self, worker: u32) {
+        self.card.worker.store(worker, Ordering::Relaxed);
     }
 
     /// Shows that a command began at `now`.

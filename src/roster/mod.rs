@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `cards` has what other threads may see of a conn, `state` the words for what it does, `counts` their number, which
-//! the limit is tested against; `tls_pending` has one worker's handshakes in order, `tls_counts` what became of all;
+//! the limit is tested against; `tls_pending` has one thread's handshakes in order, `tls_counts` what became of all;
 //! `gauges` is about buffers. `lists` and `tls_lists` are what a client of `stats` is shown. Conns themselves, and
 //! all that moves bytes, are the `conn` room's: this one knows of none.
 
@@ -18,6 +18,7 @@ pub mod cards;
 pub mod counts;
 pub mod gauges;
 pub mod lists;
+pub mod order;
 pub mod state;
 pub mod tls_counts;
 pub mod tls_lists;
@@ -34,6 +35,6 @@ pub struct Books {
     pub cards: &'static Cards,
     /// How many conns there are and were.
     pub counts: &'static ConnStats,
-    /// How TLS handshakes went, by worker.
+    /// How TLS handshakes went, by thread.
     pub handshakes: &'static HandshakeStats,
 }

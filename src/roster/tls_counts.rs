@@ -1,13 +1,14 @@
-//! How TLS handshakes went, for `stats ssl`: one block of counts a worker, and their sum.
+//! How TLS handshakes went, for `stats ssl`: one block of counts a thread that makes any, and their sum.
 //!
-//! A block has one writer, its worker; anybody reads. As with all counts of threads a reset writes nothing into
+//! A block has one writer, its thread; anybody reads. As with all counts of threads a reset writes nothing into
 //! them: the reader keeps the sum of that moment and subtracts it. What fails is not counted here but by the
-//! sessions (`tls::TlsCounters`), which know why. (tls.md §16 B8)
+//! sessions (`tls::TlsCounters`), which know why. (tls.md §16 B8, §18.2)
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use crate::lock::lock;
 use crate::storage::counters::Counter;
@@ -17,7 +18,10 @@ use crate::tls::{HandshakeFacts, Version};
 /// that fit them; handshakes with one more would lack a line of their own.
 const CIPHERS_MAX: usize = 64;
 
-/// One worker's counts, aligned so that no two workers write one cache line.
+/// Powers of two that times are sorted by, the last for all that took longer.
+const TIMES: usize = 32;
+
+/// One thread's counts, aligned so that no two threads write one cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct HandshakeCounts {
@@ -25,7 +29,11 @@ pub struct HandshakeCounts {
     pending: Counter,
     done: Counter,
     resumed: Counter,
+    waiting: Counter,
+    gone: Counter,
+    shed: Counter,
     versions: [Counter; Version::ALL.len()],
+    times: [Counter; TIMES],
     ciphers: [CipherCount; CIPHERS_MAX],
 }
 
@@ -43,6 +51,10 @@ impl Default for HandshakeCounts {
             pending: Counter::default(),
             done: Counter::default(),
             resumed: Counter::default(),
+            waiting: Counter::default(),
+            gone: Counter::default(),
+            shed: Counter::default(),
+            times: std::array::from_fn(|_| Counter::default()),
             versions: std::array::from_fn(|_| Counter::default()),
             ciphers: std::array::from_fn(|_| CipherCount::default()),
         }
@@ -59,9 +71,25 @@ impl HandshakeCounts {
         self.pending.sub(1);
     }
 
-    pub(super) fn finished(&self, facts: &HandshakeFacts) {
+    /// So many clients wait for a step that may sign.
+    pub fn show_waiting(&self, count: usize) {
+        self.waiting.set(count as u64);
+    }
+
+    /// A client had hung up before its turn came.
+    pub fn count_gone(&self) {
+        self.gone.inc();
+    }
+
+    /// A client had to make room for another.
+    pub fn count_shed(&self) {
+        self.shed.inc();
+    }
+
+    pub(super) fn finished(&self, facts: &HandshakeFacts, took: Duration) {
         self.pending.sub(1);
         self.done.inc();
+        self.times[power_of(took)].inc();
         if facts.resumed {
             self.resumed.inc();
         }
@@ -81,6 +109,12 @@ impl HandshakeCounts {
         self.pending.get()
     }
 
+    /// Clients that wait for a step that may sign.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.get()
+    }
+
     /// What has been counted since the start.
     #[must_use]
     pub fn values(&self) -> HandshakeValues {
@@ -92,10 +126,20 @@ impl HandshakeCounts {
             started: self.started.get(),
             done: self.done.get(),
             resumed: self.resumed.get(),
+            gone: self.gone.get(),
+            shed: self.shed.get(),
+            times: std::array::from_fn(|at| self.times[at].get()),
             versions: std::array::from_fn(|at| self.versions[at].get()),
             ciphers: met.collect(),
         }
     }
+}
+
+/// The power of two microseconds that a time is less than, and not less than half of.
+fn power_of(time: Duration) -> usize {
+    let micros = time.as_micros();
+    let power = u128::BITS - micros.leading_zeros();
+    usize::try_from(power).map_or(TIMES - 1, |power| power.min(TIMES - 1))
 }
 
 /// Plain values of one or many [`HandshakeCounts`].
@@ -107,6 +151,13 @@ pub struct HandshakeValues {
     pub done: u64,
     /// `ssl_handshakes_resumed`.
     pub resumed: u64,
+    /// `ssl_handshakes_gone`: clients that had hung up before their turn to be signed for came.
+    pub gone: u64,
+    /// `ssl_handshakes_shed`: clients that had to make room for others.
+    pub shed: u64,
+    /// Finished ones by the time from accept on: entry `n` has those that took less than 2 to the power of `n`
+    /// microseconds and not less than half of that. The last has all that took longer, too.
+    pub times: [u64; TIMES],
     /// Finished ones by version, in the order of [`Version::ALL`].
     pub versions: [u64; Version::ALL.len()],
     /// Finished ones by OpenSSL's name of the cipher.
@@ -119,6 +170,11 @@ impl HandshakeValues {
         self.started = with(self.started, other.started);
         self.done = with(self.done, other.done);
         self.resumed = with(self.resumed, other.resumed);
+        self.gone = with(self.gone, other.gone);
+        self.shed = with(self.shed, other.shed);
+        for (mine, theirs) in self.times.iter_mut().zip(other.times) {
+            *mine = with(*mine, theirs);
+        }
         for (mine, theirs) in self.versions.iter_mut().zip(other.versions) {
             *mine = with(*mine, theirs);
         }
@@ -129,41 +185,47 @@ impl HandshakeValues {
     }
 }
 
-/// The counts of all workers. Leaked at boot; one a unit test.
+/// The counts of all threads. Leaked at boot; one a unit test.
 #[derive(Debug)]
 pub struct HandshakeStats {
-    workers: Box<[HandshakeCounts]>,
+    threads: Box<[HandshakeCounts]>,
     /// Sums at the last reset; what is shown is the difference.
     base: Mutex<HandshakeValues>,
 }
 
 impl HandshakeStats {
-    /// Counts at zero for so many workers.
+    /// Counts at zero for so many threads: workers, and behind them those that make handshakes for them.
     #[must_use]
-    pub fn leak(workers: u32) -> &'static HandshakeStats {
+    pub fn leak(threads: u32) -> &'static HandshakeStats {
         Box::leak(Box::new(HandshakeStats {
-            workers: (0..workers).map(|_| HandshakeCounts::default()).collect(),
+            threads: (0..threads).map(|_| HandshakeCounts::default()).collect(),
             base: Mutex::default(),
         }))
     }
 
-    /// The block of worker `number`.
+    /// The block of thread `number`.
     ///
     /// # Panics
-    /// When there is no such worker.
+    /// When there is no such thread.
     #[must_use]
-    pub fn worker(&'static self, number: u32) -> &'static HandshakeCounts {
-        &self.workers[usize::try_from(number).unwrap_or(usize::MAX)]
+    pub fn thread(&'static self, number: u32) -> &'static HandshakeCounts {
+        &self.threads[usize::try_from(number).unwrap_or(usize::MAX)]
     }
 
     /// `ssl_handshakes_pending`: handshakes under way now.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        let each = self.workers.iter().map(HandshakeCounts::pending);
+        let each = self.threads.iter().map(HandshakeCounts::pending);
         each.fold(0, u64::wrapping_add)
     }
 
-    /// What all workers have counted since the last reset.
+    /// `ssl_handshakes_waiting`: clients that wait for a step that may sign.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.threads.iter().map(HandshakeCounts::waiting).sum()
+    }
+
+    /// What all threads have counted since the last reset.
     #[must_use]
     pub fn values(&self) -> HandshakeValues {
         let base = self.base();
@@ -179,8 +241,8 @@ impl HandshakeStats {
 
     fn sum(&self) -> HandshakeValues {
         let mut sum = HandshakeValues::default();
-        for worker in &self.workers {
-            sum.combine(&worker.values(), u64::wrapping_add);
+        for thread in &self.threads {
+            sum.combine(&thread.values(), u64::wrapping_add);
         }
         sum
     }
@@ -195,6 +257,8 @@ impl HandshakeStats {
 mod tests {
     use super::*;
 
+    const TOOK: Duration = Duration::from_micros(700);
+
     fn facts(version: Version, cipher: &'static str, resumed: bool) -> HandshakeFacts {
         HandshakeFacts {
             version,
@@ -205,27 +269,38 @@ mod tests {
     }
 
     #[test]
-    fn workers_add_up_and_a_reset_hides_what_was() {
+    fn threads_add_up_and_a_reset_hides_what_was() {
         let stats = HandshakeStats::leak(2);
         for (worker, resumed) in [(0, false), (0, true), (1, false)] {
-            stats.worker(worker).started();
+            stats.thread(worker).started();
             let fact = facts(Version::Tls13, "TLS_AES_128_GCM_SHA256", resumed);
-            stats.worker(worker).finished(&fact);
+            stats.thread(worker).finished(&fact, TOOK);
         }
-        stats.worker(1).started();
+        stats.thread(1).started();
         let values = stats.values();
         assert_eq!((values.started, values.done, values.resumed), (4, 3, 1));
         assert_eq!(values.versions, [0, 0, 0, 3]);
+        assert_eq!(values.times[10], 3, "less than 1,024 microseconds");
         assert_eq!(values.ciphers["TLS_AES_128_GCM_SHA256"], 3);
         stats.reset();
         let old = facts(Version::Tls12, "ECDHE-RSA-AES256-GCM-SHA384", false);
-        stats.worker(1).finished(&old);
+        stats.thread(1).finished(&old, TOOK);
         let values = stats.values();
         assert_eq!((values.started, values.done, values.resumed), (0, 1, 0));
         assert_eq!(values.versions, [0, 0, 1, 0]);
         assert_eq!(values.ciphers["TLS_AES_128_GCM_SHA256"], 0);
         assert_eq!(values.ciphers["ECDHE-RSA-AES256-GCM-SHA384"], 1);
         assert_eq!(stats.pending(), 0, "the gauge knows of no reset");
+    }
+
+    #[test]
+    fn times_are_sorted_by_powers_of_two() {
+        let power = |micros| power_of(Duration::from_micros(micros));
+        assert_eq!(
+            [0, 1, 2, 3, 4, 1_023, 1_024].map(power),
+            [0, 1, 2, 2, 3, 10, 11]
+        );
+        assert_eq!([1 << 30, 1 << 31, u64::MAX].map(power), [31, 31, 31]);
     }
 
     #[test]
@@ -236,7 +311,7 @@ mod tests {
             .collect();
         for name in names.iter().chain(&names[..2]) {
             counts.started();
-            counts.finished(&facts(Version::Tls12, name, false));
+            counts.finished(&facts(Version::Tls12, name, false), TOOK);
         }
         let values = counts.values();
         assert_eq!(values.ciphers.len(), CIPHERS_MAX);

@@ -22,6 +22,8 @@ pub struct SslSection {
     pub current: &'static Current,
     /// How handshakes went.
     pub handshakes: &'static HandshakeStats,
+    /// Threads that make handshakes; 0 where workers do.
+    pub threads: u32,
     /// What dates are held against.
     pub clock: &'static Clock,
 }
@@ -66,6 +68,10 @@ impl SslSection {
             ("ssl_handshakes_pending", self.handshakes.pending()),
             ("ssl_handshakes_done", values.done),
             ("ssl_handshakes_resumed", values.resumed),
+            ("ssl_handshake_threads", self.threads.into()),
+            ("ssl_handshakes_waiting", self.handshakes.waiting()),
+            ("ssl_handshakes_gone", values.gone),
+            ("ssl_handshakes_shed", values.shed),
             ("ssl_handshake_errors", faults.handshake_errors()),
             ("ssl_handshake_timeouts", faults.handshake_timeouts()),
             ("ssl_authz_denied", faults.authz_denied()),
@@ -73,6 +79,17 @@ impl SslSection {
             ("ssl_record_floods", faults.record_floods()),
         ] {
             line(name, &count.to_string());
+        }
+        for (power, count) in values
+            .times
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+        {
+            line(
+                &format!("ssl_handshake_us_{}", 1_u64 << power),
+                &count.to_string(),
+            );
         }
         for (version, count) in Version::ALL.iter().zip(values.versions) {
             let name = format!("ssl_version_{}", version.name());

@@ -1,10 +1,10 @@
-//! The TLS handshakes under way on one worker, in the order in which their clients were accepted.
+//! The TLS handshakes under way on one thread, in the order in which their clients were accepted.
 //!
 //! A conn enters the list when it opens and leaves it when its handshake is finished or the conn closes, whichever
-//! comes first. With a time limit (`-o ssl_handshake_timeout`) the worker asks who is overdue, and sets its timer by
-//! the oldest. The list is linked through slots of one table: leaving costs the same wherever a conn stands, and the
-//! table is no larger than the most handshakes there were at a time. One worker's thread; the counts that are kept
-//! on the way (`tls_counts`) are read by others. (tls.md §16 B1)
+//! comes first. With a time limit (`-o ssl_handshake_timeout`) the thread asks who is overdue, and sets its timer by
+//! the oldest. Each has a small number while it is there, by which its thread may keep it in other orders, too; the
+//! tables are no larger than the most handshakes there were at a time. One thread's own; the counts that are kept
+//! on the way (`tls_counts`) are read by others. (tls.md §16 B1, §18.2)
 
 #![forbid(unsafe_code)]
 
@@ -12,22 +12,19 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use crate::os::heap::{self, NoMemory};
+use crate::roster::order::Order;
 use crate::roster::tls_counts::HandshakeCounts;
 use crate::tls::HandshakeFacts;
 
-/// The end of a chain of slots.
-const NOWHERE: u32 = u32::MAX;
-
-/// Handshakes of one worker's conns.
+/// Handshakes of one thread's conns.
 #[derive(Debug)]
 pub struct Handshakes {
     counts: &'static HandshakeCounts,
     limit: Option<Duration>,
     slots: Vec<Slot>,
-    /// The first of the slots not in use, which are chained by `younger`.
-    free: u32,
-    oldest: u32,
-    youngest: u32,
+    /// The numbers of slots not in use; there is room for all.
+    free: Vec<u32>,
+    by_age: Order,
 }
 
 /// A conn's place among the handshakes; the conn gives it back.
@@ -35,12 +32,18 @@ pub struct Handshakes {
 #[must_use]
 pub struct Place(u32);
 
+impl Place {
+    /// Its number: below the most handshakes there were at a time, and no other's while it is held.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     fd: RawFd,
     accepted: Instant,
-    older: u32,
-    younger: u32,
 }
 
 impl Handshakes {
@@ -51,9 +54,8 @@ impl Handshakes {
             counts,
             limit,
             slots: Vec::new(),
-            free: NOWHERE,
-            oldest: NOWHERE,
-            youngest: NOWHERE,
+            free: Vec::new(),
+            by_age: Order::new(),
         }
     }
 
@@ -62,28 +64,23 @@ impl Handshakes {
     /// # Errors
     /// There is no place for it: it has not begun.
     pub fn enter(&mut self, fd: RawFd, accepted: Instant) -> Result<Place, NoMemory> {
-        if self.free == NOWHERE {
-            heap::reserve(&mut self.slots, 1)?;
-        }
-        self.counts.started();
-        let slot = Slot {
-            fd,
-            accepted,
-            older: self.youngest,
-            younger: NOWHERE,
+        let slot = Slot { fd, accepted };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.slots[index(number)] = slot;
+                number
+            }
+            None => self.add(slot)?,
         };
-        let at = self.put(slot);
-        match self.youngest {
-            NOWHERE => self.oldest = at,
-            youngest => self.slot(youngest).younger = at,
-        }
-        self.youngest = at;
-        Ok(Place(at))
+        self.counts.started();
+        self.by_age.enter(number);
+        Ok(Place(number))
     }
 
     /// The handshake is finished.
     pub fn finish(&mut self, place: Place, facts: &HandshakeFacts) {
-        self.counts.finished(facts);
+        let took = self.slots[index(place.0)].accepted.elapsed();
+        self.counts.finished(facts, took);
         self.leave(place);
     }
 
@@ -96,56 +93,58 @@ impl Handshakes {
     /// The conn that has been at it for longest, if that is too long at `now`.
     #[must_use]
     pub fn overdue(&self, now: Instant) -> Option<RawFd> {
-        let due = self.due()?;
-        (due <= now).then(|| self.slots[index(self.oldest)].fd)
+        (self.due()? <= now).then(|| self.oldest())?
     }
 
     /// When the oldest handshake will be overdue; never without a limit, or while there is none.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let limit = self.limit?;
-        let oldest = self.slots.get(index(self.oldest))?;
-        oldest.accepted.checked_add(limit)
+        let oldest = self.by_age.oldest()?;
+        self.slots[index(oldest)].accepted.checked_add(self.limit?)
     }
 
-    fn put(&mut self, slot: Slot) -> u32 {
-        match self.free {
-            NOWHERE => {
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).expect("conns are fewer than descriptors")
-            }
-            at => {
-                self.free = self.slot(at).younger;
-                *self.slot(at) = slot;
-                at
-            }
-        }
+    /// The conn that has been at it for longest.
+    #[must_use]
+    pub fn oldest(&self) -> Option<RawFd> {
+        self.by_age.oldest().map(|number| self.fd(number))
+    }
+
+    /// The conn with this number.
+    #[must_use]
+    pub fn fd(&self, number: u32) -> RawFd {
+        self.slots[index(number)].fd
+    }
+
+    /// How many are under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_age.len()
+    }
+
+    /// True while none is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_age.is_empty()
+    }
+
+    fn add(&mut self, slot: Slot) -> Result<u32, NoMemory> {
+        let count = self.slots.len() + 1;
+        heap::reserve(&mut self.slots, 1)?;
+        heap::reserve(&mut self.free, count)?;
+        self.by_age.make_room(count)?;
+        self.slots.push(slot);
+        Ok(u32::try_from(count - 1).expect("conns are fewer than descriptors"))
     }
 
     fn leave(&mut self, place: Place) {
-        let Place(at) = place;
-        let free = self.free;
-        let slot = self.slot(at);
-        let (older, younger) = (slot.older, slot.younger);
-        slot.younger = free;
-        self.free = at;
-        match older {
-            NOWHERE => self.oldest = younger,
-            older => self.slot(older).younger = younger,
-        }
-        match younger {
-            NOWHERE => self.youngest = older,
-            younger => self.slot(younger).older = older,
-        }
-    }
-
-    fn slot(&mut self, at: u32) -> &mut Slot {
-        &mut self.slots[index(at)]
+        let Place(number) = place;
+        self.by_age.leave(number);
+        self.free.push(number);
     }
 }
 
-fn index(at: u32) -> usize {
-    usize::try_from(at).unwrap_or(usize::MAX)
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 
 use crate::clock::Clock;
+use crate::handshake::{self, Handshakers};
 use crate::listener::ListenError;
 use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
@@ -155,11 +156,8 @@ pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootE
     if settings.process.core_dumps {
         process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
     }
-    let wanted = settings
-        .network
-        .conn_limit
-        .saturating_add(Hosts::DESCRIPTORS);
-    let descriptors = process::limit_open_files(wanted).map_err(|_| {
+    let own = Hosts::DESCRIPTORS + handshake::descriptors(settings);
+    let descriptors = process::limit_open_files(settings.network.conn_limit, own).map_err(|_| {
         os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
     })?;
     if let Groups::Kept(error) = process::drop_root(settings.process.user.as_deref())? {
@@ -219,11 +217,12 @@ pub(super) fn tell_classes(settings: &Settings, engine: &Engine) {
 pub(super) fn start_idle_sweep(
     services: &worker::Services,
     workers: &Workers,
+    handshakers: &Handshakers,
 ) -> Result<Option<Thread>, BootError> {
     let Some(limit) = idle_limit(services.settings.workers.idle_timeout_secs) else {
         return Ok(None);
     };
-    idle::start(services, workers.inboxes().to_vec(), limit)
+    idle::start(services, handshakers.owners(workers), limit)
         .map(Some)
         .map_err(|error| BootError::new(ExitStatus::Failure, reason(&error)))
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
+use crate::handshake::{self, Handshakers, Reception};
 use crate::listener::accept::check_room;
 use crate::listener::{Dispatcher, Parts, open};
 use crate::lock::lock;
@@ -55,6 +56,7 @@ use crate::storage::{self, Engine};
 use crate::threads::Crew;
 use crate::tls::TlsCounters;
 use crate::worker::host::Hosts;
+use crate::worker::inbox::Turns;
 use crate::worker::{self, Workers};
 
 const TICK: TimerId = TimerId(0);
@@ -135,7 +137,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     let books = Books {
         cards: Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX)),
         counts: leak(ConnStats::new()),
-        handshakes: HandshakeStats::leak(settings.workers.threads),
+        handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
     };
     let engine = Engine::new(settings, tunables, clock)?;
     boot::tell_classes(settings, engine);
@@ -154,12 +156,14 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         .hosts
         .start(&services.below)
         .map_err(thread_failed)?;
+    let turns = Turns::new(workers.inboxes());
+    let handshakers = Handshakers::start(services.below, &turns).map_err(thread_failed)?;
     let background = engine.start(services.crew).map_err(thread_failed)?;
-    let idle = boot::start_idle_sweep(&services, &workers)?;
+    let idle = boot::start_idle_sweep(&services, &workers, &handshakers)?;
     let refreshing = refresh::start(services.crew, refresher, settings.tls.refresh_interval_secs)
         .map_err(thread_failed)?;
 
-    let mut main = open_doors(services, &base, &workers)?;
+    let mut main = open_doors(services, &base, turns, handshakers.reception())?;
     check_room(settings, books.counts)?;
     let pid_file = settings
         .process
@@ -173,6 +177,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         say!("Gracefully stopping");
         let threads = Threads {
             workers,
+            handshakers,
             hosts: services.hosts,
             background,
             idle,
@@ -205,13 +210,19 @@ fn compose(
     let figures: &ServerFigures = leak(ServerFigures::new(below.settings, clock, books, tls));
     let conns = ConnsSection { cards, clock };
     let registry = Registry::new(below, Box::new(figures), Box::new(conns));
-    let registry = registry.with_ssl(tls.map(|current| SslSections {
-        server: Box::new(SslSection {
-            current,
-            handshakes: books.handshakes,
-            clock,
-        }),
-        conns: Box::new(SslConnsSection { cards }),
+    let registry = registry.with_ssl(tls.map(|current| {
+        SslSections {
+            server: Box::new(SslSection {
+                current,
+                handshakes: books.handshakes,
+                threads: below
+                    .settings
+                    .tls
+                    .handshake_threads(below.settings.workers.threads),
+                clock,
+            }),
+            conns: Box::new(SslConnsSection { cards }),
+        }
     }));
     Services {
         below: worker::Services {
@@ -243,7 +254,12 @@ fn run_until_stopped(base: &Base<Main>, main: &mut Main) -> Result<Signal, BootE
 }
 
 /// Opens the listening sockets and puts them, the clock and the signals on the main base.
-fn open_doors(services: Services, base: &Base<Main>, workers: &Workers) -> Result<Main, BootError> {
+fn open_doors(
+    services: Services,
+    base: &Base<Main>,
+    turns: Turns,
+    reception: Option<Reception>,
+) -> Result<Main, BootError> {
     let os = |error: io::Error| BootError::kernel("Can't listen for events", &error);
     let port_file = env::var_os(PORT_FILE).map(PathBuf::from);
     let opened = open::open(services.settings, port_file.as_deref())?;
@@ -254,7 +270,8 @@ fn open_doors(services: Services, base: &Base<Main>, workers: &Workers) -> Resul
     let dispatcher = Dispatcher::new(Parts {
         sockets: opened.sockets,
         services: services.below,
-        inboxes: workers.inboxes(),
+        turns,
+        reception,
         registrar: &registrar,
         timer: RESUME,
     })

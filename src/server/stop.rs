@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::handshake::Handshakers;
 use crate::settings::Tunables;
 use crate::settings::voice::tell;
 use crate::storage::Background;
@@ -17,6 +18,7 @@ use crate::worker::host::Hosts;
 /// The threads beside the main one.
 pub(super) struct Threads {
     pub(super) workers: Workers,
+    pub(super) handshakers: Handshakers,
     pub(super) hosts: &'static Hosts,
     pub(super) background: Background,
     /// With `-o idle_timeout`.
@@ -33,6 +35,8 @@ impl Threads {
         let told = |step: &str| tell!(tunables, 1, "{step}");
         self.background.stop_growth();
         told("stopped assoc");
+        // Before the workers: what is finished goes to them.
+        self.handshakers.stop();
         told("asking workers to stop");
         let halted = self.workers.halt();
         told("asking background threads to stop");

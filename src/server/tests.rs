@@ -31,7 +31,7 @@ fn books(settings: &Settings) -> Books {
     Books {
         cards: Cards::leak(1024),
         counts: leak(ConnStats::new()),
-        handshakes: HandshakeStats::leak(settings.workers.threads),
+        handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
     }
 }
 
@@ -52,12 +52,15 @@ impl Lab {
         services.figures.watch_buffers(workers.gauges());
         let hosts = services.hosts;
         hosts.start(&services.below).expect("threads");
-        let idle = boot::start_idle_sweep(&services, &workers).expect("a thread");
+        let turns = Turns::new(workers.inboxes());
+        let handshakers = Handshakers::start(services.below, &turns).expect("threads");
+        let idle = boot::start_idle_sweep(&services, &workers, &handshakers).expect("a thread");
         Lab {
             threads: Threads {
                 crew: services.crew,
                 background: engine.start(services.crew).expect("threads"),
                 workers,
+                handshakers,
                 hosts: services.hosts,
                 idle,
                 refreshing: None,

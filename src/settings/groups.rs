@@ -3,6 +3,9 @@
 //! A room takes the group it reads. Sizes are bytes, times seconds, unless named otherwise.
 //! (options-and-process.md §1, tls.md §3)
 
+use std::time::Duration;
+
+use crate::limits::{HANDSHAKE_BACKLOG, HANDSHAKE_THREADS_MAX};
 use crate::settings::{HashAlgorithm, Protocol};
 
 /// The process as the system sees it: identity, limits, background, what it tells.
@@ -193,6 +196,10 @@ pub struct TlsSettings {
     pub kernel_tls: bool,
     /// Seconds from accept to the end of the handshake; none or 0 is no limit.
     pub handshake_timeout_secs: Option<u32>,
+    /// Threads that make handshakes; 0 leaves them to the workers, none stands for as many as there are workers.
+    pub handshake_threads: Option<u32>,
+    /// Unfinished handshakes that each of them has at most; 0 is no limit.
+    pub handshake_backlog: Option<u32>,
     /// Seconds between two looks at the files; none or 0 is never.
     pub refresh_interval_secs: Option<u32>,
     /// Patterns of clients that may come in, joined by `|`; well-formed.
@@ -302,6 +309,36 @@ impl Default for LoggerSettings {
     }
 }
 
+impl TlsSettings {
+    /// How long a handshake may take (`-o ssl_handshake_timeout`).
+    #[must_use]
+    pub fn handshake_limit(&self) -> Option<Duration> {
+        match self.handshake_timeout_secs {
+            Some(secs) if self.enabled && secs > 0 => Some(Duration::from_secs(secs.into())),
+            _ => None,
+        }
+    }
+
+    /// Threads that make handshakes beside so many workers (`-o ssl_handshake_threads`); 0 leaves them to the workers.
+    #[must_use]
+    pub fn handshake_threads(&self, workers: u32) -> u32 {
+        if !self.enabled {
+            return 0;
+        }
+        let default = workers.clamp(1, HANDSHAKE_THREADS_MAX);
+        self.handshake_threads.unwrap_or(default)
+    }
+
+    /// Unfinished handshakes that one of them may have (`-o ssl_handshake_backlog`).
+    #[must_use]
+    pub fn handshake_backlog(&self) -> usize {
+        match self.handshake_backlog.unwrap_or(HANDSHAKE_BACKLOG) {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 impl Default for TlsSettings {
     fn default() -> TlsSettings {
         TlsSettings {
@@ -317,6 +354,8 @@ impl Default for TlsSettings {
             session_cache: false,
             kernel_tls: false,
             handshake_timeout_secs: None,
+            handshake_threads: None,
+            handshake_backlog: None,
             refresh_interval_secs: None,
             client_allow: None,
             client_allow_file: None,

@@ -4,7 +4,7 @@
 //! line (`slab_sizes`, percentages together) are in [`super::validate`]. Names of features that are not compiled
 //! in are unknown here, as if they had never existed. (options-and-process.md §1.4, tls.md §3)
 
-use crate::limits::PAGE_SIZE;
+use crate::limits::{HANDSHAKE_BACKLOG, HANDSHAKE_THREADS_MAX, PAGE_SIZE};
 use crate::settings::command_line::{Draft, Stop};
 use crate::settings::numbers::{atoi, strict_i32, strict_u32};
 use crate::settings::row::{ANY, ANY_COUNT, Effect, Missing, Row, Word, failure, invalid, sub};
@@ -545,6 +545,36 @@ pub(super) const TLS: &[Row] = if cfg!(feature = "tls") {
                 .tls
                 .handshake_timeout_secs
                 .map(|secs| secs.to_string())
+        }),
+        sub(
+            "ssl_handshake_threads",
+            Effect::Strict(0..=HANDSHAKE_THREADS_MAX, |s, count| {
+                s.tls.handshake_threads = Some(count);
+            }),
+        )
+        .help(
+            "threads that make handshakes beside the workers, newest clients first (0 to 64; 0 = \
+             the workers make them)",
+        )
+        .default(|_| "number of worker threads".to_string())
+        .stat(75, "ssl_handshake_threads", |now| {
+            let count = now.settings.tls.handshake_threads;
+            count.map(|count| count.to_string())
+        }),
+        sub(
+            "ssl_handshake_backlog",
+            Effect::Strict(0..=u32::MAX, |s, count| {
+                s.tls.handshake_backlog = Some(count);
+            }),
+        )
+        .help(
+            "unfinished handshakes that each of these threads has at most; the oldest make room \
+             (0 = no limit)",
+        )
+        .default(|_| HANDSHAKE_BACKLOG.to_string())
+        .stat(75, "ssl_handshake_backlog", |now| {
+            let count = now.settings.tls.handshake_backlog;
+            count.map(|count| count.to_string())
         }),
         sub(
             "ssl_refresh_interval",

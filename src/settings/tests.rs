@@ -846,6 +846,8 @@ fn tls_options_refuse_missing_and_wrong_values() {
         "ssl_wbuf_size",
         "ssl_min_version",
         "ssl_handshake_timeout",
+        "ssl_handshake_threads",
+        "ssl_handshake_backlog",
         "ssl_refresh_interval",
         "ssl_client_allow",
         "ssl_client_allow_file",
@@ -863,6 +865,8 @@ fn tls_options_refuse_missing_and_wrong_values() {
         "ssl_wbuf_size",
         "ssl_min_version",
         "ssl_handshake_timeout",
+        "ssl_handshake_threads",
+        "ssl_handshake_backlog",
         "ssl_refresh_interval",
         "ssl_ticket_rotation",
         "ssl_session_tickets",
@@ -882,6 +886,7 @@ fn tls_options_refuse_missing_and_wrong_values() {
         "ssl_wbuf_size=0",
         "ssl_wbuf_size=1048577",
         "ssl_handshake_timeout=3601",
+        "ssl_handshake_threads=65",
         "ssl_refresh_interval=86401",
         "ssl_ticket_rotation=86401",
         "ssl_session_tickets=9",
@@ -959,15 +964,36 @@ fn tls_options_beyond_the_known_lines_are_shown_when_given() {
     assert_eq!(names_behind(&run(&["-Z"])), "");
     let list = "ssl_session_tickets=0,ssl_ticket_rotation=60,ssl_ticket_key_file=k,ssl_crl=c,\
                 ssl_ciphersuites=TLS_AES_128_GCM_SHA256,ssl_client_allow_file=f,\
-                ssl_client_allow=CN:a|DNS:*.b,ssl_refresh_interval=0,ssl_handshake_timeout=3600";
+                ssl_client_allow=CN:a|DNS:*.b,ssl_refresh_interval=0,ssl_handshake_backlog=0,\
+                ssl_handshake_threads=64,ssl_handshake_timeout=3600";
     assert_eq!(
         names_behind(&run(&["-o", list])),
-        "ssl_handshake_timeout 3600;ssl_refresh_interval 0;ssl_client_allow CN:a|DNS:*.b;\
+        "ssl_handshake_timeout 3600;ssl_handshake_threads 64;ssl_handshake_backlog 0;ssl_refresh_interval 0;ssl_client_allow CN:a|DNS:*.b;\
          ssl_client_allow_file f;ssl_ciphersuites TLS_AES_128_GCM_SHA256;ssl_crl c;ssl_ticket_key_file k;\
          ssl_ticket_rotation 60;ssl_session_tickets 0;"
     );
     let again = run(&["-o", "ssl_crl=a,ssl_crl=b"]);
     assert_eq!(names_behind(&again), "ssl_crl b;");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn handshakes_have_as_many_threads_as_there_are_workers_unless_told_otherwise() {
+    let threads = |line: &[&str]| {
+        let settings = run(line);
+        settings.tls.handshake_threads(settings.workers.threads)
+    };
+    let tls = "ssl_chain_cert=a,ssl_key=b";
+    assert_eq!(threads(&["-o", tls]), 0, "there is no TLS");
+    assert_eq!(threads(&["-Z", "-o", tls]), 4);
+    assert_eq!(threads(&["-Z", "-t", "1", "-o", tls]), 1);
+    assert_eq!(threads(&["-Z", "-t", "100", "-o", tls]), 64);
+    assert_eq!(threads(&["-Z", "-o", "ssl_handshake_threads=0"]), 0);
+    assert_eq!(threads(&["-Z", "-o", "ssl_handshake_threads=64"]), 64);
+    let backlog = |list| run(&["-o", list]).tls.handshake_backlog();
+    assert_eq!(backlog(tls), 1_024);
+    assert_eq!(backlog("ssl_handshake_backlog=1"), 1);
+    assert_eq!(backlog("ssl_handshake_backlog=0"), usize::MAX);
 }
 
 #[cfg(feature = "tls")]
@@ -1038,7 +1064,8 @@ fn help_has_an_entry_a_line_in_the_known_order() {
                 warm_max_factor temporary_ttl idle_timeout slab_chunk_max watcher_logbuf_size worker_logbuf_size \
                 track_sizes no_hashexpand modern no_modern sock_cookie_id";
     let ssl = " ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_wbuf_size \
-               ssl_session_cache ssl_kernel_tls ssl_min_version ssl_handshake_timeout ssl_refresh_interval \
+               ssl_session_cache ssl_kernel_tls ssl_min_version ssl_handshake_timeout ssl_handshake_threads \
+               ssl_handshake_backlog ssl_refresh_interval \
                ssl_client_allow ssl_client_allow_file ssl_ciphersuites ssl_crl ssl_ticket_key_file \
                ssl_ticket_rotation ssl_session_tickets";
     let ssl = if cfg!(feature = "tls") { ssl } else { "" };

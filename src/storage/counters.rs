@@ -33,6 +33,12 @@ impl Counter {
         self.add(n.wrapping_neg());
     }
 
+    /// Makes it `n` (gauges); only the owning thread may call it.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     /// The present value; any thread.
     #[inline]
     #[must_use]

@@ -45,19 +45,18 @@ impl Crew {
     /// The system has no thread to give.
     pub fn start<O: Outcome>(
         &self,
-        name: &'static str,
+        name: impl Into<String>,
         life: impl FnOnce() -> O + Send + 'static,
     ) -> io::Result<Thread> {
         let place = Place::take(&self.running);
-        let handle = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let _place = place;
-                signal::keep_away();
-                if let Some(fault) = life().fault() {
-                    end_process(name, &fault);
-                }
-            })?;
+        let name = name.into();
+        let handle = thread::Builder::new().name(name.clone()).spawn(move || {
+            let _place = place;
+            signal::keep_away();
+            if let Some(fault) = life().fault() {
+                end_process(&name, &fault);
+            }
+        })?;
         Ok(Thread { handle, bell: None })
     }
 

@@ -22,14 +22,31 @@ const STRIDE: usize = 100;
 /// How long a walk over all cards takes, roughly.
 const WALK: Duration = Duration::from_secs(1);
 
-/// Starts the thread. `inboxes` are those of the workers, in the order of their numbers.
+/// A thread that has conns, and can be asked to look at one of them.
+pub trait Owner: Send + Sync {
+    /// Closes the conn of this descriptor, soon, if its client has been silent for too long.
+    fn check_idle(&self, fd: RawFd);
+}
+
+impl Owner for Inbox {
+    fn check_idle(&self, fd: RawFd) {
+        // Without memory for it the next walk comes by again.
+        let _ = self.post(Message::IdleCheck(fd));
+    }
+}
+
+/// Starts the thread. `owners` are in the order of the numbers that cards show.
 ///
 /// # Errors
 /// No thread could be made.
-pub fn start(services: &Services, inboxes: Vec<Arc<Inbox>>, limit_secs: u32) -> io::Result<Thread> {
+pub fn start(
+    services: &Services,
+    owners: Vec<Arc<dyn Owner>>,
+    limit_secs: u32,
+) -> io::Result<Thread> {
     let sweeper = Sweeper {
         cards: services.books.cards,
-        inboxes,
+        owners,
         limit_secs,
         clock: services.clock(),
     };
@@ -39,7 +56,7 @@ pub fn start(services: &Services, inboxes: Vec<Arc<Inbox>>, limit_secs: u32) -> 
 /// What the sweep works on.
 struct Sweeper {
     cards: &'static Cards,
-    inboxes: Vec<Arc<Inbox>>,
+    owners: Vec<Arc<dyn Owner>>,
     limit_secs: u32,
     clock: &'static Clock,
 }
@@ -85,13 +102,12 @@ impl Sweeper {
         Ok(Duration::from_secs(u64::from(rest)))
     }
 
-    fn report(&self, fd: usize, worker: u32) {
-        let inbox = usize::try_from(worker)
+    fn report(&self, fd: usize, owner: u32) {
+        let owner = usize::try_from(owner)
             .ok()
-            .and_then(|at| self.inboxes.get(at));
-        if let (Some(inbox), Ok(fd)) = (inbox, RawFd::try_from(fd)) {
-            // Without memory for it the next walk comes by again.
-            let _ = inbox.post(Message::IdleCheck(fd));
+            .and_then(|at| self.owners.get(at));
+        if let (Some(owner), Ok(fd)) = (owner, RawFd::try_from(fd)) {
+            owner.check_idle(fd);
         }
     }
 }
@@ -136,7 +152,10 @@ mod tests {
             .collect();
         let sweeper = Sweeper {
             cards,
-            inboxes: inboxes.clone(),
+            owners: inboxes
+                .iter()
+                .map(|inbox| Arc::clone(inbox) as Arc<dyn Owner>)
+                .collect(),
             limit_secs: 30,
             clock,
         };

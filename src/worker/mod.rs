@@ -23,7 +23,7 @@ use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::conn::away::{Away, Return};
 use crate::conn::buffers::Buffers;
@@ -46,7 +46,7 @@ use crate::transport::{Gather, Opener};
 pub mod host;
 pub mod idle;
 pub mod inbox;
-mod patience;
+pub mod patience;
 
 use host::{Arrival, Hosts};
 use inbox::{Halt, Inbox, Message};
@@ -271,8 +271,8 @@ impl Worker {
     fn new(registrar: &Registrar, seat: Seat) -> io::Result<Worker> {
         let services = seat.services;
         let settings = services.settings;
-        let limit = handshake_limit(settings);
-        let counts = services.books.handshakes.worker(seat.number);
+        let limit = settings.tls.handshake_limit();
+        let counts = services.books.handshakes.thread(seat.number);
         let env = Env {
             verbs: protocol::Env {
                 services: services.below,
@@ -432,6 +432,7 @@ impl Worker {
         for message in inbox.open() {
             match message {
                 Message::Conn(new) => self.adopt(*new),
+                Message::Established(away) => self.welcome(*away),
                 Message::IdleCheck(fd) => {
                     let limit = self.idle_limit_secs;
                     self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
@@ -448,6 +449,29 @@ impl Worker {
             counts.conn_unserved();
             tell!(self.env.verbs.tunables, 1, "{error}");
         }
+    }
+
+    /// Takes in a client whose handshake is finished.
+    fn welcome(&mut self, away: Away) {
+        let counts = away.counts();
+        if let Err(error) = self.establish(away) {
+            counts.conn_unserved();
+            tell!(self.env.verbs.tunables, 1, "{error}");
+        }
+    }
+
+    fn establish(&mut self, away: Away) -> Result<(), OpenError> {
+        let fd = away.fd();
+        let Ok(at) = usize::try_from(fd) else {
+            return Ok(());
+        };
+        self.make_place(at)?;
+        let room = Room::take()?;
+        let conn = Conn::arrive(away, &self.registrar, &mut self.env)?;
+        self.conns[at] = Some(room.fill(conn));
+        // What it has sent already no event will announce.
+        self.gave_way.push(fd);
+        Ok(())
     }
 
     /// Takes a place for the client before there is a conn, so that one that exists is never without.
@@ -493,14 +517,6 @@ impl Handler for Worker {
             patience.ran_out();
         }
         self.end_overdue_handshakes();
-    }
-}
-
-/// How long a handshake may take (`-o ssl_handshake_timeout`).
-fn handshake_limit(settings: &Settings) -> Option<Duration> {
-    match settings.tls.handshake_timeout_secs {
-        Some(secs) if settings.tls.enabled && secs > 0 => Some(Duration::from_secs(secs.into())),
-        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A worker's timer for TLS handshakes that take too long.
+//! A thread's timer for TLS handshakes that take too long.
 //!
 //! It runs only while there are handshakes that can become overdue, until the oldest of them is; a handshake that
 //! ends earlier leaves it running, and it finds nothing to do. The kernel's coarse clock may let it run out a little
@@ -17,42 +17,48 @@ use crate::settings::voice::say;
 /// Least time between two looks; a handshake is never ended later than its limit and this.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// The timer; its worker's handler hears of it.
-pub(super) struct Patience {
+/// The timer; its thread's handler hears of it.
+pub struct Patience {
     timer: Timer,
-    runs: bool,
+    /// The moment that it runs until, while it runs.
+    until: Option<Instant>,
 }
 
 impl Patience {
-    pub(super) fn new(registrar: &Registrar) -> io::Result<Patience> {
+    /// One that does not run.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn new(registrar: &Registrar) -> io::Result<Patience> {
         Ok(Patience {
             timer: registrar.timer(TimerId(0))?,
-            runs: false,
+            until: None,
         })
     }
 
-    /// Called between two turns with the moment at which the oldest handshake is due.
+    /// Called between two turns with the moment at which somebody is due next.
     #[inline]
-    pub(super) fn last_until(&mut self, due: Option<Instant>) {
-        match due {
-            Some(due) if !self.runs => self.start(due),
-            None if self.runs => {
+    pub fn last_until(&mut self, due: Option<Instant>) {
+        match (due, self.until) {
+            (Some(due), None) => self.start(due),
+            (Some(due), Some(until)) if due < until => self.start(due),
+            (None, Some(_)) => {
                 self.timer.stop();
-                self.runs = false;
+                self.until = None;
             }
             _ => {}
         }
     }
 
     /// The timer has run out.
-    pub(super) fn ran_out(&mut self) {
-        self.runs = false;
+    pub fn ran_out(&mut self) {
+        self.until = None;
     }
 
     fn start(&mut self, due: Instant) {
         let left = due.saturating_duration_since(Instant::now());
         match self.timer.set(left.max(BREATH)) {
-            Ok(()) => self.runs = true,
+            Ok(()) => self.until = Some(due),
             Err(error) => say!("no timer for overdue handshakes: {}", os::reason(&error)),
         }
     }

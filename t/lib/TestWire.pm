@@ -60,7 +60,12 @@ sub handshake {
         Net::SSLeay::ERR_clear_error();
         my $done = Net::SSLeay::do_handshake($self->{ssl});
         $self->put($self->sealed);
-        return $self->{open} = 1 if $done == 1;
+        if ($done == 1) {
+            $self->{open} = 1;
+            # The server's first words may have come with its last of the handshake.
+            $self->open_records;
+            return 1;
+        }
         if (Net::SSLeay::get_error($self->{ssl}, $done) != Net::SSLeay::ERROR_WANT_READ()) { $self->note_errors; return 0 }
         $self->receive($deadline - time) or return 0;
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use memcached::clock::Clock;
 use memcached::event::{Base, Handler, Load, Ready, Timer, TimerId, Wait};
+use memcached::handshake::{self, Handshakers};
 use memcached::listener::{Dispatcher, ListenSocket, Parts, open};
 use memcached::os::Interest;
 use memcached::os::notify::Notifier;
@@ -26,6 +27,7 @@ use memcached::storage::{self, Engine};
 use memcached::threads::Crew;
 use memcached::tls::{Current, TlsCounters};
 use memcached::worker::host::Hosts;
+use memcached::worker::inbox::Turns;
 use memcached::worker::{self, Workers, idle};
 
 const TICK: TimerId = TimerId(0);
@@ -144,7 +146,7 @@ impl Server {
             books: Books {
                 cards,
                 counts: stats,
-                handshakes: HandshakeStats::leak(settings.workers.threads),
+                handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
             },
             tls,
             hosts: leak(Hosts::new()),
@@ -152,10 +154,12 @@ impl Server {
         };
         let workers = Workers::start(services).expect("workers");
         let gauges = workers.gauges();
+        let turns = Turns::new(workers.inboxes());
+        let handshakers = Handshakers::start(services, &turns).expect("threads");
         let sweep = match u32::try_from(settings.workers.idle_timeout_secs) {
             Ok(limit @ 1..) => {
-                let inboxes = workers.inboxes().to_vec();
-                Some(idle::start(&services, inboxes, limit).expect("a thread"))
+                let owners = handshakers.owners(&workers);
+                Some(idle::start(&services, owners, limit).expect("a thread"))
             }
             _ => None,
         };
@@ -170,7 +174,8 @@ impl Server {
             let dispatcher = Dispatcher::new(Parts {
                 sockets: opened.sockets,
                 services,
-                inboxes: workers.inboxes(),
+                turns,
+                reception: handshakers.reception(),
                 registrar: &registrar,
                 timer: RESUME,
             })
@@ -194,6 +199,7 @@ impl Server {
             if let Some(sweep) = sweep {
                 sweep.stop();
             }
+            handshakers.stop();
             workers.stop();
         });
         Server {

@@ -19,7 +19,7 @@ impl Lab {
         let env = &mut lab.bench.env;
         env.opener = Opener::new(Some(leak(site.load())), TLS_RECORD.into());
         env.gather = Gather::with_capacity(TLS_RECORD.into());
-        env.handshakes = Handshakes::new(HandshakeStats::leak(1).worker(0), Some(Duration::ZERO));
+        env.handshakes = Handshakes::new(HandshakeStats::leak(1).thread(0), Some(Duration::ZERO));
         lab
     }
 

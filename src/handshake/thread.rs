@@ -1,0 +1,393 @@
+//! A handshake thread's loop: a look at the sockets, one step that may sign, and again.
+//!
+//! What its base calls it for never signs: mail is read, newcomers are registered, clients whose bytes have come go on
+//! the stack, and those for whom has been signed take their last steps at once.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use crate::conn::{NewConn, OpenError, told};
+use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
+use crate::handshake::client::{Client, Desk, Ending, Step};
+use crate::handshake::queue::Queue;
+use crate::handshake::refusal::{Refusal, Verdict};
+use crate::handshake::{Errand, Refused};
+use crate::os::heap::{self, NoMemory, Room};
+use crate::os::socket::Presence;
+use crate::os::{Interest, process};
+use crate::protocol::CloseReason;
+use crate::roster::tls_counts::HandshakeCounts;
+use crate::roster::tls_pending::Handshakes;
+use crate::settings::voice::tell;
+use crate::storage::PerThread;
+use crate::threads::Mailbox;
+use crate::tls::{FaultKind, HandshakeFacts, TlsError, TlsFault};
+use crate::transport::{Failure, Opener};
+use crate::worker::Services;
+use crate::worker::inbox::{Message, Turns};
+use crate::worker::patience::Patience;
+
+/// What is told of a client that has hung up before its turn came.
+const GONE: &str = "the client has hung up";
+
+/// What the thread brings from the one that starts it.
+pub(super) struct Seat {
+    /// Its number among the threads that have conns.
+    pub(super) owner: u32,
+    pub(super) mailbox: Arc<Mailbox<Errand>>,
+    pub(super) turns: Turns,
+    pub(super) services: Services,
+}
+
+/// The thread's whole life, after a word to its starter whether it could begin.
+///
+/// # Errors
+/// Its loop failed.
+pub(super) fn live(seat: Seat, report: &Sender<io::Result<()>>) -> io::Result<()> {
+    let made = Base::new(Load::Few).and_then(|base: Base<Handshaker>| {
+        let handshaker = Handshaker::new(seat, base.registrar())?;
+        Ok((base, handshaker))
+    });
+    let (told, made) = match made {
+        Ok(made) => (Ok(()), Some(made)),
+        Err(error) => (Err(error), None),
+    };
+    // The starter waits for this word.
+    let _ = report.send(told);
+    let Some((base, mut handshaker)) = made else {
+        return Ok(());
+    };
+    process::stand_back();
+    handshaker.run(&base)
+}
+
+/// One thread at work.
+struct Handshaker {
+    clients: Vec<Option<Box<Client>>>,
+    handshakes: Handshakes,
+    queue: Queue,
+    /// One client too many, while it is told so.
+    refusal: Option<Box<Refusal>>,
+    registrar: Registrar,
+    _mail: Event,
+    patience: Patience,
+    opener: Opener,
+    idle_limit_secs: u32,
+    counts: &'static HandshakeCounts,
+    me: &'static PerThread,
+    seat: Seat,
+    stopping: bool,
+}
+
+impl Handshaker {
+    fn new(seat: Seat, registrar: Registrar) -> io::Result<Handshaker> {
+        let services = &seat.services;
+        let settings = services.settings;
+        let counts = services.books.handshakes.thread(seat.owner);
+        Ok(Handshaker {
+            clients: Vec::new(),
+            handshakes: Handshakes::new(counts, settings.tls.handshake_limit()),
+            queue: Queue::new(settings.tls.handshake_backlog()),
+            refusal: None,
+            _mail: registrar.watch(seat.mailbox.fd(), Interest::Read)?,
+            patience: Patience::new(&registrar)?,
+            registrar,
+            opener: Opener::new(services.tls, settings.tls.wbuf_size),
+            idle_limit_secs: u32::try_from(settings.workers.idle_timeout_secs).unwrap_or(0),
+            counts,
+            me: services.engine.per_thread(),
+            seat,
+            stopping: false,
+        })
+    }
+
+    /// Makes handshakes until it is told to stop.
+    ///
+    /// # Errors
+    /// The event loop failed, which it does not while its base lives.
+    fn run(&mut self, base: &Base<Handshaker>) -> io::Result<()> {
+        while !self.stopping {
+            let wait = match self.queue.waiting() {
+                0 => Wait::Block,
+                _ => Wait::Poll,
+            };
+            base.run_once(self, wait)?;
+            self.serve_the_newest();
+            self.patience.last_until(self.due());
+        }
+        while let Some(fd) = self.handshakes.oldest() {
+            self.close(fd, Ending::GivenUp, CloseReason::Shutdown);
+        }
+        Ok(())
+    }
+
+    /// When somebody takes too long.
+    fn due(&self) -> Option<Instant> {
+        let refusal = self.refusal.as_ref().map(|refusal| refusal.due());
+        self.handshakes.due().into_iter().chain(refusal).min()
+    }
+
+    fn read_mail(&mut self) {
+        let mailbox = Arc::clone(&self.seat.mailbox);
+        for errand in mailbox.open() {
+            match errand {
+                Errand::Client(new) => self.adopt(*new),
+                Errand::Refuse(refused) => self.refuse(*refused),
+                Errand::IdleCheck(fd) => self.kick_if_idle(fd),
+                Errand::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn adopt(&mut self, new: NewConn) {
+        while let Some(victim) = self.queue.to_shed() {
+            self.counts.count_shed();
+            let fd = self.handshakes.fd(victim);
+            self.close(fd, Ending::GivenUp, CloseReason::Error);
+        }
+        let counts = new.counted.counts();
+        if let Err(error) = self.open(new) {
+            counts.conn_unserved();
+            tell!(self.seat.services.tunables, 1, "{error}");
+        }
+    }
+
+    /// Takes a place for the client before it is one, so that one that exists is never without.
+    fn open(&mut self, new: NewConn) -> Result<(), OpenError> {
+        let Ok(at) = usize::try_from(new.socket.as_raw_fd()) else {
+            return Ok(());
+        };
+        self.make_place(at)?;
+        let room = Room::take()?;
+        let mut desk = Desk {
+            services: &self.seat.services,
+            owner: self.seat.owner,
+            opener: &self.opener,
+            registrar: &self.registrar,
+            handshakes: &mut self.handshakes,
+        };
+        let client = Client::open(new, &mut desk)?;
+        if let Err(error) = self.queue.enter(client.number()) {
+            client.leave(&mut self.handshakes);
+            return Err(error.into());
+        }
+        self.clients[at] = Some(room.fill(client));
+        Ok(())
+    }
+
+    fn make_place(&mut self, at: usize) -> Result<(), NoMemory> {
+        let places = at + 1;
+        let missing = places.saturating_sub(self.clients.len());
+        if missing > 0 {
+            heap::reserve(&mut self.clients, missing)?;
+            self.clients.resize_with(places, || None);
+        }
+        Ok(())
+    }
+
+    fn client(&mut self, fd: RawFd) -> Option<&mut Client> {
+        let at = usize::try_from(fd).ok()?;
+        self.clients.get_mut(at)?.as_deref_mut()
+    }
+
+    fn take(&mut self, fd: RawFd) -> Option<Box<Client>> {
+        let at = usize::try_from(fd).ok()?;
+        let client = self.clients.get_mut(at)?.take()?;
+        self.queue.leave(client.number());
+        Some(client)
+    }
+
+    /// Bytes of a client have come, or its end.
+    fn heard(&mut self, fd: RawFd) {
+        if self.has_gone(fd) {
+            return;
+        }
+        let Some(client) = self.client(fd) else {
+            return;
+        };
+        let number = client.number();
+        if client.may_sign() {
+            self.queue.make_ready(number);
+        } else {
+            self.advance(fd);
+        }
+    }
+
+    /// The turn of the client whose bytes have come last.
+    fn serve_the_newest(&mut self) {
+        if let Some(newest) = self.queue.next() {
+            let fd = self.handshakes.fd(newest);
+            if !self.has_gone(fd) {
+                self.advance(fd);
+            }
+        }
+        self.counts.show_waiting(self.queue.waiting());
+    }
+
+    /// Closes a client that has hung up before anything was signed for it, and counts it where that would have been next;
+    /// whether it had.
+    fn has_gone(&mut self, fd: RawFd) -> bool {
+        let Some(client) = self.client(fd) else {
+            return true;
+        };
+        let presence = if client.may_sign() {
+            client.presence()
+        } else {
+            Presence::Here
+        };
+        match presence {
+            Presence::Here => return false,
+            Presence::Gone { left_bytes: true } => {
+                self.counts.count_gone();
+                let fault = TlsFault {
+                    kind: FaultKind::Handshake,
+                    text: GONE.to_owned(),
+                };
+                self.fail(fd, fault);
+            }
+            // Nothing is there to sign for: the step finds the end of the stream.
+            Presence::Gone { left_bytes: false } => self.advance(fd),
+        }
+        true
+    }
+
+    /// One step of a client's handshake.
+    fn advance(&mut self, fd: RawFd) {
+        let opener = self.opener;
+        let Some(client) = self.client(fd) else {
+            return;
+        };
+        let number = client.number();
+        let step = client.step(&opener);
+        if !client.may_sign() {
+            self.queue.note_signature(number);
+        }
+        match step {
+            Step::Wait => {}
+            Step::Again => self.queue.make_ready(number),
+            Step::Finished(facts) => self.hand_over(fd, facts),
+            Step::Failed(fault) => self.fail(fd, fault),
+            Step::Refused(why) => self.leave_unserved(fd, why),
+        }
+    }
+
+    /// There is no memory for a session.
+    #[cold]
+    fn leave_unserved(&mut self, fd: RawFd, why: TlsError) {
+        if let Some(client) = self.client(fd) {
+            client.counts().conn_unserved();
+        }
+        tell!(self.seat.services.tunables, 1, "{}", OpenError::Tls(why));
+        self.close(fd, Ending::GivenUp, CloseReason::Error);
+    }
+
+    /// The handshake is finished: the client is a worker's from now on.
+    fn hand_over(&mut self, fd: RawFd, facts: HandshakeFacts) {
+        let Some(client) = self.take(fd) else {
+            return;
+        };
+        let counts = client.counts();
+        let away = client.finish(facts, &mut self.handshakes);
+        let posted = heap::boxed(away)
+            .and_then(|away| self.seat.turns.next().post(Message::Established(away)));
+        if posted.is_err() {
+            counts.conn_unserved();
+        }
+    }
+
+    fn fail(&mut self, fd: RawFd, fault: TlsFault) {
+        if let Some(client) = self.client(fd) {
+            let state = client.state();
+            let failure = Failure::Tls(fault);
+            told::read_failed(self.seat.services.tunables, fd, state, &failure);
+        }
+        self.close(fd, Ending::GivenUp, CloseReason::Error);
+    }
+
+    fn close(&mut self, fd: RawFd, how: Ending, reason: CloseReason) {
+        let Some(mut client) = self.take(fd) else {
+            return;
+        };
+        let tunables = self.seat.services.tunables;
+        if let Some(fault) = client.end(how) {
+            told::read_failed(tunables, fd, client.state(), &Failure::Tls(fault));
+        }
+        told::closing(tunables, fd, reason);
+        told::closed(tunables, fd);
+        client.leave(&mut self.handshakes);
+    }
+
+    fn kick_if_idle(&mut self, fd: RawFd) {
+        let now = self.seat.services.clock().now();
+        let limit = self.idle_limit_secs;
+        let Some(client) = self.client(fd) else {
+            return;
+        };
+        let number = client.number();
+        let is_silent = client.silent_secs(now).is_some_and(|secs| secs > limit);
+        if !is_silent || self.queue.is_ready(number) {
+            return;
+        }
+        told::idle(self.seat.services.tunables, fd);
+        self.me.counters.scalars.idle_kicks.inc();
+        self.close(fd, Ending::GivenUp, CloseReason::IdleTimeout);
+    }
+
+    /// Takes in a client that is one too many, if there is time for it. One that was told before makes room.
+    fn refuse(&mut self, refused: Refused) {
+        let is_taken = self.refusal.as_ref().is_some_and(|other| !other.was_told());
+        if is_taken || self.queue.waiting() > 0 {
+            return;
+        }
+        let opened = Refusal::open(refused, &self.opener, &self.registrar);
+        self.refusal = opened.and_then(|refusal| heap::boxed(refusal).ok());
+    }
+
+    /// The client that is one too many has said something.
+    fn go_on_refusing(&mut self) {
+        let is_free = self.queue.waiting() == 0;
+        let Some(refusal) = &mut self.refusal else {
+            return;
+        };
+        if refusal.advance(is_free) == Verdict::Over {
+            self.refusal = None;
+        }
+    }
+
+    fn is_refused(&self, fd: RawFd) -> bool {
+        let refusal = self.refusal.as_ref();
+        refusal.is_some_and(|refusal| refusal.fd() == fd)
+    }
+}
+
+impl Handler for Handshaker {
+    fn ready(&mut self, fd: RawFd, _what: Ready) {
+        if fd == self.seat.mailbox.fd() {
+            self.read_mail();
+        } else if self.is_refused(fd) {
+            self.go_on_refusing();
+        } else {
+            self.heard(fd);
+        }
+    }
+
+    fn timer(&mut self, _id: TimerId) {
+        self.patience.ran_out();
+        let now = Instant::now();
+        while let Some(fd) = self.handshakes.overdue(now) {
+            self.close(fd, Ending::Overdue, CloseReason::Error);
+        }
+        if self
+            .refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.due() <= now)
+        {
+            self.refusal = None;
+        }
+    }
+}
