@@ -13,6 +13,8 @@ use TestServer;
 
 my $MEBIBYTE = 1 << 20;
 plan skip_all => 'needs prlimit(1)' if system('prlimit --version >/dev/null 2>&1') != 0;
+# What it has in reserve for itself it would take from the server's.
+plan skip_all => 'valgrind takes memory of its own' if $ENV{VALGRIND_TEST};
 
 # One arena, so that no thread has address space in reserve.
 local $ENV{MALLOC_ARENA_MAX} = 1;
