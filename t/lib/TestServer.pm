@@ -20,6 +20,7 @@ package TestServer;
 #   SSL_TEST            every TCP server and client speaks TLS
 #   VALGRIND_TEST       servers run under valgrind, an error of which makes the test fail;
 #                       VALGRIND_ARGS adds arguments of valgrind
+#   TLS_ON_WORKERS      TLS servers make handshakes on their workers (-o ssl_handshake_threads=0)
 #   KEEP_TEST_OUTPUT    leave the scratch directory of each test in place
 
 use strict;
@@ -263,6 +264,8 @@ sub start {
         for my $i (0 .. $#args) { $self->{path} = $args[ $i + 1 ] if $args[$i] =~ /^(?:-s|--unix-socket)$/ }
         $self->{path} //= $glued =~ s/^-s//r if $glued;
     }
+    push @args, '-o', 'ssl_handshake_threads=0'
+        if $ENV{TLS_ON_WORKERS} && (grep { /^-Z|^--enable-ssl/ } @args) && !grep { /ssl_handshake_threads/ } @args;
     my @command = command(\%options, @args);
     @$self{qw(pid stdout_file stderr_file)} = spawn(\%options, @command);
     $self->{command} = "@command";
