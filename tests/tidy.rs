@@ -59,6 +59,21 @@ const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
 /// What a codec or a verb may have of the room's face: what stands there is defined below.
 const PROTOCOL_FACE: &[&str] = &["mod", "lines"];
 
+/// Where lines are read and answered. What commands do and count stands in `protocol/verbs`.
+const CODECS: &[&str] = &[
+    "src/protocol/lines/",
+    "src/protocol/text/",
+    "src/protocol/meta/",
+];
+/// What a codec would act or count with.
+const OF_VERBS: &[&str] = &[
+    ".inc()",
+    "counters",
+    "record_prefix",
+    "tunables",
+    ".control",
+];
+
 /// Modules that may hold unsafe code; a name that ends in `/` stands for the whole folder.
 const UNSAFE_ALLOWED: &[&str] = &[
     "src/os/",
@@ -255,6 +270,28 @@ fn codecs_and_verbs_keep_apart() {
                         source.name,
                         number + 1
                     ));
+                }
+            }
+        }
+    }
+    complain(&faults);
+}
+
+/// Shipped sources of [`CODECS`].
+fn codecs() -> Vec<Source> {
+    let mut found = sources();
+    found.retain(|source| CODECS.iter().any(|folder| source.name.starts_with(folder)));
+    found
+}
+
+#[test]
+fn codecs_leave_acting_and_counting_to_verbs() {
+    let mut faults = Vec::new();
+    for source in codecs() {
+        for (number, line) in shipped(&source.text).lines().enumerate() {
+            for word in OF_VERBS {
+                if line.contains(word) && !line.trim_start().starts_with("//") {
+                    faults.push(format!("{}:{}: {word}", source.name, number + 1));
                 }
             }
         }

@@ -9,9 +9,9 @@ use crate::protocol::meta::flags::{Fault, Flags};
 use crate::protocol::meta::{Key, base64};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::verbs::ttl_left;
+use crate::protocol::verbs::{debug, ttl_left};
 use crate::response::Out;
-use crate::storage::{Bump, LockedItem};
+use crate::storage::LockedItem;
 
 /// `me <key> [b]`
 pub(in crate::protocol) fn debug(command: &mut Command<'_>, mut words: Words<'_>) -> After {
@@ -29,18 +29,14 @@ pub(in crate::protocol) fn debug(command: &mut Command<'_>, mut words: Words<'_>
     } else {
         Some(Key::Plain(token))
     };
-    let env = command.env;
-    env.me.counters.scalars.cmd_meta.inc();
-    let Some(key) = key else {
-        // What stands for no key is no item's.
-        return command.reply(replies::EN);
-    };
-    let guard = env.engine.lock(env.engine.hash(key.bytes()));
-    match env.lookup(&guard, key.bytes(), Bump::Leave) {
-        Ok(item) => describe(&item, command.out, env),
-        Err(_) => command.out.push(replies::EN),
+    let Command { env, out, .. } = command;
+    let found = debug::look(key.as_ref().map(Key::bytes), env, |item| {
+        describe(item, out, env);
+    });
+    match found {
+        Some(()) => After::LINE,
+        None => command.reply(replies::EN),
     }
-    After::LINE
 }
 
 fn describe(item: &LockedItem<'_>, out: &mut Out, env: &Env) {

@@ -8,6 +8,7 @@ use crate::protocol::meta::flags::Flags;
 use crate::protocol::meta::{Key, push_request_flags};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
+use crate::protocol::verbs::Prefix;
 use crate::protocol::verbs::delete::{Delete, Empty, Outcome, Stale};
 use crate::storage::CasId;
 
@@ -53,5 +54,6 @@ fn request<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
             expiry: flags.ttl().map(|ttl| clock.expiry(ttl)),
             cas,
         }),
+        prefix: Prefix::Ignored,
     }
 }

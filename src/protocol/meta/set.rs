@@ -11,6 +11,7 @@ use crate::protocol::meta::{Key, push_flag, push_key, push_opaque};
 use crate::protocol::numbers::value_len;
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
+use crate::protocol::verbs::Prefix;
 use crate::protocol::verbs::set::{self, OldValue, Prepare};
 use crate::response::Out;
 use crate::storage::{CasCheck, CasId, NewItem, StoreMode, StoreOutcome, Stored};
@@ -64,6 +65,7 @@ pub(in crate::protocol) fn set(
         len,
         // Compat: in every mode, unlike the classic commands.
         on_failure: OldValue::Removed,
+        prefix: Prefix::Ignored,
     };
     let mut item = match wanted.run(env) {
         Ok(item) => item,

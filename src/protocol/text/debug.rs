@@ -9,20 +9,21 @@ use crate::protocol::handover::{Order, Reach};
 use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i64;
 use crate::protocol::replies;
+use crate::protocol::verbs::debug::{Grip, Time};
 use crate::response::{Sheet, Source, Supply};
-use crate::storage::{Bump, ItemRef};
+use crate::storage::ItemRef;
 
 /// `debugtime p|r|<seconds>`
 pub(in crate::protocol) fn time(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    let clock = command.env.engine.clock();
-    match words.get(1) {
-        Some(&b"p") => clock.hold(),
-        Some(&b"r") => clock.release(),
+    let time = match words.get(1) {
+        Some(&b"p") => Time::Held,
+        Some(&b"r") => Time::Released,
         word => match word.and_then(|word| strict_i64(word)) {
-            Some(seconds) => clock.shift(seconds),
+            Some(seconds) => Time::Shifted(seconds),
             None => return command.reply(replies::ERROR),
         },
-    }
+    };
+    time.run(command.env);
     command.reply(replies::OK)
 }
 
@@ -35,28 +36,15 @@ pub(in crate::protocol) fn item(
     let (Some(verb), Some(key)) = (words.get(1), words.get(2)) else {
         return command.reply(replies::ERROR);
     };
-    let engine = command.env.engine;
-    let done = match *verb {
-        b"lock" => {
-            engine.hold_stripe(engine.hash(key));
-            true
-        }
-        b"unlock" => {
-            engine.release_stripe(engine.hash(key));
-            true
-        }
-        b"ref" => {
-            *kept = hold(command, key);
-            kept.is_some()
-        }
-        b"unref" if *key == b"reffed" => kept.take().is_some(),
-        // A reference that another conn keeps is that conn's to give back.
-        b"unref" => {
-            *kept = None;
-            hold(command, key).is_some()
-        }
+    let grip = match *verb {
+        b"lock" => Grip::Lock,
+        b"unlock" => Grip::Unlock,
+        b"ref" => Grip::Ref,
+        b"unref" if *key == b"reffed" => Grip::UnrefKept,
+        b"unref" => Grip::Unref,
         _ => return command.reply(replies::ERROR),
     };
+    let done = grip.run(key, kept, command.env);
     command.reply(if done { replies::OK } else { replies::MISS })
 }
 
@@ -99,10 +87,4 @@ impl Source for DebugLines {
             self.said = Some(next);
         }
     }
-}
-
-fn hold(command: &Command<'_>, key: &[u8]) -> Option<ItemRef> {
-    let env = command.env;
-    let guard = env.engine.lock(env.engine.hash(key));
-    env.lookup(&guard, key, Bump::Leave).ok()?.retain()
 }

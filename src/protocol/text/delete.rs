@@ -4,7 +4,7 @@ use crate::limits::KEY_MAX;
 use crate::protocol::command::{After, Command, Quiet};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::verbs::delete::{self, Delete, Outcome};
+use crate::protocol::verbs::delete::{Delete, Outcome};
 
 /// `delete <key> [noreply]`; what old clients send between the two is ignored.
 pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_>) -> After {
@@ -15,7 +15,6 @@ pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_
     if key.len() > KEY_MAX {
         return command.refuse(ClientError::BadFormat);
     }
-    delete::count_prefix(key, command.env);
     let line = match Delete::plain(key).run(command.env) {
         Outcome::Deleted => replies::DELETED,
         Outcome::NotFound => replies::NOT_FOUND,

@@ -11,7 +11,7 @@ use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i32;
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::verbs::get::{Count, fetch};
+use crate::protocol::verbs::get::{Count, count_no_memory, fetch};
 use crate::response::{Mark, Out};
 use crate::storage::Hv;
 
@@ -228,7 +228,7 @@ impl Multiget {
     #[cold]
     fn without_memory(self, command: &mut Command<'_>) -> After {
         command.out.truncate(self.start);
-        command.env.me.counters.scalars.response_obj_oom.inc();
+        count_no_memory(command.env);
         command.reply(replies::NO_MEMORY_WRITING)
     }
 }

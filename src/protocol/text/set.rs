@@ -11,6 +11,7 @@ use crate::protocol::env::Env;
 use crate::protocol::numbers::{strict_u64, value_len};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
+use crate::protocol::verbs::Prefix;
 use crate::protocol::verbs::set::{self, OldValue, Prepare};
 use crate::response::Out;
 use crate::storage::{CLIENT_FLAGS, CasCheck, CasId, NewItem, StoreMode, StoreOutcome};
@@ -100,7 +101,6 @@ fn prepare(
     else {
         return Err(command.refuse_with_value(line.len, ClientError::BadFormat.line()));
     };
-    set::count_prefix(key, env);
     // A client that sets does not want the old value any longer; the others would have been told no.
     let on_failure = if mode == StoreMode::Set && check == CasCheck::None {
         OldValue::Removed
@@ -113,6 +113,7 @@ fn prepare(
         expiry,
         len: line.len,
         on_failure,
+        prefix: Prefix::Counted,
     };
     match wanted.run(env) {
         Ok(item) => {

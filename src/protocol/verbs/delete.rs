@@ -2,10 +2,9 @@
 //!
 //! Memory is given back when the last reply that shows the item has left.
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::RelTime;
 use crate::protocol::env::Env;
+use crate::protocol::verbs::Prefix;
 use crate::stats::PrefixEvent;
 use crate::storage::{BucketGuard, Bump, CasId, LockedItem, Marks, NoMemory};
 
@@ -20,6 +19,8 @@ pub(in crate::protocol) struct Delete<'a> {
     pub(in crate::protocol) empty: Option<Empty>,
     /// What stays is served as stale; the next who asks is to fetch it anew.
     pub(in crate::protocol) stale: Option<Stale>,
+    /// Whether it is counted by the prefix of its key.
+    pub(in crate::protocol) prefix: Prefix,
 }
 
 /// An item without a value, in the place of another.
@@ -63,11 +64,13 @@ impl Delete<'_> {
             compare: None,
             empty: None,
             stale: None,
+            prefix: Prefix::Counted,
         }
     }
 
     /// Does it.
     pub(in crate::protocol) fn run(&self, env: &Env) -> Outcome {
+        self.prefix.count(self.key, PrefixEvent::Delete, env);
         let counters = &env.me.counters;
         let guard = env.engine.lock(env.engine.hash(self.key));
         let Ok(item) = env.lookup(&guard, self.key, Bump::Leave) else {
@@ -128,12 +131,5 @@ impl Stale {
             token_sent: false,
         });
         item.set_cas(self.cas.unwrap_or_else(|| env.engine.next_cas()));
-    }
-}
-
-/// Counts a delete by the prefix of its key, where that is wanted.
-pub(in crate::protocol) fn count_prefix(key: &[u8], env: &Env) {
-    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
-        env.stats.record_prefix(key, PrefixEvent::Delete);
     }
 }

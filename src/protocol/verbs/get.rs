@@ -2,12 +2,10 @@
 //!
 //! Hot: each of a pipeline's gets comes through [`fetch`], or through [`find`] and what [`Found`] does.
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::RelTime;
 use crate::protocol::env::Env;
 use crate::protocol::value::Value;
-use crate::protocol::verbs::ttl_left;
+use crate::protocol::verbs::{Prefix, ttl_left};
 use crate::stats::PrefixEvent;
 use crate::storage::{BucketGuard, Bump, CasId, Hv, LockedItem, Marks};
 
@@ -56,9 +54,7 @@ pub(in crate::protocol) fn fetch(
         Count::Get => scalars.cmd_get.inc(),
         Count::Touch(_) => scalars.cmd_touch.inc(),
     }
-    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
-        env.stats.record_prefix(key, PrefixEvent::Get { hit });
-    }
+    Prefix::Counted.count(key, PrefixEvent::Get { hit }, env);
     hit
 }
 
@@ -125,6 +121,12 @@ pub(in crate::protocol) fn find<'g>(
     let cas = vivify.cas.unwrap_or_else(|| env.engine.next_cas());
     let item = guard.link(new, cas, env.me);
     Some(Found { item, is_new: true })
+}
+
+/// Counts an answer that found no memory for its values.
+#[cold]
+pub(in crate::protocol) fn count_no_memory(env: &Env) {
+    env.me.counters.scalars.response_obj_oom.inc();
 }
 
 /// Counts a key that [`find`] has not found.

@@ -2,10 +2,9 @@
 //!
 //! The item is allocated, and `cmd_set` counted, before the value is read.
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::RelTime;
 use crate::protocol::env::Env;
+use crate::protocol::verbs::Prefix;
 use crate::stats::PrefixEvent;
 use crate::storage::{AllocFailure, Bump, CasCheck, CasId, NewItem, StoreMode, Stored};
 
@@ -22,6 +21,8 @@ pub(in crate::protocol) struct Prepare<'a> {
     pub(in crate::protocol) len: usize,
     /// What becomes of the key's present value when there is no item for the new one.
     pub(in crate::protocol) on_failure: OldValue,
+    /// Whether the store is counted by the prefix of its key.
+    pub(in crate::protocol) prefix: Prefix,
 }
 
 /// What becomes of a value whose successor could not be had.
@@ -36,6 +37,7 @@ pub(in crate::protocol) enum OldValue {
 impl Prepare<'_> {
     /// The item, to be filled.
     pub(in crate::protocol) fn run(&self, env: &Env) -> Result<NewItem, AllocFailure> {
+        self.prefix.count(self.key, PrefixEvent::Set, env);
         let item = env
             .engine
             .allocate(self.key, self.client_flags, self.expiry, self.len, env.me);
@@ -76,11 +78,4 @@ pub(in crate::protocol) fn store(
 ) -> Stored {
     let guard = env.engine.lock(item.hv());
     guard.store(item, mode, check, cas, env.me)
-}
-
-/// Counts a store by the prefix of its key, where that is wanted.
-pub(in crate::protocol) fn count_prefix(key: &[u8], env: &Env) {
-    if env.tunables.detail_enabled.load(Ordering::Relaxed) {
-        env.stats.record_prefix(key, PrefixEvent::Set);
-    }
 }
