@@ -11,7 +11,7 @@ use TestServer;
 
 my $server = TestServer->start('-t', '1', '-vv');
 my $c = $server->client;
-$c->talk([ 'set k 0 0 1', 'v', 'get k', 'set k 0 0 1 noreply', 'v', 'bogus', 'me none' ]);
+$c->talk([ 'set k 0 0 1', 'v', 'get k', 'set k 0 0 1 noreply', 'v', 'bogus', 'mg k v v', 'me none' ]);
 $c->close;
 ok($server->wait_stderr(qr/^<\d+ connection closed\.$/m), '-vv: the end of a connection');
 my $text = $server->stderr_text;
@@ -21,7 +21,7 @@ like($text, qr/^<(\d+) new auto-negotiating client connection$/m, 'a new client'
 my ($fd) = $text =~ /^<(\d+) new auto-negotiating client connection$/m;
 my @ours = grep { /^[<>]?$fd[ :]|^> / } split /\n/, $text;
 my $flow = join "\n", @ours;
-like($flow, qr/^$fd: Client using the ascii protocol\n<$fd set k 0 0 1\n>$fd STORED\n<$fd get k\n>$fd sending key k\n>$fd END\n<$fd set k 0 0 1 noreply\n>$fd NOREPLY STORED\n<$fd bogus\n>$fd ERROR\n<$fd me none\n>$fd EN\n<$fd mn\n/m,
+like($flow, qr/^$fd: Client using the ascii protocol\n<$fd set k 0 0 1\n>$fd STORED\n<$fd get k\n>$fd sending key k\n>$fd END\n<$fd set k 0 0 1 noreply\n>$fd NOREPLY STORED\n<$fd bogus\n>$fd ERROR\n<$fd mg k v v\n>$fd CLIENT_ERROR duplicate flag\n<$fd me none\n>$fd EN\n<$fd mn\n/m,
     'its commands and replies');
 
 my $quiet = TestServer->start('-t', '1');

@@ -49,11 +49,17 @@ const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ("text", &["mod", "lines", "upload"]),
     ("meta", &["lines", "upload"]),
     ("command", &["lines", "text", "meta", "upload"]),
+    (
+        "refusal",
+        &["lines", "text", "meta", "upload", "command", "request"],
+    ),
     ("request", &["lines", "text", "meta"]),
     ("numbers", &["lines", "text", "meta"]),
     (
         "replies",
-        &["mod", "lines", "text", "meta", "upload", "command", "env"],
+        &[
+            "mod", "lines", "text", "meta", "upload", "command", "env", "refusal",
+        ],
     ),
 ];
 /// What a codec or a verb may have of the room's face: what stands there is defined below.
@@ -73,6 +79,8 @@ const OF_VERBS: &[&str] = &[
     "tunables",
     ".control",
 ];
+/// What reading a request does without: a function of a codec named `parse…` or `read…` has none of these words.
+const NOT_FOR_READERS: &[&str] = &["Env", "env", "Out", "out", "Command", "command", "Session"];
 
 /// Modules that may hold unsafe code; a name that ends in `/` stands for the whole folder.
 const UNSAFE_ALLOWED: &[&str] = &[
@@ -296,6 +304,36 @@ fn codecs_leave_acting_and_counting_to_verbs() {
             }
         }
     }
+    complain(&faults);
+}
+
+#[test]
+fn reading_a_request_reaches_nothing_but_the_line() {
+    let is_reader = |line: &str| line.contains("fn parse") || line.contains("fn read");
+    let mut faults = Vec::new();
+    let mut readers = 0;
+    for source in codecs() {
+        // What the line is indented with that begins the reader at hand; the brace that ends it stands there, too.
+        let mut reader = None;
+        for (number, line) in shipped(&source.text).lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            if is_reader(line) {
+                reader = Some(indent);
+                readers += 1;
+            }
+            if reader.is_none() || line.trim_start().starts_with("//") {
+                continue;
+            }
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for word in words.filter(|word| NOT_FOR_READERS.contains(word)) {
+                faults.push(format!("{}:{}: {word}", source.name, number + 1));
+            }
+            if reader == Some(indent) && line.trim() == "}" {
+                reader = None;
+            }
+        }
+    }
+    assert!(readers > 15, "the readers were not found");
     complain(&faults);
 }
 

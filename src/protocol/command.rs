@@ -1,11 +1,11 @@
 //! One command in execution: where its reply goes, and what becomes of the bytes behind its line.
 //!
-//! `lines` makes a [`Command`] for every line of the general road and hands it to the verb. Whether a reply is wanted is
-//! decided by the verb, once, and kept here: every single line goes through [`reply`], so `noreply` silences errors, too.
+//! `lines` makes a [`Command`] for every line of the general road and hands it to the request that was read, or answers
+//! the refusal here. Every single line goes through [`reply`], so `noreply` silences errors, too.
 
 use crate::protocol::env::Env;
 use crate::protocol::next::{CloseReason, Next};
-use crate::protocol::replies::ClientError;
+use crate::protocol::refusal::{Quiet, Refusal};
 use crate::response::Out;
 
 /// Bytes behind a value.
@@ -17,23 +17,6 @@ pub(super) struct Command<'a> {
     pub(super) out: &'a mut Out,
     /// What follows the line's end in the input.
     pub(super) body: &'a [u8],
-    /// Single-line replies are dropped.
-    pub(super) quiet: Quiet,
-}
-
-/// Whether a classic command wants to hear back (`noreply`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quiet {
-    /// It does.
-    No,
-    /// Not a word, errors included.
-    Noreply,
-}
-
-impl Quiet {
-    pub(super) fn when(noreply: bool) -> Quiet {
-        if noreply { Quiet::Noreply } else { Quiet::No }
-    }
 }
 
 /// What a command leaves behind.
@@ -83,21 +66,30 @@ pub(super) fn reply(line: &[u8], quiet: Quiet, out: &mut Out, env: &Env) {
     }
 }
 
+/// Answers a line that was refused. A value behind it is the caller's to see to.
+pub(super) fn refuse(refusal: Refusal, out: &mut Out, env: &Env) {
+    reply(refusal.error.line(), refusal.quiet, out, env);
+}
+
 impl Command<'_> {
     /// The single line that answers the command.
-    pub(super) fn reply(&mut self, line: &[u8]) -> After {
-        reply(line, self.quiet, self.out, self.env);
+    pub(super) fn reply(&mut self, line: &[u8], quiet: Quiet) -> After {
+        reply(line, quiet, self.out, self.env);
         After::LINE
     }
 
-    /// The command is refused.
-    pub(super) fn refuse(&mut self, error: ClientError) -> After {
-        self.reply(error.line())
+    /// The line that was refused is answered, and the value behind it discarded, if there is one.
+    pub(super) fn refuse(&mut self, refusal: impl Into<Refusal>) -> After {
+        let refusal = refusal.into();
+        refuse(refusal, self.out, self.env);
+        match refusal.value_len {
+            None => After::LINE,
+            Some(len) => self.discard_value(len),
+        }
     }
 
-    /// The command is refused, and the value of `len` bytes that follows its line is discarded.
-    pub(super) fn refuse_with_value(&mut self, len: usize, line: &[u8]) -> After {
-        self.reply(line);
+    /// The value of `len` bytes that follows the line is taken and forgotten.
+    pub(super) fn discard_value(&mut self, len: usize) -> After {
         let block = len + LINE_END;
         let taken = block.min(self.body.len());
         let left = block - taken;

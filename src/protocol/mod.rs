@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  conn ── bytes, output, budget ─► Session::run ─► lines::run ─► window  get and mg lines side by side, prefetched
-//!  conn ◄─ bytes taken, Next ──────                      ├──────► text    get set delete … ─┐
-//!                                                        └──────► meta    mg ms md …       ─┴► verbs ─► the engine
+//!  conn ◄─ bytes taken, Next ──────                      └──────► read    every other line, one by one
+//!
+//!  a line ── read: text, meta ─► Request or Refusal ── carried out ─► verbs ─► the engine
+//!                                plain data              outcome ◄────
 //! ```
 //!
 //! The conn asks one question ("run until you cannot go on") and gets one [`Next`]. A value that lies whole in the
@@ -13,9 +15,16 @@
 //!
 //! `text` and `meta` are codecs: bytes to a request, an outcome to bytes. Neither knows the other, nor `lines`, which
 //! gives each line to the one it is for; what a command does and counts, whoever asks, stands in `verbs`, which know no
-//! codec. A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there
-//! are stands in `replies`, how a line is cut in `request`, its numbers in `numbers`. The same verb has the same file
-//! name in `text`, `meta` and `verbs`. (`tests/tidy.rs` holds the table.)
+//! codec.
+//!
+//! Reading is one step and carrying out another. `parse` of a codec makes a request of a line's words: keys, flags,
+//! numbers as the client gave them (a time is no moment yet), borrowed from the line; or a `refusal`. It reaches no
+//! [`Env`], so a request can be looked at and sent elsewhere as well as `run` (`begin`, where a value follows), which
+//! asks the verb and writes the answer.
+//!
+//! A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there are
+//! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`. The same verb has the same file name
+//! in `text`, `meta` and `verbs`. (`tests/tidy.rs` holds the table, and what readers and codecs may not do.)
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +35,7 @@ mod lines;
 mod meta;
 mod next;
 mod numbers;
+mod refusal;
 mod replies;
 mod request;
 #[cfg(test)]

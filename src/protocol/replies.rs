@@ -22,7 +22,7 @@ pub(super) const END: &[u8] = b"END\r\n";
 pub(super) const OK: &[u8] = b"OK\r\n";
 /// stats reset: done.
 pub(super) const RESET: &[u8] = b"RESET\r\n";
-/// No such command.
+/// No such command, or none of this build.
 pub(super) const ERROR: &[u8] = b"ERROR\r\n";
 /// debugitem: no such key, or nothing kept.
 #[cfg(feature = "debug-server")]
@@ -77,6 +77,8 @@ pub(super) fn no_item(failure: AllocFailure) -> &'static [u8] {
 /// What a client did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientError {
+    /// No such command, or none such of it.
+    NoSuchCommand,
     /// A token is missing, too long or no number.
     BadFormat,
     /// A value is not followed by CR LF.
@@ -123,6 +125,7 @@ impl ClientError {
     /// The wire line.
     pub(super) fn line(self) -> &'static [u8] {
         match self {
+            ClientError::NoSuchCommand => ERROR,
             ClientError::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
             ClientError::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
             ClientError::InvalidExptime => b"CLIENT_ERROR invalid exptime argument\r\n",

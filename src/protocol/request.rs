@@ -4,6 +4,7 @@
 //! bytes at a time without tables or unsafe code. (text-protocol.md §2.1)
 
 use crate::limits::TOKENS_MAX;
+use crate::protocol::refusal::Quiet;
 
 const NOREPLY: &[u8] = b"noreply";
 
@@ -59,7 +60,7 @@ fn scan(bytes: &[u8], marks: impl Fn(u64) -> u64, is_meant: impl Fn(u8) -> bool)
 }
 
 /// The tokens of a line, one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Words<'a> {
     rest: &'a [u8],
 }
@@ -75,6 +76,12 @@ impl<'a> Words<'a> {
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
+    }
+
+    /// True when not even one more token is there.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.iter().all(|byte| *byte == b' ')
     }
 
     /// True when the last of the first 23 tokens of the line is `noreply`; `taken` of them are no longer here, `last`
@@ -125,8 +132,14 @@ impl<'a> Tokens<'a> {
         &self.list[..self.len]
     }
 
-    pub(super) fn ends_in_noreply(&self) -> bool {
-        self.all().last() == Some(&NOREPLY)
+    /// The one at `index`; the command's name is at 0.
+    pub(super) fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.all().get(index).copied()
+    }
+
+    /// Whether the last of them is `noreply`.
+    pub(super) fn quiet(&self) -> Quiet {
+        Quiet::when(self.all().last() == Some(&NOREPLY))
     }
 }
 
@@ -153,10 +166,10 @@ mod tests {
         let line = ["x"; 30].join(" ");
         assert_eq!(Tokens::of(line.as_bytes()).all().len(), 23);
         let line = [["x"; 22].join(" "), "noreply".to_owned()].join(" ");
-        assert!(Tokens::of(line.as_bytes()).ends_in_noreply());
+        assert_eq!(Tokens::of(line.as_bytes()).quiet(), Quiet::Noreply);
         assert!(Words::new(line.as_bytes()).end_in_noreply(0, b""));
         let line = [["x"; 23].join(" "), "noreply".to_owned()].join(" ");
-        assert!(!Tokens::of(line.as_bytes()).ends_in_noreply());
+        assert_eq!(Tokens::of(line.as_bytes()).quiet(), Quiet::No);
         assert!(!Words::new(line.as_bytes()).end_in_noreply(0, b""));
         assert!(Words::new(b" ").end_in_noreply(2, b"noreply"));
         assert!(!Words::new(b" x").end_in_noreply(2, b"noreply"));

@@ -3,9 +3,10 @@
 //! Made by the storage commands; kept by the session only when the value did not come with its command line. It is
 //! part of every conn, so it holds no key, no line and no heap memory: the key lies in the item already.
 
-use crate::protocol::command::{Quiet, reply};
+use crate::protocol::command::reply;
 use crate::protocol::env::Env;
 use crate::protocol::meta;
+use crate::protocol::refusal::Quiet;
 use crate::protocol::replies::{ClientError, NO_MEMORY_READING};
 use crate::protocol::text;
 use crate::response::Out;

@@ -1,31 +1,28 @@
 //! Lines, classic and meta alike, each to its codec.
 //!
 //! [`run`] is the batch. Lines of `get` and `mg` take the direct road of `window`, several at a time; every other
-//! line is found by its LF, cut by [`Words`] or [`Tokens`], and given to its verb. Both roads answer the same bytes.
+//! line is found by its LF, read into a [`Request`], and carried out by its codec. Both roads answer the same bytes.
 //! (text-protocol.md §1–§4)
 
+mod read;
 mod window;
 
 use std::mem;
 
 use crate::limits::{KEYS_PER_TURN, LINE_BLANKS_MAX, LINE_MAX};
-use crate::protocol::command::{After, Command, Quiet};
+use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
+use crate::protocol::lines::read::{Request, read};
 use crate::protocol::lines::window::Taken;
 use crate::protocol::meta;
-use crate::protocol::replies::{self, ClientError};
-use crate::protocol::request::{Tokens, Words, find};
-#[cfg(feature = "debug-server")]
-use crate::protocol::text::debug;
-use crate::protocol::text::get::Family;
-use crate::protocol::text::{admin, arith, delete, get, set, touch};
+use crate::protocol::refusal::Quiet;
+use crate::protocol::replies;
+use crate::protocol::request::find;
+use crate::protocol::text::get;
 use crate::protocol::upload::{Finish, Upload};
 use crate::protocol::{CloseReason, Next, Session};
 use crate::response::Out;
-use crate::storage::{Direction, NewItem, NoMemory, StoreMode};
-
-/// Shortest line that may be a command, line end included.
-const LINE_MIN: usize = 4;
+use crate::storage::{NewItem, NoMemory};
 
 /// Whether lines may take the direct road.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +99,6 @@ pub(super) fn run(
             env,
             out: &mut *out,
             body: &rest[end + 1..],
-            quiet: Quiet::No,
         };
         let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
         let after = execute(&mut command, session, line, end + 1);
@@ -137,7 +133,6 @@ fn go_on_with_multiget(
         env,
         out,
         body: &bytes[end..],
-        quiet: Quiet::No,
     };
     let after = get::go_on(&mut command, midway, bytes, &mut session.shares);
     if after.next == Some(Next::Midway) {
@@ -167,57 +162,39 @@ fn execute(command: &mut Command<'_>, session: &mut Session, line: &[u8], len: u
     if command.env.talks() {
         command.env.tell_line(line);
     }
-    if len < LINE_MIN {
-        return command.refuse(ClientError::BadFormat);
+    match &read(line, len) {
+        Ok(request) => carry_out(request, command, session),
+        Err(refusal) => command.refuse(*refusal),
     }
-    let (name, rest) = line.split_at(find(line, b' ').unwrap_or(line.len()));
-    let words = Words::new(rest);
-    match name {
-        b"get" => get::get(command, words, Family::Get, &mut session.shares),
-        b"gets" => get::get(command, words, Family::Gets, &mut session.shares),
-        b"set" => {
-            let begun = set::set(command, words, StoreMode::Set);
+}
+
+/// Gives a request to the codec that it came from.
+fn carry_out(request: &Request<'_>, command: &mut Command<'_>, session: &mut Session) -> After {
+    match request {
+        Request::Get(get) => get.run(command, &mut session.shares),
+        Request::Store(store) => {
+            let begun = store.begin(command);
             receive(command, session, begun)
         }
-        b"mg" => meta::get::get(command, words),
-        b"ms" => {
-            let begun = meta::set::set(command, words);
+        Request::Delete(delete) => delete.run(command),
+        Request::Arith(arith) => arith.run(command),
+        Request::Touch(touch) => touch.run(command),
+        Request::MetaGet(get) => get.run(command),
+        Request::MetaStore(store) => {
+            let begun = store.begin(command);
             receive(command, session, begun)
         }
-        b"md" => meta::delete::delete(command, words),
-        b"ma" => meta::arith::arith(command, words),
-        b"mn" => meta::no_op(command),
-        b"me" => meta::debug::debug(command, words),
-        b"gat" => get::get_and_touch(command, words, Family::Get, &mut session.shares),
-        b"gats" => get::get_and_touch(command, words, Family::Gets, &mut session.shares),
-        b"add" => {
-            let begun = set::set(command, words, StoreMode::Add);
-            receive(command, session, begun)
-        }
-        b"replace" => {
-            let begun = set::set(command, words, StoreMode::Replace);
-            receive(command, session, begun)
-        }
-        b"append" => {
-            let begun = set::set(command, words, StoreMode::Append);
-            receive(command, session, begun)
-        }
-        b"prepend" => {
-            let begun = set::set(command, words, StoreMode::Prepend);
-            receive(command, session, begun)
-        }
-        b"cas" => {
-            let begun = set::cas(command, words);
-            receive(command, session, begun)
-        }
-        b"delete" => delete::delete(command, words),
-        b"incr" => arith::arith(command, words, Direction::Incr),
-        b"decr" => arith::arith(command, words, Direction::Decr),
-        b"touch" => touch::touch(command, words),
-        b"version" => command.reply(replies::VERSION),
-        b"stats" => admin::stats(command, line),
-        b"quit" => After::close(CloseReason::Normal),
-        _ => unusual(command, session, line),
+        Request::MetaDelete(delete) => delete.run(command),
+        Request::MetaArith(arith) => arith.run(command),
+        Request::MetaDebug(debug) => debug.run(command),
+        Request::MetaNoOp => meta::no_op(command),
+        Request::Version => command.reply(replies::VERSION, Quiet::No),
+        Request::Stats(stats) => stats.run(command),
+        Request::Admin(admin) => admin.run(command),
+        #[cfg(feature = "debug-server")]
+        Request::Debug(debug) => debug.run(command, &mut session.kept),
+        Request::Quit => After::close(CloseReason::Normal),
+        Request::Http => After::close(CloseReason::Error),
     }
 }
 
@@ -263,38 +240,4 @@ fn receive_value(
             After { taken, next }
         }
     }
-}
-
-/// Commands that may stand behind blanks and may all be silenced; and what is no command at all.
-#[cfg_attr(
-    not(feature = "debug-server"),
-    expect(
-        unused_variables,
-        reason = "the debug server alone keeps references in it"
-    )
-)]
-fn unusual(command: &mut Command<'_>, session: &mut Session, line: &[u8]) -> After {
-    let tokens = Tokens::of(line);
-    let words = tokens.all();
-    command.quiet = Quiet::when(tokens.ends_in_noreply());
-    match words.first() {
-        Some(&b"flush_all") => admin::flush_all(command, words),
-        Some(&b"verbosity") => admin::verbosity(command, words),
-        Some(&b"shutdown") => admin::shutdown(command, words),
-        Some(&b"cache_memlimit") => admin::cache_memlimit(command, words),
-        Some(&b"refresh_certs") => admin::refresh_certs(command),
-        #[cfg(feature = "debug-server")]
-        Some(&b"debugtime") => debug::time(command, words),
-        #[cfg(feature = "debug-server")]
-        Some(&b"debugitem") => debug::item(command, words, &mut session.kept),
-        #[cfg(feature = "debug-server")]
-        Some(&b"debughandover") => debug::hand_over(command, words),
-        _ if is_http(words) => After::close(CloseReason::Error),
-        _ => command.reply(replies::ERROR),
-    }
-}
-
-/// A web browser, or worse.
-fn is_http(words: &[&[u8]]) -> bool {
-    matches!(words, [_, .., last] if last.starts_with(b"HTTP/"))
 }

@@ -8,12 +8,12 @@
 
 use crate::limits::{KEY_MAX, LINE_MAX, WINDOW};
 use crate::protocol::Session;
+use crate::protocol::command::refuse;
 use crate::protocol::env::Env;
 use crate::protocol::meta;
-use crate::protocol::replies;
-use crate::protocol::request::{find, find_blank_or_control};
-use crate::protocol::text::get::{Family, value};
-use crate::protocol::verbs::get::Count;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::request::{Words, find, find_blank_or_control};
+use crate::protocol::text::get::{self, Family};
 use crate::response::Out;
 use crate::storage::Hv;
 
@@ -27,8 +27,7 @@ pub(super) enum Taken {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
-    Get,
-    Gets,
+    Get(Family),
     Mg,
 }
 
@@ -49,7 +48,7 @@ const NO_LINE: Line = Line {
     end: 0,
     hv: Hv(0),
     key_len: 0,
-    verb: Verb::Get,
+    verb: Verb::Get(Family::Get),
 };
 
 impl Line {
@@ -64,6 +63,29 @@ impl Line {
         let flags = &bytes[from..self.end as usize - 1];
         flags.strip_suffix(b"\r").unwrap_or(flags)
     }
+
+    /// The same that the general road reads from it.
+    #[inline]
+    fn read<'a>(&self, bytes: &'a [u8]) -> Result<Request<'a>, Refusal> {
+        let key = self.key(bytes);
+        match self.verb {
+            Verb::Get(family) => Ok(Request::Get(get::Request {
+                family,
+                exptime: None,
+                keys: Words::new(key),
+            })),
+            Verb::Mg => {
+                let flags = Words::new(self.flags(bytes));
+                meta::get::Request::parse_behind(key, flags).map(Request::MetaGet)
+            }
+        }
+    }
+}
+
+/// What a recognised line asks for.
+enum Request<'a> {
+    Get(get::Request<'a>),
+    MetaGet(meta::get::Request<'a>),
 }
 
 /// Executes the recognised lines from `at` on: up to a window of them, or as many as budget and room allow.
@@ -137,17 +159,10 @@ fn collect<'t>(
 #[inline]
 fn execute(line: &Line, bytes: &[u8], session: &mut Session, out: &mut Out, env: &Env) {
     session.note_window_line();
-    let key = line.key(bytes);
-    match line.verb {
-        Verb::Get | Verb::Gets => {
-            let family = match line.verb {
-                Verb::Gets => Family::Gets,
-                Verb::Get | Verb::Mg => Family::Get,
-            };
-            value(key, line.hv, family, Count::Get, out, env);
-            out.push(replies::END);
-        }
-        Verb::Mg => meta::get::get_plain(key, line.hv, line.flags(bytes), out, env),
+    match &line.read(bytes) {
+        Ok(Request::Get(get)) => get.run_alone(line.hv, out, env),
+        Ok(Request::MetaGet(get)) => get.run_hashed(line.hv, out, env),
+        Err(refusal) => refuse(*refusal, out, env),
     }
 }
 
@@ -156,8 +171,8 @@ fn execute(line: &Line, bytes: &[u8], session: &mut Session, out: &mut Out, env:
 fn recognise(bytes: &[u8], at: usize) -> Option<Line> {
     let rest = &bytes[at..bytes.len().min(at + LINE_MAX)];
     let (verb, name) = match rest.first_chunk::<4>()? {
-        b"get " => (Verb::Get, 4),
-        b"gets" if rest.get(4) == Some(&b' ') => (Verb::Gets, 5),
+        b"get " => (Verb::Get(Family::Get), 4),
+        b"gets" if rest.get(4) == Some(&b' ') => (Verb::Get(Family::Gets), 5),
         [b'm', b'g', b' ', _] => (Verb::Mg, 3),
         _ => return None,
     };
@@ -168,7 +183,7 @@ fn recognise(bytes: &[u8], at: usize) -> Option<Line> {
     }
     let behind = &text[key_len..];
     let end = match verb {
-        Verb::Get | Verb::Gets => end_of_line(behind)?,
+        Verb::Get(_) => end_of_line(behind)?,
         Verb::Mg if behind[0] == b' ' => find(behind, b'\n')? + 1,
         Verb::Mg => end_of_line(behind)?,
     };
@@ -190,5 +205,40 @@ fn end_of_line(behind: &[u8]) -> Option<usize> {
         [b'\r', b'\n', ..] => Some(blanks + 2),
         [b'\n', ..] => Some(blanks + 1),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::lines::read;
+
+    #[test]
+    fn both_roads_read_the_same() {
+        for line in [
+            "get a\r\n",
+            "gets abc \n",
+            "mg a\r\n",
+            "mg a v  T30 Oq\n",
+            "mg YQ== b k \r\n",
+            "mg a v v\r\n",
+            "mg a !\r\n",
+            "mg a b\r\n",
+        ] {
+            let bytes = line.as_bytes();
+            let direct = recognise(bytes, 0).expect(line);
+            assert_eq!(direct.end as usize, bytes.len());
+            let general = read::read(line.trim_end_matches(['\r', '\n']).as_bytes(), bytes.len());
+            match (direct.read(bytes), general) {
+                (Ok(Request::Get(direct)), Ok(read::Request::Get(general))) => {
+                    assert_eq!(direct.family, general.family);
+                    assert!(direct.keys.eq(general.keys));
+                }
+                (Ok(Request::MetaGet(direct)), Ok(read::Request::MetaGet(general))) => {
+                    assert_eq!(direct, general);
+                }
+                (direct, general) => assert_eq!(direct.err(), general.err(), "{line}"),
+            }
+        }
     }
 }

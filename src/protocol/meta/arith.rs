@@ -8,40 +8,66 @@ use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Fault, Flags, Letter};
 use crate::protocol::meta::{Key, push_flag, push_key, push_opaque, push_request_flags, push_ttl};
+use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::arith::{Arith, Create, Number, Outcome};
 use crate::response::Out;
 use crate::storage::{CasId, Direction};
 
-/// `ma <key> <flag>*`
-pub(in crate::protocol) fn arith(command: &mut Command<'_>, mut words: Words<'_>) -> After {
-    let Some(token) = words.next() else {
-        return command.refuse(ClientError::BadFormat);
-    };
-    let flags = match Flags::parse(words, 2, token) {
-        Ok(flags) => flags,
-        Err(Fault::Malformed) => return command.refuse(ClientError::BadFormat),
-        // Compat: one text for whatever it is.
-        Err(Fault::Refused(_)) => return command.refuse(ClientError::InvalidOrDuplicateFlag),
-    };
-    let direction = match flags.mode() {
-        None | Some(b'I' | b'+') => Direction::Incr,
-        Some(b'D' | b'-') => Direction::Decr,
-        Some(_) => return command.refuse(ClientError::InvalidArithMode),
-    };
-    let key = Key::of(token, &flags);
-    let start = command.out.mark();
-    let answered = act(&key, direction, &flags, command.out, command.env);
-    if let Err(line) = answered {
-        return command.reply(line);
+/// An ma that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request<'a> {
+    /// The key, in base64 where the flags say so.
+    pub(in crate::protocol) token: &'a [u8],
+    /// Up or down, as the mode says.
+    pub(in crate::protocol) direction: Direction,
+    /// What is wanted of it.
+    pub(in crate::protocol) flags: Flags<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// `ma <key> <flag>*`
+    pub(in crate::protocol) fn parse(mut words: Words<'a>) -> Result<Request<'a>, Refusal> {
+        let token = words.next().ok_or(ClientError::BadFormat)?;
+        let mut flags = Flags::none();
+        flags.parse(words, 2, token).map_err(|fault| match fault {
+            Fault::Malformed => ClientError::BadFormat,
+            // Compat: one text for whatever it is.
+            Fault::Refused(_) => ClientError::InvalidOrDuplicateFlag,
+        })?;
+        let direction = match flags.mode() {
+            None | Some(b'I' | b'+') => Direction::Incr,
+            Some(b'D' | b'-') => Direction::Decr,
+            Some(_) => return Err(ClientError::InvalidArithMode.into()),
+        };
+        Ok(Request {
+            token,
+            direction,
+            flags,
+        })
     }
-    // Compat: it is found out only now, when the number has changed.
-    if flags.opaque_is_too_long() {
-        command.out.truncate(start);
-        return command.refuse(ClientError::OpaqueTooLong);
+
+    /// Carries it out and answers.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
+        let Request {
+            token,
+            direction,
+            ref flags,
+        } = *self;
+        let key = Key::of(token, flags);
+        let start = command.out.mark();
+        let answered = act(&key, direction, flags, command.out, command.env);
+        if let Err(line) = answered {
+            return command.reply(line, Quiet::No);
+        }
+        // Compat: it is found out only now, when the number has changed.
+        if flags.opaque_is_too_long() {
+            command.out.truncate(start);
+            return command.refuse(ClientError::OpaqueTooLong);
+        }
+        After::LINE
     }
-    After::LINE
 }
 
 /// Counts, and writes the reply unless it is an error line.
@@ -52,7 +78,7 @@ fn act(
     out: &mut Out,
     env: &Env,
 ) -> Result<(), &'static [u8]> {
-    let request = Arith {
+    let arith = Arith {
         key: key.bytes(),
         direction,
         delta: flags.delta(),
@@ -64,7 +90,7 @@ fn act(
             key_is_binary: key.is_binary(),
         }),
     };
-    request.run(env, |outcome| {
+    arith.run(env, |outcome| {
         match outcome {
             Outcome::Done(number) => report(&number, flags, key, out, env),
             Outcome::NotFound => push_without_item(b"NF", flags, key, out),
@@ -117,5 +143,35 @@ fn report(number: &Number<'_>, flags: &Flags<'_>, key: &Key<'_>, out: &mut Out, 
     }
     if flags.is_quiet() {
         out.truncate(start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        for (words, expected) in [
+            (" a", Ok((Direction::Incr, ""))),
+            (" a M+", Ok((Direction::Incr, "M+"))),
+            (" a D3 MD", Ok((Direction::Decr, "D3 MD"))),
+            (" a M-", Ok((Direction::Decr, "M-"))),
+            ("", Err(ClientError::BadFormat)),
+            (" a !", Err(ClientError::BadFormat)),
+            (" a M", Err(ClientError::InvalidArithMode)),
+            (" a MX", Err(ClientError::InvalidArithMode)),
+            (" a Dx", Err(ClientError::InvalidOrDuplicateFlag)),
+            (" a q q", Err(ClientError::InvalidOrDuplicateFlag)),
+        ] {
+            let expected = expected.map_err(Refusal::from);
+            let expected = expected.map(|(direction, flags)| Request {
+                token: b"a",
+                direction,
+                flags: Flags::of(flags),
+            });
+            let read = Request::parse(Words::new(words.as_bytes()));
+            assert_eq!(read, expected, "{words:?}");
+        }
     }
 }

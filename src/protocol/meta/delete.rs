@@ -6,40 +6,54 @@ use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::Flags;
 use crate::protocol::meta::{Key, push_request_flags};
+use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::Prefix;
 use crate::protocol::verbs::delete::{Delete, Empty, Outcome, Stale};
 use crate::storage::CasId;
 
-/// `md <key> <flag>*`
-pub(in crate::protocol) fn delete(command: &mut Command<'_>, mut words: Words<'_>) -> After {
-    let Some(token) = words.next() else {
-        return command.refuse(ClientError::BadFormat);
-    };
-    let flags = match Flags::parse(words, 2, token) {
-        Ok(flags) => flags,
-        Err(fault) => return command.refuse(fault.error()),
-    };
-    if flags.opaque_is_too_long() {
-        return command.refuse(ClientError::OpaqueTooLong);
+/// An md that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request<'a> {
+    /// The key, in base64 where the flags say so.
+    pub(in crate::protocol) token: &'a [u8],
+    /// What is wanted of it.
+    pub(in crate::protocol) flags: Flags<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// `md <key> <flag>*`
+    pub(in crate::protocol) fn parse(mut words: Words<'a>) -> Result<Request<'a>, Refusal> {
+        let token = words.next().ok_or(ClientError::BadFormat)?;
+        let mut flags = Flags::none();
+        flags.parse(words, 2, token)?;
+        if flags.opaque_is_too_long() {
+            return Err(ClientError::OpaqueTooLong.into());
+        }
+        Ok(Request { token, flags })
     }
-    let key = Key::of(token, &flags);
-    let code = match request(&key, &flags, command.env).run(command.env) {
-        Outcome::Deleted if flags.is_quiet() => return After::LINE,
-        Outcome::Deleted => b"HD",
-        Outcome::NotFound => b"NF",
-        Outcome::Exists => b"EX",
-        Outcome::NoMemory => return command.reply(replies::NO_MEMORY),
-    };
-    command.out.push(code);
-    push_request_flags(&flags, &key, command.out);
-    command.out.push(b"\r\n");
-    After::LINE
+
+    /// Carries it out and answers.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
+        let Request { token, flags } = self;
+        let key = Key::of(token, flags);
+        let code = match delete(&key, flags, command.env).run(command.env) {
+            Outcome::Deleted if flags.is_quiet() => return After::LINE,
+            Outcome::Deleted => b"HD",
+            Outcome::NotFound => b"NF",
+            Outcome::Exists => b"EX",
+            Outcome::NoMemory => return command.reply(replies::NO_MEMORY, Quiet::No),
+        };
+        command.out.push(code);
+        push_request_flags(flags, &key, command.out);
+        command.out.push(b"\r\n");
+        After::LINE
+    }
 }
 
 /// What is to go, and what stays.
-fn request<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
+fn delete<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
     let clock = env.engine.clock();
     let cas = flags.cas().map(CasId);
     Delete {
@@ -55,5 +69,31 @@ fn request<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
             cas,
         }),
         prefix: Prefix::Ignored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::OPAQUE_MAX;
+
+    #[test]
+    fn lines_are_read() {
+        let opaque = format!(" a O{}", "x".repeat(OPAQUE_MAX + 1));
+        for (words, expected) in [
+            (" a", Ok("")),
+            (" a q I T30", Ok("q I T30")),
+            ("", Err(ClientError::BadFormat)),
+            (" a !", Err(ClientError::BadFormat)),
+            (" a Cx", Err(ClientError::BadToken)),
+            (&opaque, Err(ClientError::OpaqueTooLong)),
+        ] {
+            let expected = expected.map_err(Refusal::from).map(|flags| Request {
+                token: b"a",
+                flags: Flags::of(flags),
+            });
+            let read = Request::parse(Words::new(words.as_bytes()));
+            assert_eq!(read, expected, "{words:?}");
+        }
     }
 }

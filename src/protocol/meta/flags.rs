@@ -6,6 +6,7 @@
 use crate::limits::{KEY_MAX, OPAQUE_MAX, TOKENS_MAX};
 use crate::protocol::meta::base64;
 use crate::protocol::numbers::{strict_i32, strict_u32, strict_u64};
+use crate::protocol::refusal::Refusal;
 use crate::protocol::replies::ClientError;
 use crate::protocol::request::Words;
 use crate::storage::CLIENT_FLAGS;
@@ -18,7 +19,7 @@ const FLAGS_MAX: usize = LINE_TOKENS_MAX - 2;
 /// Every letter that there is; a match over all of them says what a command does with a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Letter {
+pub(in crate::protocol) enum Letter {
     /// `b`: the key is base64.
     KeyIsBinary = b'b',
     /// `c`: returns the id.
@@ -142,18 +143,20 @@ pub(super) enum Fault {
     Refused(ClientError),
 }
 
-impl Fault {
-    pub(super) fn error(self) -> ClientError {
-        match self {
+impl From<Fault> for Refusal {
+    #[inline]
+    fn from(fault: Fault) -> Refusal {
+        match fault {
             Fault::Malformed => ClientError::BadFormat,
             Fault::Refused(error) => error,
         }
+        .into()
     }
 }
 
 /// The flags of one command.
-#[derive(Clone, Debug)]
-pub(super) struct Flags<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Flags<'a> {
     seen: u64,
     letters: [Letter; FLAGS_MAX],
     len: usize,
@@ -171,10 +174,10 @@ pub(super) struct Flags<'a> {
 }
 
 impl<'a> Flags<'a> {
-    /// Reads the flags in `words`; `taken` tokens of the line, `key` the last but perhaps one, came before them.
+    /// No flags.
     #[inline]
-    pub(super) fn parse(words: Words<'a>, taken: usize, key: &[u8]) -> Result<Flags<'a>, Fault> {
-        let mut flags = Flags {
+    pub(super) fn none() -> Flags<'a> {
+        Flags {
             seen: 0,
             letters: [Letter::KeyIsBinary; FLAGS_MAX],
             len: 0,
@@ -188,7 +191,18 @@ impl<'a> Flags<'a> {
             delta: 1,
             client_flags: 0,
             mode: 0,
-        };
+        }
+    }
+
+    /// Reads the flags in `words` into these, which are none; `taken` tokens of the line, `key` the last but perhaps
+    /// one, came before them. In place, lest a request be copied that has them.
+    #[inline]
+    pub(super) fn parse(
+        &mut self,
+        words: Words<'a>,
+        taken: usize,
+        key: &[u8],
+    ) -> Result<(), Fault> {
         let mut fault = None;
         let mut count = 0;
         let mut goes_on = true;
@@ -199,7 +213,7 @@ impl<'a> Flags<'a> {
             }
             count += 1;
             if goes_on && count <= FLAGS_MAX {
-                goes_on = flags.add(letter, &token[1..], key, &mut fault);
+                goes_on = self.add(letter, &token[1..], key, &mut fault);
             }
         }
         // Compat: a key or a number of flags beyond the limits comes before whatever the flags are.
@@ -209,7 +223,7 @@ impl<'a> Flags<'a> {
             fault = Some(ClientError::TooManyFlags);
         }
         match fault {
-            None => Ok(flags),
+            None => Ok(()),
             Some(error) => Err(Fault::Refused(error)),
         }
     }
@@ -297,81 +311,81 @@ impl<'a> Flags<'a> {
 
     /// Whether the flag was given.
     #[inline]
-    pub(super) fn has(&self, letter: u8) -> bool {
+    pub(in crate::protocol) fn has(&self, letter: u8) -> bool {
         self.seen & bit(letter) != 0
     }
 
     /// All flags in the order of the request.
     #[inline]
-    pub(super) fn letters(&self) -> impl Iterator<Item = Letter> + '_ {
+    pub(in crate::protocol) fn letters(&self) -> impl Iterator<Item = Letter> + '_ {
         self.letters[..self.len].iter().copied()
     }
 
     /// `q`
     #[inline]
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(in crate::protocol) fn is_quiet(&self) -> bool {
         self.has(b'q')
     }
 
     /// `O`, without its letter.
     #[inline]
-    pub(super) fn opaque(&self) -> &'a [u8] {
+    pub(in crate::protocol) fn opaque(&self) -> &'a [u8] {
         self.opaque
     }
 
     /// Whether `O` is longer than it may be; each command finds out at its own time.
     #[inline]
-    pub(super) fn opaque_is_too_long(&self) -> bool {
+    pub(in crate::protocol) fn opaque_is_too_long(&self) -> bool {
         self.opaque.len() > OPAQUE_MAX
     }
 
     /// `T`
     #[inline]
-    pub(super) fn ttl(&self) -> Option<i32> {
+    pub(in crate::protocol) fn ttl(&self) -> Option<i32> {
         self.has(b'T').then_some(self.ttl)
     }
 
     /// `N`
     #[inline]
-    pub(super) fn vivify(&self) -> Option<i32> {
+    pub(in crate::protocol) fn vivify(&self) -> Option<i32> {
         self.has(b'N').then_some(self.vivify)
     }
 
     /// `R`
     #[inline]
-    pub(super) fn recache(&self) -> i32 {
+    pub(in crate::protocol) fn recache(&self) -> i32 {
         self.recache
     }
 
     /// `C`
     #[inline]
-    pub(super) fn compare(&self) -> Option<u64> {
+    pub(in crate::protocol) fn compare(&self) -> Option<u64> {
         self.has(b'C').then_some(self.compare)
     }
 
     /// `E`
     #[inline]
-    pub(super) fn cas(&self) -> Option<u64> {
+    pub(in crate::protocol) fn cas(&self) -> Option<u64> {
         self.has(b'E').then_some(self.cas)
     }
 
     /// `J`, or 0.
-    pub(super) fn initial(&self) -> u64 {
+    pub(in crate::protocol) fn initial(&self) -> u64 {
         self.initial
     }
 
     /// `D`, or 1.
-    pub(super) fn delta(&self) -> u64 {
+    pub(in crate::protocol) fn delta(&self) -> u64 {
         self.delta
     }
 
     /// `F`, or 0.
-    pub(super) fn client_flags(&self) -> u64 {
+    pub(in crate::protocol) fn client_flags(&self) -> u64 {
         self.client_flags
     }
 
     /// The letter behind `M`, 0 when there is none; `None` without `M`.
-    pub(super) fn mode(&self) -> Option<u8> {
+    pub(in crate::protocol) fn mode(&self) -> Option<u8> {
         self.has(b'M').then_some(self.mode)
     }
 }
@@ -389,12 +403,25 @@ fn client_flags(argument: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn parse_behind<'a>(key: &[u8], taken: usize, line: &'a [u8]) -> Result<Flags<'a>, Fault> {
+        let mut flags = Flags::none();
+        flags.parse(Words::new(line), taken, key)?;
+        Ok(flags)
+    }
+
     fn parse(line: &str) -> Result<Flags<'_>, Fault> {
-        Flags::parse(Words::new(line.as_bytes()), 2, b"YWJj")
+        parse_behind(b"YWJj", 2, line.as_bytes())
+    }
+
+    impl Flags<'_> {
+        /// Those that `line` consists of.
+        pub(in crate::protocol) fn of(line: &str) -> Flags<'_> {
+            parse(line).expect("good flags")
+        }
     }
 
     fn error(line: &str) -> ClientError {
-        parse(line).expect_err(line).error()
+        Refusal::from(parse(line).expect_err(line)).error
     }
 
     #[test]
@@ -432,10 +459,14 @@ mod tests {
                 continue;
             }
             let line = [byte, b'1'];
-            let parsed = Flags::parse(Words::new(&line), 2, b"k");
+            let parsed = parse_behind(b"k", 2, &line);
             if b"bcCDEfFhIJklLMNOPqRstTuvx".contains(&byte) {
                 let expected = (byte == b'b').then_some(ClientError::KeyNotDecoded);
-                assert_eq!(parsed.err().map(Fault::error), expected, "{byte}");
+                assert_eq!(
+                    parsed.err().map(|fault| Refusal::from(fault).error),
+                    expected,
+                    "{byte}"
+                );
             } else if matches!(byte, b'0'..=b'9' | b'A'..=b'z') {
                 let fault = Fault::Refused(ClientError::InvalidFlag);
                 assert_eq!(parsed.err(), Some(fault), "{byte}");
@@ -468,9 +499,9 @@ mod tests {
         let beyond_the_tokens = ["v"; 21].join(" ") + " !";
         assert_eq!(error(&beyond_the_tokens), ClientError::TooManyFlags);
         let key = [b'k'; 251];
-        let long = Flags::parse(Words::new(b"m"), 2, &key);
+        let long = parse_behind(&key, 2, b"m");
         assert_eq!(long.err(), Some(Fault::Refused(ClientError::BadFormat)));
-        let of_set = Flags::parse(Words::new(&[b"v ".as_slice(); 18].concat()), 3, b"k").err();
+        let of_set = parse_behind(b"k", 3, &[b"v ".as_slice(); 18].concat()).err();
         assert_eq!(of_set, Some(Fault::Refused(ClientError::TooManyFlags)));
     }
 }

@@ -7,6 +7,7 @@ use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Flags, Letter};
 use crate::protocol::meta::{Key, push_flag, push_key, push_opaque, push_request_flags, push_ttl};
+use crate::protocol::refusal::Refusal;
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::value::Value;
@@ -14,30 +15,53 @@ use crate::protocol::verbs::get::{Found, Told, Vivify, count_miss, find};
 use crate::response::Out;
 use crate::storage::{BucketGuard, CasId, Hv};
 
-/// `mg <key> <flag>*`
-pub(in crate::protocol) fn get(command: &mut Command<'_>, mut words: Words<'_>) -> After {
-    let Some(key) = words.next() else {
-        return command.refuse(ClientError::BadFormat);
-    };
-    let hv = command.env.engine.hash(key);
-    get_plain(key, hv, words.rest(), command.out, command.env);
-    After::LINE
+/// An mg that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request<'a> {
+    /// The key, in base64 where the flags say so.
+    pub(in crate::protocol) token: &'a [u8],
+    /// What is wanted of it.
+    pub(in crate::protocol) flags: Flags<'a>,
 }
 
-/// A line whose key token is known and hashed; `span` holds its flags.
-#[inline]
-pub(in crate::protocol) fn get_plain(key: &[u8], hv: Hv, span: &[u8], out: &mut Out, env: &Env) {
-    match Flags::parse(Words::new(span), 2, key) {
-        Ok(flags) => {
-            let key = Key::of(key, &flags);
-            let hv = if key.is_binary() {
-                env.engine.hash(key.bytes())
-            } else {
-                hv
-            };
-            fetch(&key, hv, &flags, out, env);
-        }
-        Err(fault) => out.push(fault.error().line()),
+impl<'a> Request<'a> {
+    /// `mg <key> <flag>*`
+    pub(in crate::protocol) fn parse(mut words: Words<'a>) -> Result<Request<'a>, Refusal> {
+        let token = words.next().ok_or(ClientError::BadFormat)?;
+        Request::parse_behind(token, words)
+    }
+
+    /// The same when the token of the key is known; `words` are the flags.
+    #[inline]
+    pub(in crate::protocol) fn parse_behind(
+        token: &'a [u8],
+        words: Words<'a>,
+    ) -> Result<Request<'a>, Refusal> {
+        let mut request = Request {
+            token,
+            flags: Flags::none(),
+        };
+        request.flags.parse(words, 2, token)?;
+        Ok(request)
+    }
+
+    /// Carries it out and answers.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
+        let hv = command.env.engine.hash(self.token);
+        self.run_hashed(hv, command.out, command.env);
+        After::LINE
+    }
+
+    /// The same when the hash of the token is known.
+    #[inline]
+    pub(in crate::protocol) fn run_hashed(&self, hv: Hv, out: &mut Out, env: &Env) {
+        let key = Key::of(self.token, &self.flags);
+        let hv = if key.is_binary() {
+            env.engine.hash(key.bytes())
+        } else {
+            hv
+        };
+        fetch(&key, hv, &self.flags, out, env);
     }
 }
 
@@ -174,5 +198,35 @@ fn push_marks(told: &Told, out: &mut Out) {
     }
     if told.wins {
         out.push(b" W");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{KEY_MAX, OPAQUE_MAX};
+
+    #[test]
+    fn lines_are_read() {
+        let long = format!(" {} v", "k".repeat(KEY_MAX + 1));
+        let opaque = format!(" a O{}", "x".repeat(OPAQUE_MAX + 1));
+        for (words, expected) in [
+            (" a", Ok("")),
+            (" a  v T30 Oq", Ok("v T30 Oq")),
+            (" a b", Err(ClientError::KeyNotDecoded)),
+            // Found out when it is its turn.
+            (&opaque, Ok(&opaque[3..])),
+            ("", Err(ClientError::BadFormat)),
+            (&long, Err(ClientError::BadFormat)),
+            (" a v !", Err(ClientError::BadFormat)),
+            (" a v v", Err(ClientError::DuplicateFlag)),
+        ] {
+            let expected = expected.map_err(Refusal::from).map(|flags| Request {
+                token: b"a",
+                flags: Flags::of(flags),
+            });
+            let read = Request::parse(Words::new(words.as_bytes()));
+            assert_eq!(read, expected, "{words:?}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Meta commands: mg, ms, md, ma, me and mn, their keys and the parts that their replies share.
 //!
-//! `flags` reads the one flag table of all of them; each verb then acts on what it understands and returns what was
-//! asked for, in the order of the request. (text-protocol.md §7–§13)
+//! `flags` reads the one flag table of all of them, so a request is the token of its key, its flags, and what its command
+//! makes of them; carried out, it acts on what it understands and returns what was asked for, in the order of the line.
+//! (text-protocol.md §7–§13)
 
 pub(super) mod arith;
 mod base64;
@@ -16,6 +17,7 @@ use crate::protocol::env::Env;
 use crate::protocol::meta::base64::DECODED_MAX;
 use crate::protocol::meta::flags::{Flags, Letter};
 use crate::protocol::next::Next;
+use crate::protocol::refusal::Quiet;
 use crate::protocol::replies;
 use crate::protocol::verbs::ttl_left;
 use crate::response::Out;
@@ -23,7 +25,7 @@ use crate::storage::LockedItem;
 
 /// `mn`: answers, and sees all replies on their way.
 pub(super) fn no_op(command: &mut Command<'_>) -> After {
-    command.reply(replies::MN);
+    command.reply(replies::MN, Quiet::No);
     After::stop(Next::Flush)
 }
 

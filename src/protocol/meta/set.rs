@@ -9,6 +9,7 @@ use crate::protocol::env::Env;
 use crate::protocol::meta::flags::{Fault, Flags};
 use crate::protocol::meta::{Key, push_flag, push_key, push_opaque};
 use crate::protocol::numbers::value_len;
+use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::Prefix;
@@ -18,6 +19,19 @@ use crate::storage::{CasCheck, CasId, NewItem, StoreMode, StoreOutcome, Stored};
 
 /// Letters that ms returns.
 const RETURNED: &[u8; 4] = b"kOcs";
+
+/// An ms that was read; its value follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request<'a> {
+    /// The key, in base64 where the flags say so.
+    pub(in crate::protocol) token: &'a [u8],
+    /// Length of the value, its CR LF not counted.
+    pub(in crate::protocol) len: usize,
+    /// What the flags say of how to store.
+    pub(in crate::protocol) mode: StoreMode,
+    /// What else is wanted of it.
+    pub(in crate::protocol) flags: Flags<'a>,
+}
 
 /// How the value of `ms` is stored when it is whole, and what the reply says then.
 pub(in crate::protocol) struct Finish {
@@ -33,51 +47,67 @@ pub(in crate::protocol) struct Finish {
     opaque: [u8; OPAQUE_MAX],
 }
 
-/// `ms <key> <datalen> <flag>*`
-pub(in crate::protocol) fn set(
-    command: &mut Command<'_>,
-    mut words: Words<'_>,
-) -> Result<(NewItem, Finish), After> {
-    let (Some(token), Some(len)) = (words.next(), words.next().and_then(value_len)) else {
-        return Err(command.refuse(ClientError::BadFormat));
-    };
-    let flags = match Flags::parse(Words::new(words.rest()), 3, token) {
-        Ok(flags) => flags,
-        Err(Fault::Malformed) => return Err(command.refuse(ClientError::BadFormat)),
-        Err(Fault::Refused(error)) => {
-            return Err(command.refuse_with_value(len, error.line()));
+impl<'a> Request<'a> {
+    /// `ms <key> <datalen> <flag>*`
+    pub(in crate::protocol) fn parse(mut words: Words<'a>) -> Result<Request<'a>, Refusal> {
+        let token = words.next().ok_or(ClientError::BadFormat)?;
+        let len = words.next().and_then(value_len);
+        let len = len.ok_or(ClientError::BadFormat)?;
+        let refused = |error: ClientError| Refusal::from(error).with_value(len);
+        let mut flags = Flags::none();
+        flags.parse(words, 3, token).map_err(|fault| match fault {
+            Fault::Malformed => ClientError::BadFormat.into(),
+            Fault::Refused(error) => refused(error),
+        })?;
+        let mode = mode(&flags).ok_or(refused(ClientError::InvalidSetMode))?;
+        Ok(Request {
+            token,
+            len,
+            mode,
+            flags,
+        })
+    }
+
+    /// The item that the value goes into, and what is to be done when it is whole.
+    pub(in crate::protocol) fn begin(
+        &self,
+        command: &mut Command<'_>,
+    ) -> Result<(NewItem, Finish), After> {
+        let Request {
+            token,
+            len,
+            mode,
+            ref flags,
+        } = *self;
+        let env = command.env;
+        let key = Key::of(token, flags);
+        let exptime = match (mode, flags.vivify()) {
+            (StoreMode::AppendOrCreate | StoreMode::PrependOrCreate, Some(ttl)) => ttl,
+            _ => flags.ttl().unwrap_or(0),
+        };
+        let wanted = Prepare {
+            key: key.bytes(),
+            client_flags: flags.client_flags(),
+            expiry: env.engine.clock().expiry(exptime),
+            len,
+            // Compat: in every mode, unlike the classic commands.
+            on_failure: OldValue::Removed,
+            prefix: Prefix::Ignored,
+        };
+        let mut item = wanted.run(env).map_err(|failure| {
+            command.reply(replies::no_item(failure), Quiet::No);
+            command.discard_value(len)
+        })?;
+        // Compat: it is found out only now, when the store is counted.
+        if flags.opaque_is_too_long() {
+            let refusal = Refusal::from(ClientError::OpaqueTooLong);
+            return Err(command.refuse(refusal.with_value(len)));
         }
-    };
-    let Some(mode) = mode(&flags) else {
-        return Err(command.refuse_with_value(len, ClientError::InvalidSetMode.line()));
-    };
-    let env = command.env;
-    let key = Key::of(token, &flags);
-    let expiry = match (mode, flags.vivify()) {
-        (StoreMode::AppendOrCreate | StoreMode::PrependOrCreate, Some(ttl)) => ttl,
-        _ => flags.ttl().unwrap_or(0),
-    };
-    let expiry = env.engine.clock().expiry(expiry);
-    let wanted = Prepare {
-        key: key.bytes(),
-        client_flags: flags.client_flags(),
-        expiry,
-        len,
-        // Compat: in every mode, unlike the classic commands.
-        on_failure: OldValue::Removed,
-        prefix: Prefix::Ignored,
-    };
-    let mut item = match wanted.run(env) {
-        Ok(item) => item,
-        Err(failure) => return Err(command.refuse_with_value(len, replies::no_item(failure))),
-    };
-    if flags.opaque_is_too_long() {
-        return Err(command.refuse_with_value(len, ClientError::OpaqueTooLong.line()));
+        if key.is_binary() {
+            item.set_key_binary();
+        }
+        Ok((item, Finish::new(flags, mode, env)))
     }
-    if key.is_binary() {
-        item.set_key_binary();
-    }
-    Ok((item, Finish::new(&flags, mode, env)))
 }
 
 /// `None` when there is no such mode.
@@ -166,5 +196,45 @@ impl Finish {
             }
         }
         out.push(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        let long = format!(" {} 5", "k".repeat(KEY_MAX + 1));
+        let refused = |error| Err(Refusal::from(error));
+        let taken_along = |error| Err(Refusal::from(error).with_value(5));
+        for (words, expected) in [
+            (" a 5", Ok((StoreMode::Set, ""))),
+            (" a 5 q T30", Ok((StoreMode::Set, "q T30"))),
+            (" a 5 ME", Ok((StoreMode::Add, "ME"))),
+            (" a 5 MR", Ok((StoreMode::Replace, "MR"))),
+            (" a 5 MA", Ok((StoreMode::Append, "MA"))),
+            (" a 5 MA N0", Ok((StoreMode::AppendOrCreate, "MA N0"))),
+            (" a 5 MP", Ok((StoreMode::Prepend, "MP"))),
+            (" a 5 MP N0", Ok((StoreMode::PrependOrCreate, "MP N0"))),
+            ("", refused(ClientError::BadFormat)),
+            (" a", refused(ClientError::BadFormat)),
+            (" a x", refused(ClientError::BadFormat)),
+            // What follows such a line is no value.
+            (" a 5 !", refused(ClientError::BadFormat)),
+            (&long, taken_along(ClientError::BadFormat)),
+            (" a 5 Tx", taken_along(ClientError::BadToken)),
+            (" a 5 MX", taken_along(ClientError::InvalidSetMode)),
+            (" a 5 M", taken_along(ClientError::InvalidSetMode)),
+        ] {
+            let expected = expected.map(|(mode, flags)| Request {
+                token: b"a",
+                len: 5,
+                mode,
+                flags: Flags::of(flags),
+            });
+            let read = Request::parse(Words::new(words.as_bytes()));
+            assert_eq!(read, expected, "{words:?}");
+        }
     }
 }

@@ -1,126 +1,279 @@
 //! Commands for the operator: stats, flush_all, verbosity, shutdown, cache_memlimit, refresh_certs.
 //!
-//! `words` holds the whole line, the command's name first. Words beyond those a command needs are ignored.
-//! (text-protocol.md §6.6, §6.7, §15)
+//! Words beyond those a command needs are ignored. (text-protocol.md §6.6, §6.7, §15)
 
-use crate::protocol::command::{After, Command, Quiet};
+use crate::protocol::command::{After, Command};
 use crate::protocol::env::Shutdown;
 use crate::protocol::next::CloseReason;
 use crate::protocol::numbers::{strict_i32, strict_u32};
+use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
-use crate::protocol::request::Tokens;
+use crate::protocol::request::{Tokens, Words};
 use crate::protocol::verbs::admin::{self, Detail, Detailed, Flush, Memlimit, Stop};
 use crate::stats::{Answer, Family};
 
-/// `stats [family]`
-pub(in crate::protocol) fn stats(command: &mut Command<'_>, line: &[u8]) -> After {
-    let tokens = Tokens::of(line);
-    let words = &tokens.all()[1..];
-    let family = match words.first() {
-        None => Family::General,
-        Some(&b"settings") => Family::Settings,
-        Some(&b"items") => Family::Items,
-        Some(&b"slabs") => Family::Slabs,
-        Some(&b"sizes") => Family::Sizes,
-        Some(&b"conns") => Family::Conns,
-        Some(&b"ssl") => match words.get(1) {
-            None => Family::Ssl,
-            Some(&b"conns") => Family::SslConns,
-            Some(_) => return command.reply(replies::ERROR),
-        },
-        Some(&b"reset") => {
-            admin::reset_stats(command.env);
-            return command.reply(replies::RESET);
+/// A `stats` that was read. It is never quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum Stats {
+    /// A list.
+    List(Family),
+    /// `stats reset`
+    Reset,
+    /// `stats detail`; `None` is a word that there is not, which is said to those alone who may ask for details.
+    Detail(Option<Detail>),
+}
+
+/// Another command that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request {
+    /// Which one.
+    pub(in crate::protocol) order: Order,
+    /// `noreply`
+    pub(in crate::protocol) quiet: Quiet,
+}
+
+/// What an operator wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum Order {
+    /// `flush_all`; `None` is a delay that is no number. Compat: it is counted, and may not be allowed.
+    FlushAll(Option<i32>),
+    /// `verbosity`
+    Verbosity(u32),
+    /// `shutdown`; `None` is a word that there is not. Compat: without `-A` that is not said.
+    Shutdown(Option<Shutdown>),
+    /// `cache_memlimit`, in megabytes.
+    CacheMemlimit(u32),
+    /// `refresh_certs`
+    RefreshCerts,
+}
+
+impl Stats {
+    /// `stats [family]`; `words` are behind the command's name.
+    pub(in crate::protocol) fn parse(mut words: Words<'_>) -> Result<Stats, Refusal> {
+        let family = match words.next() {
+            None => Family::General,
+            Some(b"settings") => Family::Settings,
+            Some(b"items") => Family::Items,
+            Some(b"slabs") => Family::Slabs,
+            Some(b"sizes") => Family::Sizes,
+            Some(b"conns") => Family::Conns,
+            Some(b"ssl") => match words.next() {
+                None => Family::Ssl,
+                Some(b"conns") => Family::SslConns,
+                Some(_) => return Err(ClientError::NoSuchCommand.into()),
+            },
+            Some(b"reset") => return Ok(Stats::Reset),
+            Some(b"detail") => {
+                return Ok(Stats::Detail(match words.next() {
+                    Some(b"on") => Some(Detail::On),
+                    Some(b"off") => Some(Detail::Off),
+                    Some(b"dump") => Some(Detail::Dump),
+                    _ => None,
+                }));
+            }
+            Some(_) => return Err(ClientError::NoSuchCommand.into()),
+        };
+        Ok(Stats::List(family))
+    }
+
+    /// Carries it out and answers.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
+        let env = command.env;
+        match *self {
+            Stats::List(family) => match env.stats.answer(family, command.out) {
+                Answer::Written => After::LINE,
+                Answer::Unknown => command.refuse(ClientError::NoSuchCommand),
+            },
+            Stats::Reset => {
+                admin::reset_stats(env);
+                command.reply(replies::RESET, Quiet::No)
+            }
+            Stats::Detail(wanted) => match admin::detail(wanted, env) {
+                Detailed::Done => command.reply(replies::OK, Quiet::No),
+                Detailed::Show => {
+                    env.stats.dump_prefixes(command.out);
+                    After::LINE
+                }
+                Detailed::NotAllowed => command.refuse(ClientError::DetailNotAllowed),
+                Detailed::NoSuchWish => command.refuse(ClientError::DetailUsage),
+            },
         }
-        Some(&b"detail") => return stats_detail(command, words.get(1).copied()),
-        Some(_) => return command.reply(replies::ERROR),
-    };
-    match command.env.stats.answer(family, command.out) {
-        Answer::Written => After::LINE,
-        Answer::Unknown => command.reply(replies::ERROR),
     }
 }
 
-/// `stats detail on|off|dump`
-fn stats_detail(command: &mut Command<'_>, word: Option<&[u8]>) -> After {
-    let wanted = match word {
-        Some(b"on") => Some(Detail::On),
-        Some(b"off") => Some(Detail::Off),
-        Some(b"dump") => Some(Detail::Dump),
-        _ => None,
-    };
-    match admin::detail(wanted, command.env) {
-        Detailed::Done => command.reply(replies::OK),
-        Detailed::Show => {
-            command.env.stats.dump_prefixes(command.out);
-            After::LINE
+impl Request {
+    /// `flush_all [delay] [noreply]`
+    pub(in crate::protocol) fn parse_flush_all(tokens: &Tokens<'_>) -> Request {
+        let quiet = tokens.quiet();
+        let delay = match (quiet, tokens.all()) {
+            (Quiet::No, [_, delay, ..]) | (Quiet::Noreply, [_, delay, _, ..]) => strict_i32(delay),
+            _ => Some(0),
+        };
+        Request {
+            order: Order::FlushAll(delay),
+            quiet,
         }
-        Detailed::NotAllowed => command.refuse(ClientError::DetailNotAllowed),
-        Detailed::NoSuchWish => command.refuse(ClientError::DetailUsage),
     }
-}
 
-/// `flush_all [delay] [noreply]`
-pub(in crate::protocol) fn flush_all(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    let arguments = match command.quiet {
-        Quiet::No => &words[1..],
-        Quiet::Noreply => &words[1..words.len() - 1],
-    };
-    let exptime = match arguments.first() {
-        None => Some(0),
-        Some(delay) => strict_i32(delay),
-    };
-    match admin::flush(exptime, command.env) {
-        Flush::Done => command.reply(replies::OK),
-        Flush::NotAllowed => command.refuse(ClientError::FlushNotAllowed),
-        Flush::NoTime => command.refuse(ClientError::InvalidExptime),
+    /// `verbosity <level> [noreply]`
+    pub(in crate::protocol) fn parse_verbosity(tokens: &Tokens<'_>) -> Result<Request, Refusal> {
+        let quiet = tokens.quiet();
+        let level = tokens.get(1).and_then(strict_u32);
+        let level = level.ok_or(Refusal::new(ClientError::BadFormat, quiet))?;
+        Ok(Request {
+            order: Order::Verbosity(level),
+            quiet,
+        })
     }
-}
 
-/// `verbosity <level> [noreply]`
-pub(in crate::protocol) fn verbosity(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    match words.get(1).and_then(|word| strict_u32(word)) {
-        Some(level) => {
-            admin::set_verbosity(level, command.env);
-            command.reply(replies::OK)
+    /// `shutdown [graceful]`
+    pub(in crate::protocol) fn parse_shutdown(tokens: &Tokens<'_>) -> Request {
+        let how = match tokens.all() {
+            [_] => Some(Shutdown::Now),
+            [_, b"graceful"] => Some(Shutdown::Graceful),
+            _ => None,
+        };
+        Request {
+            order: Order::Shutdown(how),
+            quiet: tokens.quiet(),
         }
-        None => command.refuse(ClientError::BadFormat),
+    }
+
+    /// `cache_memlimit <megabytes> [noreply]`
+    pub(in crate::protocol) fn parse_memlimit(tokens: &Tokens<'_>) -> Result<Request, Refusal> {
+        let quiet = tokens.quiet();
+        let megabytes = tokens.get(1).and_then(strict_u32);
+        let megabytes = megabytes.ok_or(Refusal::new(ClientError::NoSuchCommand, quiet))?;
+        Ok(Request {
+            order: Order::CacheMemlimit(megabytes),
+            quiet,
+        })
+    }
+
+    /// `refresh_certs [noreply]`
+    pub(in crate::protocol) fn parse_refresh_certs(tokens: &Tokens<'_>) -> Request {
+        Request {
+            order: Order::RefreshCerts,
+            quiet: tokens.quiet(),
+        }
+    }
+
+    /// Carries it out and answers.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
+        let env = command.env;
+        let line = match self.order {
+            Order::FlushAll(exptime) => match admin::flush(exptime, env) {
+                Flush::Done => replies::OK,
+                Flush::NotAllowed => ClientError::FlushNotAllowed.line(),
+                Flush::NoTime => ClientError::InvalidExptime.line(),
+            },
+            Order::Verbosity(level) => {
+                admin::set_verbosity(level, env);
+                replies::OK
+            }
+            Order::Shutdown(how) => match admin::shut_down(how, env) {
+                Stop::Done => return After::close(CloseReason::Normal),
+                Stop::NotAllowed => replies::SHUTDOWN_OFF,
+                Stop::NoSuchWay => ClientError::InvalidShutdownMode.line(),
+            },
+            Order::CacheMemlimit(megabytes) => match admin::set_memlimit(megabytes, env) {
+                Memlimit::Done => replies::OK,
+                Memlimit::TooSmall => replies::MEMLIMIT_TOO_SMALL,
+                Memlimit::NotBytes => replies::MEMLIMIT_NOT_BYTES,
+                Memlimit::Fixed => replies::MEMLIMIT_FIXED,
+            },
+            Order::RefreshCerts => match admin::refresh_certs(env) {
+                None => ClientError::NoSuchCommand.line(),
+                Some(Ok(())) => replies::OK,
+                Some(Err(text)) => {
+                    let line = [text.as_bytes(), b"\r\n"].concat();
+                    return command.reply(&line, self.quiet);
+                }
+            },
+        };
+        command.reply(line, self.quiet)
     }
 }
 
-/// `shutdown [graceful]`, with `-A`
-pub(in crate::protocol) fn shutdown(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    let how = match words {
-        [_] => Some(Shutdown::Now),
-        [_, b"graceful"] => Some(Shutdown::Graceful),
-        _ => None,
-    };
-    match admin::shut_down(how, command.env) {
-        Stop::Done => After::close(CloseReason::Normal),
-        Stop::NotAllowed => command.reply(replies::SHUTDOWN_OFF),
-        Stop::NoSuchWay => command.refuse(ClientError::InvalidShutdownMode),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stats_lines_are_read() {
+        for (words, expected) in [
+            ("", Ok(Stats::List(Family::General))),
+            (" items", Ok(Stats::List(Family::Items))),
+            (" ssl", Ok(Stats::List(Family::Ssl))),
+            (" ssl conns", Ok(Stats::List(Family::SslConns))),
+            (" reset", Ok(Stats::Reset)),
+            (" detail on", Ok(Stats::Detail(Some(Detail::On)))),
+            (" detail dump x", Ok(Stats::Detail(Some(Detail::Dump)))),
+            (" detail x", Ok(Stats::Detail(None))),
+            (" detail", Ok(Stats::Detail(None))),
+            (" x", Err(ClientError::NoSuchCommand.into())),
+            (" ssl x", Err(ClientError::NoSuchCommand.into())),
+        ] {
+            assert_eq!(Stats::parse(Words::new(words.as_bytes())), expected);
+        }
     }
-}
 
-/// `cache_memlimit <megabytes> [noreply]`
-pub(in crate::protocol) fn cache_memlimit(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    let Some(megabytes) = words.get(1).and_then(|word| strict_u32(word)) else {
-        return command.reply(replies::ERROR);
-    };
-    let line = match admin::set_memlimit(megabytes, command.env) {
-        Memlimit::Done => replies::OK,
-        Memlimit::TooSmall => replies::MEMLIMIT_TOO_SMALL,
-        Memlimit::NotBytes => replies::MEMLIMIT_NOT_BYTES,
-        Memlimit::Fixed => replies::MEMLIMIT_FIXED,
-    };
-    command.reply(line)
-}
+    type Reader = fn(&Tokens<'_>) -> Result<Request, Refusal>;
 
-/// `refresh_certs [noreply]`
-pub(in crate::protocol) fn refresh_certs(command: &mut Command<'_>) -> After {
-    match admin::refresh_certs(command.env) {
-        None => command.reply(replies::ERROR),
-        Some(Ok(())) => command.reply(replies::OK),
-        Some(Err(text)) => command.reply(&[text.as_bytes(), b"\r\n"].concat()),
+    const FLUSH_ALL: Reader = |tokens| Ok(Request::parse_flush_all(tokens));
+    const SHUTDOWN: Reader = |tokens| Ok(Request::parse_shutdown(tokens));
+    const REFRESH_CERTS: Reader = |tokens| Ok(Request::parse_refresh_certs(tokens));
+
+    #[test]
+    fn orders_are_read() {
+        let order = |order, quiet| Ok(Request { order, quiet });
+        let refused = |error, quiet| Err(Refusal::new(error, quiet));
+        let verbosity = Request::parse_verbosity as Reader;
+        let memlimit = Request::parse_memlimit as Reader;
+        for (line, read, expected) in [
+            ("f", FLUSH_ALL, order(Order::FlushAll(Some(0)), Quiet::No)),
+            (
+                "f noreply",
+                FLUSH_ALL,
+                order(Order::FlushAll(Some(0)), Quiet::Noreply),
+            ),
+            (
+                "f -5 noreply",
+                FLUSH_ALL,
+                order(Order::FlushAll(Some(-5)), Quiet::Noreply),
+            ),
+            ("f x", FLUSH_ALL, order(Order::FlushAll(None), Quiet::No)),
+            ("v 7", verbosity, order(Order::Verbosity(7), Quiet::No)),
+            ("v", verbosity, refused(ClientError::BadFormat, Quiet::No)),
+            (
+                "v noreply",
+                verbosity,
+                refused(ClientError::BadFormat, Quiet::Noreply),
+            ),
+            (
+                "s",
+                SHUTDOWN,
+                order(Order::Shutdown(Some(Shutdown::Now)), Quiet::No),
+            ),
+            (
+                "s graceful",
+                SHUTDOWN,
+                order(Order::Shutdown(Some(Shutdown::Graceful)), Quiet::No),
+            ),
+            (
+                "s graceful noreply",
+                SHUTDOWN,
+                order(Order::Shutdown(None), Quiet::Noreply),
+            ),
+            ("c 64", memlimit, order(Order::CacheMemlimit(64), Quiet::No)),
+            (
+                "c -1 noreply",
+                memlimit,
+                refused(ClientError::NoSuchCommand, Quiet::Noreply),
+            ),
+            ("r", REFRESH_CERTS, order(Order::RefreshCerts, Quiet::No)),
+        ] {
+            assert_eq!(read(&Tokens::of(line.as_bytes())), expected, "{line:?}");
+        }
     }
 }

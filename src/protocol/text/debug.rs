@@ -5,57 +5,98 @@
 //! both attempts would work, which is what the answer of an unknown command says. (text-protocol.md §16)
 
 use crate::protocol::command::{After, Command};
-use crate::protocol::handover::{Order, Reach};
+use crate::protocol::handover::{self, Reach};
 use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i64;
-use crate::protocol::replies;
+use crate::protocol::refusal::{Quiet, Refusal};
+use crate::protocol::replies::{self, ClientError};
+use crate::protocol::request::Tokens;
 use crate::protocol::verbs::debug::{Grip, Time};
 use crate::response::{Sheet, Source, Supply};
 use crate::storage::ItemRef;
 
-/// `debugtime p|r|<seconds>`
-pub(in crate::protocol) fn time(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    let time = match words.get(1) {
-        Some(&b"p") => Time::Held,
-        Some(&b"r") => Time::Released,
-        word => match word.and_then(|word| strict_i64(word)) {
-            Some(seconds) => Time::Shifted(seconds),
-            None => return command.reply(replies::ERROR),
-        },
-    };
-    time.run(command.env);
-    command.reply(replies::OK)
+/// A test command that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request<'a> {
+    /// Which one.
+    pub(in crate::protocol) order: Order<'a>,
+    /// `noreply`
+    pub(in crate::protocol) quiet: Quiet,
 }
 
-/// `debugitem lock|unlock|ref|unref <key>`
-pub(in crate::protocol) fn item(
-    command: &mut Command<'_>,
-    words: &[&[u8]],
-    kept: &mut Option<ItemRef>,
-) -> After {
-    let (Some(verb), Some(key)) = (words.get(1), words.get(2)) else {
-        return command.reply(replies::ERROR);
-    };
-    let grip = match *verb {
-        b"lock" => Grip::Lock,
-        b"unlock" => Grip::Unlock,
-        b"ref" => Grip::Ref,
-        b"unref" if *key == b"reffed" => Grip::UnrefKept,
-        b"unref" => Grip::Unref,
-        _ => return command.reply(replies::ERROR),
-    };
-    let done = grip.run(key, kept, command.env);
-    command.reply(if done { replies::OK } else { replies::MISS })
+/// What a test wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum Order<'a> {
+    /// `debugtime`
+    Time(Time),
+    /// `debugitem`: what, and the key.
+    Item(Grip, &'a [u8]),
+    /// `debughandover`: lines that the conn is away for.
+    HandOver(u32),
 }
 
-/// `debughandover <lines>`
-pub(in crate::protocol) fn hand_over(command: &mut Command<'_>, words: &[&[u8]]) -> After {
-    let count = words.get(1).and_then(|word| strict_i64(word));
-    match count.map(u32::try_from) {
-        Some(Ok(count)) if command.env.reach == Reach::Conn => {
-            After::stop(Next::HandOver(Order::Lines(count)))
-        }
-        _ => command.reply(replies::ERROR),
+impl<'a> Request<'a> {
+    /// `debugtime p|r|<seconds>`
+    pub(in crate::protocol) fn parse_time(tokens: &Tokens<'a>) -> Result<Request<'a>, Refusal> {
+        let time = match tokens.get(1) {
+            Some(b"p") => Some(Time::Held),
+            Some(b"r") => Some(Time::Released),
+            word => word.and_then(strict_i64).map(Time::Shifted),
+        };
+        Request::of(time.map(Order::Time), tokens)
+    }
+
+    /// `debugitem lock|unlock|ref|unref <key>`
+    pub(in crate::protocol) fn parse_item(tokens: &Tokens<'a>) -> Result<Request<'a>, Refusal> {
+        let key = tokens.get(2);
+        let grip = match tokens.get(1) {
+            Some(b"lock") => Some(Grip::Lock),
+            Some(b"unlock") => Some(Grip::Unlock),
+            Some(b"ref") => Some(Grip::Ref),
+            Some(b"unref") if key == Some(b"reffed") => Some(Grip::UnrefKept),
+            Some(b"unref") => Some(Grip::Unref),
+            _ => None,
+        };
+        let order = grip.zip(key).map(|(grip, key)| Order::Item(grip, key));
+        Request::of(order, tokens)
+    }
+
+    /// `debughandover <lines>`
+    pub(in crate::protocol) fn parse_hand_over(
+        tokens: &Tokens<'a>,
+    ) -> Result<Request<'a>, Refusal> {
+        let count = tokens.get(1).and_then(strict_i64);
+        let count = count.and_then(|count| u32::try_from(count).ok());
+        Request::of(count.map(Order::HandOver), tokens)
+    }
+
+    /// `order` is `None` when there is no such thing.
+    fn of(order: Option<Order<'a>>, tokens: &Tokens<'a>) -> Result<Request<'a>, Refusal> {
+        let quiet = tokens.quiet();
+        let order = order.ok_or(Refusal::new(ClientError::NoSuchCommand, quiet))?;
+        Ok(Request { order, quiet })
+    }
+
+    /// Carries it out and answers; `kept` is the conn's reference.
+    pub(in crate::protocol) fn run(
+        &self,
+        command: &mut Command<'_>,
+        kept: &mut Option<ItemRef>,
+    ) -> After {
+        let env = command.env;
+        let line = match self.order {
+            Order::Time(time) => {
+                time.run(env);
+                replies::OK
+            }
+            Order::Item(grip, key) if grip.run(key, kept, env) => replies::OK,
+            Order::Item(..) => replies::MISS,
+            Order::HandOver(count) if env.reach == Reach::Conn => {
+                return After::stop(Next::HandOver(handover::Order::Lines(count)));
+            }
+            Order::HandOver(_) => replies::ERROR,
+        };
+        command.reply(line, self.quiet)
     }
 }
 
@@ -85,6 +126,45 @@ impl Source for DebugLines {
                 return Supply::More;
             }
             self.said = Some(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Reader = fn(&Tokens<'static>) -> Result<Request<'static>, Refusal>;
+
+    #[test]
+    fn orders_are_read() {
+        let time = Request::parse_time as Reader;
+        let item = Request::parse_item as Reader;
+        let hand_over = Request::parse_hand_over as Reader;
+        for (line, read, expected) in [
+            ("t p", time, Some(Order::Time(Time::Held))),
+            ("t r", time, Some(Order::Time(Time::Released))),
+            ("t -3", time, Some(Order::Time(Time::Shifted(-3)))),
+            ("t", time, None),
+            ("i lock a", item, Some(Order::Item(Grip::Lock, b"a"))),
+            ("i unlock a", item, Some(Order::Item(Grip::Unlock, b"a"))),
+            ("i ref a", item, Some(Order::Item(Grip::Ref, b"a"))),
+            ("i unref a", item, Some(Order::Item(Grip::Unref, b"a"))),
+            (
+                "i unref reffed",
+                item,
+                Some(Order::Item(Grip::UnrefKept, b"reffed")),
+            ),
+            ("i unref", item, None),
+            ("i x a", item, None),
+            ("h 3", hand_over, Some(Order::HandOver(3))),
+            ("h -3", hand_over, None),
+        ] {
+            let quiet = Quiet::No;
+            let expected = expected
+                .map(|order| Request { order, quiet })
+                .ok_or(ClientError::NoSuchCommand.into());
+            assert_eq!(read(&Tokens::of(line.as_bytes())), expected, "{line:?}");
         }
     }
 }

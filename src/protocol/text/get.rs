@@ -9,6 +9,7 @@ use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i32;
+use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::get::{Count, count_no_memory, fetch};
@@ -24,54 +25,79 @@ pub(in crate::protocol) enum Family {
     Gets,
 }
 
-/// `get <key>+`
-pub(in crate::protocol) fn get(
-    command: &mut Command<'_>,
-    keys: Words<'_>,
-    family: Family,
-    shares: &mut Shares,
-) -> After {
-    values(command, keys, family, Count::Get, shares)
+/// A retrieval that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Request<'a> {
+    /// Which command it is.
+    pub(in crate::protocol) family: Family,
+    /// The expiry that gat and gats set, as the client gave it.
+    pub(in crate::protocol) exptime: Option<i32>,
+    /// One key at least. Compat: how long each is, is looked at when its turn comes; those before it count.
+    pub(in crate::protocol) keys: Words<'a>,
 }
 
-/// `gat <exptime> <key>+`
-pub(in crate::protocol) fn get_and_touch(
-    command: &mut Command<'_>,
-    mut words: Words<'_>,
-    family: Family,
-    shares: &mut Shares,
-) -> After {
-    let exptime = words.next();
-    let keys = words;
-    let (Some(exptime), Some(_)) = (exptime, words.next()) else {
-        return command.refuse(ClientError::BadFormat);
-    };
-    let Some(exptime) = strict_i32(exptime) else {
-        return command.refuse(ClientError::InvalidExptime);
-    };
-    let expiry = command.env.engine.clock().expiry(exptime);
-    values(command, keys, family, Count::Touch(expiry), shares)
-}
-
-fn values(
-    command: &mut Command<'_>,
-    keys: Words<'_>,
-    family: Family,
-    count: Count,
-    shares: &mut Shares,
-) -> After {
-    let mut multiget = Multiget {
-        family,
-        count,
-        start: command.out.mark(),
-        has_keys: false,
-    };
-    if keys.rest().len() > LINE_MAX {
-        return multiget.take_share(command, keys.rest(), shares);
+impl<'a> Request<'a> {
+    /// `get <key>+`
+    #[inline]
+    pub(in crate::protocol) fn parse(
+        keys: Words<'a>,
+        family: Family,
+    ) -> Result<Request<'a>, Refusal> {
+        if keys.is_empty() {
+            return Err(ClientError::BadFormat.into());
+        }
+        Ok(Request {
+            family,
+            exptime: None,
+            keys,
+        })
     }
-    match multiget.collect(command, keys) {
-        Ok(()) => multiget.end(command),
-        Err(refused) => refused,
+
+    /// `gat <exptime> <key>+`
+    pub(in crate::protocol) fn parse_touching(
+        mut words: Words<'a>,
+        family: Family,
+    ) -> Result<Request<'a>, Refusal> {
+        let exptime = words.next().ok_or(ClientError::BadFormat)?;
+        let request = Request::parse(words, family)?;
+        let exptime = strict_i32(exptime).ok_or(ClientError::InvalidExptime)?;
+        Ok(Request {
+            exptime: Some(exptime),
+            ..request
+        })
+    }
+
+    #[inline]
+    fn count(&self, env: &Env) -> Count {
+        match self.exptime {
+            None => Count::Get,
+            Some(exptime) => Count::Touch(env.engine.clock().expiry(exptime)),
+        }
+    }
+
+    /// Carries it out and answers, or begins to.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>, shares: &mut Shares) -> After {
+        let mut multiget = Multiget {
+            family: self.family,
+            count: self.count(command.env),
+            start: command.out.mark(),
+            has_keys: false,
+        };
+        let keys = self.keys;
+        if keys.rest().len() > LINE_MAX {
+            return multiget.take_share(command, keys.rest(), shares);
+        }
+        match multiget.collect(command, keys) {
+            Ok(()) => multiget.end(command),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Carries out a request of one key that is known to be good, and answers.
+    #[inline]
+    pub(in crate::protocol) fn run_alone(&self, hv: Hv, out: &mut Out, env: &Env) {
+        value(self.keys.rest(), hv, self.family, self.count(env), out, env);
+        out.push(replies::END);
     }
 }
 
@@ -213,15 +239,12 @@ impl Multiget {
         }
     }
 
-    /// All keys were looked up, if there were any.
+    /// All keys were looked up.
     #[inline]
     fn end(self, command: &mut Command<'_>) -> After {
-        if !self.has_keys {
-            return command.refuse(ClientError::BadFormat);
-        }
         // The conn counts the command itself.
         command.out.let_go(1);
-        command.reply(replies::END)
+        command.reply(replies::END, Quiet::No)
     }
 
     /// What the command has collected finds no more memory: one line takes its place.
@@ -229,7 +252,7 @@ impl Multiget {
     fn without_memory(self, command: &mut Command<'_>) -> After {
         command.out.truncate(self.start);
         count_no_memory(command.env);
-        command.reply(replies::NO_MEMORY_WRITING)
+        command.reply(replies::NO_MEMORY_WRITING, Quiet::No)
     }
 }
 
@@ -246,14 +269,7 @@ fn split_share(keys: &[u8], spent: usize) -> (&[u8], &[u8]) {
 
 /// The block of one key, if it is there; whether it is.
 #[inline]
-pub(in crate::protocol) fn value(
-    key: &[u8],
-    hv: Hv,
-    family: Family,
-    count: Count,
-    out: &mut Out,
-    env: &Env,
-) -> bool {
+fn value(key: &[u8], hv: Hv, family: Family, count: Count, out: &mut Out, env: &Env) -> bool {
     fetch(key, hv, count, env, |item, value| {
         if env.talks() {
             env.tell_sending(item.key());
@@ -271,4 +287,46 @@ pub(in crate::protocol) fn value(
         out.push(b"\r\n");
         value.push(out);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys<'a>(request: &Request<'a>) -> Vec<&'a [u8]> {
+        request.keys.collect()
+    }
+
+    #[test]
+    fn any_number_of_keys_is_one_request() {
+        let long = format!(" a {}", "k".repeat(KEY_MAX + 1));
+        for (words, count) in [(" a", 1), (" a  b c ", 3), (" noreply", 1), (&long, 2)] {
+            let read = Request::parse(Words::new(words.as_bytes()), Family::Gets);
+            let request = read.expect(words);
+            assert_eq!((request.family, request.exptime), (Family::Gets, None));
+            assert_eq!(keys(&request).len(), count, "{words:?}");
+        }
+        for words in ["", "  "] {
+            let read = Request::parse(Words::new(words.as_bytes()), Family::Get);
+            assert_eq!(read, Err(ClientError::BadFormat.into()));
+        }
+    }
+
+    #[test]
+    fn a_time_comes_before_the_keys_that_are_touched() {
+        let parse = |words: &'static str| {
+            Request::parse_touching(Words::new(words.as_bytes()), Family::Get)
+        };
+        let request = parse(" -1 a b").expect("a good line");
+        assert_eq!(request.exptime, Some(-1));
+        assert_eq!(keys(&request), [b"a", b"b"]);
+        for (words, error) in [
+            ("", ClientError::BadFormat),
+            (" 10 ", ClientError::BadFormat),
+            (" x", ClientError::BadFormat),
+            (" x a", ClientError::InvalidExptime),
+        ] {
+            assert_eq!(parse(words), Err(error.into()), "{words:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Classic commands: a line's words to a request, an outcome to reply lines.
 //!
-//! Called by `lines` with the words behind the command's name. (text-protocol.md §5, §6, §15, §16)
+//! Each has a `Request`, read by `parse` from the words behind the command's name, and carried out by `run`, or by
+//! `begin` where a value follows. Called by `lines`. (text-protocol.md §5, §6, §15, §16)
 
 pub(super) mod admin;
 pub(super) mod arith;
