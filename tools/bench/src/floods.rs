@@ -9,20 +9,19 @@
 mod hellos;
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::endure::wire::{KeyUpdate, Poured, Wire};
-use crate::fail::{Context, Fail, Outcome};
+use crate::fail::{Fail, Outcome};
 use crate::findings::micros;
 use crate::lab::{Lab, Mode, Side};
 use crate::latency::Latencies;
 use crate::options::Options;
-use crate::os;
-use crate::stream::{Blocking, Stream, Target};
+use crate::probe::{self, Probe};
+use crate::stream::Target;
 
 /// Bytes of a flood.
 const SIZE: usize = 5_000_000;
@@ -156,22 +155,11 @@ fn probe(
     stop: &AtomicBool,
     ready: Sender<()>,
 ) -> Outcome<Latencies> {
-    if let Some(cpu) = cpu {
-        os::pin_current_thread(cpu).context("pinning the probe", "pass --unpinned")?;
-    }
-    // Where that is not allowed the probe waits for the flood's thread, too.
-    let _ = os::become_real_time();
-    let mut stream = Stream::connect(target, None, Blocking::Yes)
-        .context("connecting the probe", "see the server's log")?;
+    probe::go_first(cpu)?;
+    let mut probe = Probe::connect(target)?;
     let mut waits = Latencies::new();
     while !stop.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        let mut answer = [0; 4];
-        stream
-            .write_all(b"mn\r\n")
-            .and_then(|()| stream.read_exact(&mut answer))
-            .context("the probe asks", "see the server's log")?;
-        waits.record(began.elapsed());
+        waits.record(probe.ask()?);
         // The first answer stands behind the handshake; nobody minds whether it is still waited for.
         let _ = ready.send(());
         thread::sleep(PAUSE);

@@ -142,6 +142,14 @@ impl Lab {
         }
     }
 
+    /// The same with servers of so many workers, on the CPUs that were chosen.
+    pub fn with_workers(&self, threads: usize) -> Self {
+        Lab {
+            threads,
+            ..self.clone()
+        }
+    }
+
     /// The same with other modes; each must be one of those it was set up with.
     pub fn in_modes(&self, modes: &[Mode]) -> Self {
         let mut lab = self.clone();

@@ -2,15 +2,18 @@
 //!
 //! The walk: [`options`] reads the command line; [`lab`] makes a certificate and starts servers
 //! ([`server`], [`process`], [`admin`]); [`compare`] runs pairs of measurements ([`measure`]), each a
-//! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`report`] prints.
-//! [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in the tree.
+//! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`mod@report`] prints.
+//! [`crowd`]s of TLS clients come and go
+//! beside [`probe`]s that stay. [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in the tree.
 //! Threads: the runner, and the load threads it starts and joins. Only [`os`] holds unsafe code.
 
 mod admin;
 mod cert;
 mod client;
 mod compare;
+mod contender;
 mod counts;
+mod crowd;
 mod endure;
 mod fail;
 mod fairness;
@@ -26,6 +29,7 @@ mod measure;
 mod options;
 mod os;
 mod plot;
+mod probe;
 mod process;
 mod report;
 mod s_time;
@@ -70,10 +74,14 @@ fn run() -> Outcome<()> {
                 tls::handshakes::run,
                 tls::against,
                 s_time::run,
+                tls::storm::run,
+                tls::stall::run,
                 tls::idle,
                 tls::reads,
             ],
         ),
+        Command::Storm => report(options, &TLS_UNDER_LOAD, &[tls::storm::run]),
+        Command::Stall => report(options, &TLS_UNDER_LOAD, &[tls::stall::run]),
         Command::Load => print(&load::run(&options)?),
         Command::Soak => print(&soak::run(options)?),
         Command::Gates => print(&gates::run(options)?),
@@ -119,6 +127,11 @@ const USUAL: Frame = Frame {
 const PRICE_OF_TLS: Frame = Frame {
     heading: tls::heading,
     ending: tls::ending,
+};
+
+const TLS_UNDER_LOAD: Frame = Frame {
+    heading: tls::heading_under_load,
+    ending: String::new,
 };
 
 /// Runs the sections, writes the report where it is wanted, and judges the ratios.

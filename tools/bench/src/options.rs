@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::builder::ArgPredicate::IsPresent;
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::cert::Key;
+use crate::contender::Variant;
 use crate::lab::Mode;
 use crate::workload::{self, WORKLOADS, Workload};
 
@@ -34,9 +36,16 @@ pub enum Command {
     /// commit (--before); ends with 1 where one is too dear, with 3 where the table holds for another toolchain
     Gates,
     /// What TLS costs: requests plain and over TLS 1.2 and 1.3, handshakes full and resumed with RSA and P-256 on
-    /// 1, 2, 4 workers, and, against the other server, handshakes, idle connections and reads per request
+    /// 1, 2, 4 workers, and, against the other server, handshakes, storm, stall, idle connections and reads per
+    /// request
     Tls,
-    /// The plot of what `bench tls --raw FILE` found: --raw is read, --out is written as SVG
+    /// How many TLS clients get in when 1, 3 and 10 times as many come as the server can sign for, each with a second
+    /// of patience (--patience), and what an established client waits meanwhile; on both servers (see --keys, --variant)
+    Storm,
+    /// How long established TLS clients wait beside full handshakes with P-256, RSA-2048 and RSA-4096, -t 2 on one
+    /// CPU; on both servers (see --keys, --variant)
+    Stall,
+    /// The plot of what `bench tls --raw FILE`, or storm, or stall, found: --raw is read, --out is written as SVG
     Plot,
     /// A long mixed load on the server under test alone, plain and TLS: every value read is checked, connections
     /// are aborted, and memory, descriptors and connections are watched for leaks
@@ -60,6 +69,8 @@ pub enum Command {
 type Words = Vec<String>;
 /// Workloads whose names were separated by commas.
 type Rows = Vec<Workload>;
+/// Kinds of keys whose names were separated by commas.
+type Keys = Vec<Key>;
 
 /// Loads two memcached servers in turn and prints how their costs compare
 ///
@@ -114,7 +125,7 @@ pub struct Options {
     /// One short pair a row: shows that all works, the figures mean little; other options may change its choices
     #[arg(long)]
     smoke: bool,
-    /// The servers' -t [1; handshakes and endure 2, soak 4]; above 1 nothing is pinned
+    /// The servers' -t [1; handshakes, stall and endure 2, soak 4]; where it is set above 1 nothing is pinned
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
     /// Threads of the load [1 when pinned, else 2]
@@ -159,6 +170,19 @@ pub struct Options {
     /// load: the keys are stored already
     #[arg(long = "no-fill", action = ArgAction::SetFalse)]
     pub fill: bool,
+    /// storm, stall, tls: the kinds of keys, of p-256, rsa-2048, rsa-4096, rsa-8192 [storm: rsa-8192,rsa-2048;
+    /// stall: p-256,rsa-2048,rsa-4096]
+    #[arg(long, value_name = "KEY,…", value_parser = keys, default_value = "", hide_default_value = true)]
+    keys: Keys,
+    /// storm: when a client that has no answer gives up
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1",
+          default_value_if("smoke", IsPresent, "0.2"))]
+    pub patience: Duration,
+    /// storm, stall, tls: measure the server under test with these options beyond --server-args, under that name; may
+    /// be repeated, the first is the one with goals [ours=, and, where the server knows it, ours on the
+    /// workers=-o ssl_handshake_threads=0]
+    #[arg(long = "variant", value_name = "NAME=ARGS", value_parser = Variant::parse, allow_hyphen_values = true)]
+    pub variants: Vec<Variant>,
     /// gates: the table of counted costs
     #[arg(long, value_name = "FILE", default_value = "tests/gates.txt")]
     pub table: PathBuf,
@@ -187,6 +211,8 @@ Examples:
   bench gates --server target/release/memcached
   bench tls --server target/release/memcached --out tls.md --raw tls.csv
   bench plot --raw tls.csv --out tls.svg
+  bench storm --server target/release/memcached --keys rsa-8192
+  bench stall --server target/release/memcached --variant 'one thread=-o ssl_handshake_threads=1'
   bench soak --server target/release/memcached --seconds 600
   bench endure --server target/release/memcached --seconds 3600
   bench floods --server target/release/memcached
@@ -203,6 +229,7 @@ impl Options {
             Command::Tls | Command::Endure | Command::Floods => {
                 vec![Mode::Plain, Mode::Tls12, Mode::Tls]
             }
+            Command::Storm | Command::Stall => vec![Mode::Tls],
             _ if self.plain_only => vec![Mode::Plain],
             _ if self.tls_only => vec![Mode::Tls],
             _ => vec![Mode::Plain, Mode::Tls],
@@ -218,6 +245,15 @@ impl Options {
     /// The measured window.
     pub fn window(&self) -> Duration {
         self.seconds.unwrap_or(Duration::from_secs(2))
+    }
+
+    /// The chosen kinds of keys, or else these.
+    pub fn keys_or(&self, usual: &[Key]) -> Vec<Key> {
+        if self.keys.is_empty() {
+            usual.to_vec()
+        } else {
+            self.keys.clone()
+        }
     }
 
     /// The workloads to run.
@@ -255,6 +291,12 @@ fn rows(value: &str) -> Result<Rows, String> {
     };
     // No name at all stands for every workload.
     value.split_terminator(',').map(find).collect()
+}
+
+fn keys(value: &str) -> Result<Keys, String> {
+    let read =
+        |name| <Key as ValueEnum>::from_str(name, true).map_err(|e| format!("{name:?}: {e}"));
+    value.split_terminator(',').map(read).collect()
 }
 
 fn positive(value: &str) -> Result<usize, String> {
@@ -343,6 +385,30 @@ pub mod tests {
     }
 
     #[test]
+    fn storms_speak_tls_with_the_chosen_keys() {
+        let options = parse("storm --plain-only").expect("valid");
+        assert_eq!(options.modes, [Mode::Tls]);
+        assert_eq!(options.keys_or(&[Key::Rsa8192]), [Key::Rsa8192]);
+        let options = parse("stall --keys p-256,rsa-4096").expect("valid");
+        assert_eq!(options.keys_or(&[]), [Key::P256, Key::Rsa4096]);
+    }
+
+    #[test]
+    fn variants_add_up() {
+        let args = [
+            "bench",
+            "storm",
+            "--variant",
+            "ours=",
+            "--variant=alone=-o ssl_handshake_threads=1",
+        ];
+        let options = Options::try_parse_from(args).expect("valid");
+        let names: Vec<&str> = options.variants.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(names, ["ours", "alone"]);
+        assert_eq!(options.variants[1].args, ["-o", "ssl_handshake_threads=1"]);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (line, part) in [
             ("race", "'race'"),
@@ -351,6 +417,8 @@ pub mod tests {
             ("--pairs 0", "at least 1"),
             ("--only get,gut", "no workload \"gut\""),
             ("--tls=1", "unexpected value"),
+            ("storm --keys rsa-2048,dsa", "\"dsa\""),
+            ("storm --variant slow", "not NAME=ARGS"),
         ] {
             let error = parse(line).expect_err(line).to_string();
             assert!(error.contains(part), "{line}: {error}");

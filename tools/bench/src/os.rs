@@ -263,15 +263,16 @@ pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
 
 /// Connects from a chosen loopback address, so that many short connections do not run out of ports.
 pub fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> io::Result<TcpStream> {
-    let socket = new_socket()?;
-    let fd = socket.as_raw_fd();
-    // The port is then chosen by connect, which may share it between different targets.
-    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?;
-    let from = sockaddr(SocketAddrV4::new(source, 0));
-    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t; // 16
-    // SAFETY: `from` is an initialised address of `size` bytes, only read.
-    check(unsafe { libc::bind(fd, (&raw const from).cast(), size) })?;
-    connect(socket, target)
+    connect(bound_socket(source, 0)?, target)
+}
+
+/// Begins to connect from a chosen loopback address; the socket is nonblocking, and writable once it is connected.
+pub fn begin_connect_from(source: Ipv4Addr, target: SocketAddrV4) -> io::Result<TcpStream> {
+    let socket = bound_socket(source, libc::SOCK_NONBLOCK)?;
+    match start_connect(&socket, target) {
+        Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => Err(e),
+        Ok(()) | Err(_) => Ok(TcpStream::from(socket)),
+    }
 }
 
 /// Connects as over a thin line: both kernels then hold little, and a peer that sends much must wait.
@@ -279,15 +280,28 @@ pub fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> io::Result<TcpStr
 pub fn connect_thin(target: SocketAddrV4) -> io::Result<TcpStream> {
     const SEGMENT: i32 = 1400;
     const RECEIVE_BUFFER: i32 = 8 * 1024;
-    let socket = new_socket()?;
+    let socket = new_socket(0)?;
     let fd = socket.as_raw_fd();
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, &SEGMENT)?;
     set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
     connect(socket, target)
 }
 
-fn new_socket() -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+/// A socket at a loopback address, with these flags; connect chooses its port.
+fn bound_socket(source: Ipv4Addr, flags: libc::c_int) -> io::Result<OwnedFd> {
+    let socket = new_socket(flags)?;
+    let fd = socket.as_raw_fd();
+    // The port is then chosen by connect, which may share it between different targets.
+    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?;
+    let from = sockaddr(SocketAddrV4::new(source, 0));
+    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t; // 16
+    // SAFETY: `from` is an initialised address of `size` bytes, only read.
+    check(unsafe { libc::bind(fd, (&raw const from).cast(), size) })?;
+    Ok(socket)
+}
+
+fn new_socket(flags: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags;
     // SAFETY: takes no pointer; the result is checked before use.
     let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
     // SAFETY: `fd` was just made by the kernel and nobody else owns it.
@@ -295,11 +309,16 @@ fn new_socket() -> io::Result<OwnedFd> {
 }
 
 fn connect(socket: OwnedFd, target: SocketAddrV4) -> io::Result<TcpStream> {
+    start_connect(&socket, target)?;
+    Ok(TcpStream::from(socket))
+}
+
+fn start_connect(socket: &OwnedFd, target: SocketAddrV4) -> io::Result<()> {
     let to = sockaddr(target);
     let size = size_of::<libc::sockaddr_in>() as libc::socklen_t; // 16
     // SAFETY: `to` is an initialised address of `size` bytes, only read.
     check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const to).cast(), size) })?;
-    Ok(TcpStream::from(socket))
+    Ok(())
 }
 
 /// Makes the close of this socket a reset instead of an orderly end.

@@ -1,13 +1,15 @@
-//! `bench plot`: the single figures of `bench tls` as a picture, SVG.
+//! `bench plot`: the single figures of `bench tls`, or of `storm` or `stall` alone, as a picture, SVG.
 //!
-//! Two panels of grouped bars: CPU per request beside plain, and handshakes a second by workers. A
-//! bar is the median over the rounds, the line on it runs from the lowest to the highest. The
+//! Panels of grouped bars: CPU per request beside plain; handshakes a second by workers; clients that get in
+//! amid a storm; waits of established clients beside handshakes. A panel is left out where its command was not
+//! run. A bar is the median over the rounds, the line on it runs from the lowest to the highest. The
 //! picture brings its own ground, which follows the reader's light or dark setting, so it can be
 //! read on any page. Text in, text out: everything is computed from the CSV alone.
 
 use std::collections::BTreeMap;
 use std::{fs, io};
 
+use clap::ValueEnum;
 use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::{
@@ -17,12 +19,13 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, TextStyle};
 
+use crate::cert::Key;
 use crate::fail::{Context, Fail, Outcome};
 use crate::findings::{RAW_HEADING, figure, grouped, median};
 use crate::options::Options;
 use crate::report;
 use crate::tls::handshakes::{self, Opening, WORKERS};
-use crate::tls::price;
+use crate::tls::{price, storm};
 
 const WIDTH: u32 = 820;
 /// Room below a panel's title, in which its legend stands, and below its bars for the names of the groups.
@@ -34,6 +37,9 @@ const LEFT: u32 = 72;
 /// Share of a group's width that its bars fill.
 const FILLED: f64 = 0.78;
 
+/// The side of the server under test where there is but one of it.
+const OURS: &str = "ours";
+
 const GROUND: RGBColor = RGBColor(0xff, 0xff, 0xff);
 const TITLE: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 const TEXT: RGBColor = RGBColor(0x57, 0x60, 0x6a);
@@ -42,6 +48,13 @@ const GRID: RGBColor = RGBColor(0xd0, 0xd7, 0xde);
 const WAYS: [RGBColor; 3] = [
     RGBColor(0x9a, 0xa4, 0xaf),
     RGBColor(0x3f, 0x8f, 0xd2),
+    RGBColor(0xe0, 0x86, 0x2f),
+];
+/// Those who take part in a storm or a stall; from the fifth on they begin anew.
+const SIDES: [RGBColor; 4] = [
+    RGBColor(0x3f, 0xa7, 0x96),
+    RGBColor(0x3f, 0x8f, 0xd2),
+    RGBColor(0x9a, 0xa4, 0xaf),
     RGBColor(0xe0, 0x86, 0x2f),
 ];
 /// One shade for each number of workers.
@@ -55,7 +68,7 @@ const DARK: &str = "\
 <style>@media(prefers-color-scheme:dark){\
 [fill=\"#FFFFFF\"]{fill:#0d1117}[fill=\"#24292F\"]{fill:#e6edf3}[fill=\"#57606A\"]{fill:#a6b0bb}\
 [stroke=\"#D0D7DE\"]{stroke:#30363d}[stroke=\"#24292F\"]{stroke:#e6edf3}}</style>
-<title>The price of TLS: CPU per request beside plain, and handshakes a second</title>
+<title>The price of TLS</title>
 ";
 
 /// Reads the CSV, writes the picture.
@@ -73,18 +86,24 @@ pub fn run(options: &Options) -> Outcome<()> {
     report::save(out, &draw(&Figures::read(&text)?)?)
 }
 
-/// The single figures: by section, mode, row and name, those of all runs in order.
-struct Figures(BTreeMap<[String; 4], Vec<f64>>);
+/// The single figures.
+struct Figures {
+    /// By section, mode, row, side and name, those of all runs in order.
+    values: BTreeMap<[String; 5], Vec<f64>>,
+    /// The sides of each section, in the order of the CSV.
+    sides: BTreeMap<String, Vec<String>>,
+}
 
 impl Figures {
     fn read(text: &str) -> Outcome<Self> {
         let lines = text
             .strip_prefix(RAW_HEADING)
             .ok_or_else(|| Fail::new("the CSV does not begin with the heading of this tool", ""))?;
-        let mut figures: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        let mut values: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        let mut sides: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for line in lines.lines() {
             let cells: Vec<&str> = line.split(',').collect();
-            let &[section, mode, row, _run, _side, name, value] = cells.as_slice() else {
+            let &[section, mode, row, _run, side, name, value] = cells.as_slice() else {
                 return Err(Fail::new(
                     format!("not a line of seven cells: {line:?}"),
                     "",
@@ -93,20 +112,43 @@ impl Figures {
             let value = value
                 .parse()
                 .context(format_args!("{line:?}"), "the last cell must be a number")?;
-            let key = [section, mode, row, name].map(str::to_owned);
-            figures.entry(key).or_default().push(value);
+            let key = [section, mode, row, side, name].map(str::to_owned);
+            values.entry(key).or_default().push(value);
+            let sides = sides.entry(section.to_owned()).or_default();
+            if !sides.iter().any(|known| known == side) {
+                sides.push(side.to_owned());
+            }
         }
-        Ok(Figures(figures))
+        Ok(Figures { values, sides })
     }
 
+    /// Those of the server under test.
     fn of(&self, section: &str, mode: &str, row: &str, name: &str) -> Outcome<&[f64]> {
-        let key = [section, mode, row, name].map(str::to_owned);
-        self.0.get(&key).map(Vec::as_slice).ok_or_else(|| {
+        self.by(OURS, [section, mode, row, name])
+    }
+
+    fn by(&self, side: &str, place: [&str; 4]) -> Outcome<&[f64]> {
+        let [section, mode, row, name] = place;
+        let key = [section, mode, row, side, name].map(str::to_owned);
+        self.values.get(&key).map(Vec::as_slice).ok_or_else(|| {
             Fail::new(
-                format!("the CSV has no {name} of {section}, {mode}, {row}"),
-                "it must come from a whole run of bench tls",
+                format!("the CSV has no {name} of {section}, {mode}, {row}, {side}"),
+                "it must come from a whole run of bench tls, storm or stall",
             )
         })
+    }
+
+    /// Those who took part in a section; nobody where it was not run.
+    fn sides(&self, section: &str) -> &[String] {
+        self.sides.get(section).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a section was run with that kind of key.
+    fn has_key(&self, section: &str, key: Key) -> bool {
+        let mode = key.to_string();
+        self.values
+            .keys()
+            .any(|[s, m, ..]| s == section && *m == mode)
     }
 }
 
@@ -151,7 +193,24 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
 
 fn draw(figures: &Figures) -> Outcome<String> {
-    let panels = [prices(figures)?, rates(figures)?];
+    type Maker = fn(&Figures) -> Outcome<Panel>;
+    let makers: [(&str, Maker); 4] = [
+        ("price", prices),
+        ("tls-handshakes", rates),
+        ("storm", storms),
+        ("stall", stalls),
+    ];
+    let panels = makers
+        .iter()
+        .filter(|(section, _)| !figures.sides(section).is_empty())
+        .map(|(_, make)| make(figures))
+        .collect::<Outcome<Vec<_>>>()?;
+    if panels.is_empty() {
+        return Err(Fail::new(
+            "there is nothing in the CSV to draw",
+            "it must come from bench tls, storm or stall",
+        ));
+    }
     let mut svg = String::new();
     draw_panels(&panels, &mut svg).context("drawing", "")?;
     let (head, rest) = svg.split_once('\n').unwrap_or_default();
@@ -230,10 +289,80 @@ fn rates(figures: &Figures) -> Outcome<Panel> {
     })
 }
 
+/// Who took part in a section, with their colours.
+fn contenders(figures: &Figures, section: &str) -> Vec<(String, RGBColor)> {
+    let names = figures.sides(section).iter().cloned();
+    names.zip(SIDES.into_iter().cycle()).collect()
+}
+
+fn storms(figures: &Figures) -> Outcome<Panel> {
+    let series = contenders(figures, "storm");
+    let mut groups = Vec::new();
+    for &key in Key::value_variants() {
+        if !figures.has_key("storm", key) {
+            continue;
+        }
+        let key = key.to_string();
+        for load in storm::LOADS {
+            let row = storm::row(load);
+            let bars = series
+                .iter()
+                .map(|(side, _)| {
+                    let shares = figures.by(side, ["storm", &key, &row, "of_peak"])?;
+                    Ok(Bar::new(shares, |share| format!("{share:.0} %")))
+                })
+                .collect::<Outcome<_>>()?;
+            groups.push(Group {
+                bars,
+                lines: vec![key.clone(), row],
+            });
+        }
+    }
+    Ok(Panel {
+        title: "Clients that get in when 1, 3 and 10 times the peak come",
+        scale: "% of the peak",
+        series,
+        groups,
+    })
+}
+
+fn stalls(figures: &Figures) -> Outcome<Panel> {
+    let series = contenders(figures, "stall");
+    let mut groups = Vec::new();
+    for &key in Key::value_variants() {
+        if !figures.has_key("stall", key) {
+            continue;
+        }
+        let key = key.to_string();
+        for (name, quantile) in [("p50_us", "p50"), ("p99_us", "p99")] {
+            let bars = series
+                .iter()
+                .map(|(side, _)| {
+                    let waits = figures.by(side, ["stall", &key, "mn", name])?;
+                    let millis: Vec<f64> = waits.iter().map(|wait| wait / 1e3).collect();
+                    Ok(Bar::new(&millis, figure))
+                })
+                .collect::<Outcome<_>>()?;
+            groups.push(Group {
+                bars,
+                lines: vec![key.clone(), quantile.to_owned()],
+            });
+        }
+    }
+    Ok(Panel {
+        title: "Wait of established clients beside full handshakes",
+        scale: "milliseconds",
+        series,
+        groups,
+    })
+}
+
 impl Panel {
     fn draw(&self, area: &Area<'_>) -> Drawn {
         let bars = self.groups.iter().flat_map(|group| &group.bars);
         let most = bars.map(|bar| bar.high).fold(0.0, f64::max);
+        // A storm in which nobody gets in has an axis all the same.
+        let most = if most > 0.0 { most } else { 1.0 };
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .margin_top(14 + HEAD)
@@ -282,8 +411,10 @@ impl Panel {
         let left = LEFT as i32;
         let bold = ("sans-serif", 19, FontStyle::Bold).into_font();
         area.draw(&Text::new(self.title, (left, 14), bold.color(&TITLE)))?;
+        let longest = self.series.iter().map(|(name, _)| name.len()).max();
+        let step = (28 + 8 * longest.unwrap_or(0) as i32).max(100);
         for (index, (name, colour)) in (0..).zip(&self.series) {
-            let (x, y) = (left + 100 * index, 38);
+            let (x, y) = (left + step * index, 38);
             area.draw(&Rectangle::new([(x, y), (x + 11, y + 11)], colour.filled()))?;
             area.draw(&Text::new(name.clone(), (x + 17, y - 1), text(15, TEXT)))?;
         }
@@ -364,11 +495,38 @@ mod tests {
     }
 
     #[test]
+    fn a_storm_and_a_stall_have_panels_of_their_own() {
+        let mut raw = RAW_HEADING.to_owned();
+        for side in ["ours", "ours on the workers", "theirs"] {
+            for load in storm::LOADS {
+                let row = storm::row(load);
+                let _ = writeln!(raw, "storm,RSA-8192,{row},0,{side},of_peak,0");
+            }
+            for name in ["p50_us", "p99_us"] {
+                let _ = writeln!(raw, "stall,P-256,mn,0,{side},{name},1500");
+            }
+        }
+        let svg = draw(&Figures::read(&raw).expect("readable")).expect("complete");
+        assert_eq!(svg.matches("opacity=\"0.65\"").count(), 3 * 3 + 3 * 2);
+        for (text, times) in [
+            ("0 %", 9),
+            ("1.50", 6),
+            ("10 × the peak", 1),
+            ("ours on the workers", 2),
+        ] {
+            let found = svg.lines().filter(|line| *line == text).count();
+            assert_eq!(found, times, "{text}");
+        }
+        assert!(!svg.contains("Handshakes a second"));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let raw = raw().replace("TLS 1.3,get 1 MiB", "TLS 1.3,get 2 MiB");
         let figures = Figures::read(&raw).expect("readable");
         let error = draw(&figures).expect_err("a row is missing").to_string();
         assert!(error.contains("TLS 1.3, get 1 MiB"), "{error}");
         assert!(Figures::read("a,b\n").is_err());
+        assert!(draw(&Figures::read(RAW_HEADING).expect("readable")).is_err());
     }
 }

@@ -119,6 +119,13 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Ends it at once, whatever it has left to do: after a storm that may be seconds of signatures.
+    pub fn kill(mut self) {
+        // An already ended process is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     fn await_start(&mut self, began: Instant, plan: &ServerPlan) -> Outcome<()> {
         let (addr, stats_addr) = self.poll(began, &plan.log, || read_ports(&plan.port_file()))?;
         self.poll(began, &plan.log, || TcpStream::connect(addr).ok())?;

@@ -82,6 +82,19 @@ impl Stream {
         Ok(Stream::Tls(Box::new(session)))
     }
 
+    /// Begins to connect, and waits for nothing: the connection and its handshake are made by the first writes.
+    pub fn begin(target: &Target, source: Ipv4Addr) -> io::Result<Self> {
+        let socket = os::begin_connect_from(source, target.addr)?;
+        socket.set_nodelay(true)?;
+        match &target.tls {
+            None => Ok(Stream::Plain(socket)),
+            Some(tls) => Ok(Stream::Tls(Box::new(SslStream::new(
+                tls.session()?,
+                socket,
+            )?))),
+        }
+    }
+
     /// Reads what is there.
     pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Progress> {
         match self {

@@ -72,9 +72,10 @@ fn refresh(ground: &mut Ground, random: &mut Random) -> Outcome<u64> {
     while began.elapsed() < LENGTH {
         let key = Key::BOTH[random.below(2) as usize];
         if random.below(BROKEN) == 0 {
-            let other = match key {
-                Key::Rsa2048 => Key::P256,
-                Key::P256 => Key::Rsa2048,
+            let other = if key == Key::P256 {
+                Key::Rsa2048
+            } else {
+                Key::P256
             };
             install(ground, key, other)?;
             let answer = ground.admin.answer("refresh_certs")?;

@@ -1,12 +1,16 @@
 //! `bench tls`: what TLS costs, as the page doc/tls-performance.md.
 //!
 //! The parts: [`price`] of a request, plain against both versions; [`handshakes`] a second with one,
-//! two and four workers; and, shared with the other commands, handshakes against the other server,
-//! memory of idle connections, reads per request. The page is made whole: its words stand here, its
-//! figures come from the run. `bench plot` draws the single figures of the first two parts.
+//! two and four workers; against the other server, a [`storm`] of new clients and the [`stall`] of
+//! established ones, which are commands of their own, too; and, shared with the other commands,
+//! handshakes against the other server, memory of idle connections, reads per request. The page is
+//! made whole: its words stand here, its figures come from the run. `bench plot` draws the single
+//! figures of the parts that stand here.
 
 pub mod handshakes;
 pub mod price;
+pub mod stall;
+pub mod storm;
 
 use crate::compare;
 use crate::counts;
@@ -27,7 +31,18 @@ pub fn heading(lab: &Lab) -> Outcome<String> {
          is what the kernel charges all threads of the server, connections and requests are counted \
          by the server, and every reply is checked.\n\n\
          {setting}\n\
-         ![CPU per request beside plain, and handshakes a second](tls-performance.svg)\n"
+         ![CPU per request beside plain, handshakes a second, clients that get in amid a storm, and waits beside \
+         handshakes](tls-performance.svg)\n"
+    ))
+}
+
+/// The title of `bench storm` and `bench stall` when they run by themselves.
+pub fn heading_under_load(lab: &Lab) -> Outcome<String> {
+    let setting = report::setting(lab)?;
+    Ok(format!(
+        "# TLS under load\n\n\
+         Made by `bench` (tools/bench). The servers take turns, in an order that changes from round to round; \
+         medians over the rounds. Absolute times belong to this machine and this day.\n\n{setting}"
     ))
 }
 
