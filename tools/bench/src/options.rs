@@ -122,7 +122,12 @@ pub struct Options {
     /// The measured window [2]; the length of soak and endure [60], whose first round is always whole
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value_if("smoke", IsPresent, "0.2"))]
     pub seconds: Option<Duration>,
+    /// storm: when a client that has no answer gives up
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1",
+          default_value_if("smoke", IsPresent, "0.2"))]
+    pub patience: Duration,
     /// One short pair a row: shows that all works, the figures mean little; other options may change its choices
+    // What it changes stands above: of what follows, clap asks when the flag already has its default.
     #[arg(long)]
     smoke: bool,
     /// The servers' -t [1; handshakes, stall and endure 2, soak 4]; where it is set above 1 nothing is pinned
@@ -174,10 +179,6 @@ pub struct Options {
     /// stall: p-256,rsa-2048,rsa-4096]
     #[arg(long, value_name = "KEY,…", value_parser = keys, default_value = "", hide_default_value = true)]
     keys: Keys,
-    /// storm: when a client that has no answer gives up
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1",
-          default_value_if("smoke", IsPresent, "0.2"))]
-    pub patience: Duration,
     /// storm, stall, tls: measure the server under test with these options beyond --server-args, under that name; may
     /// be repeated, the first is the one with goals [ours=, and, where the server knows it, ours on the
     /// workers=-o ssl_handshake_threads=0]
@@ -375,6 +376,11 @@ pub mod tests {
         assert_eq!((options.pairs, options.starts), (2, 1));
         assert_eq!(options.window(), Duration::from_millis(200));
         assert_eq!(options.warmup, Duration::from_millis(100));
+        assert_eq!(options.patience, Duration::from_millis(200));
+        let options = parse("storm").expect("valid");
+        assert_eq!((options.pairs, options.starts), (6, 2));
+        assert_eq!(options.warmup, Duration::from_millis(700));
+        assert_eq!(options.patience, Duration::from_secs(1));
     }
 
     #[test]

@@ -132,8 +132,7 @@ pub fn row(load: u32) -> String {
 /// Measures all keys.
 pub fn run(lab: &Lab) -> Outcome<Findings> {
     let contenders = contender::all(lab)?;
-    // A turn takes long: half the pairs do.
-    let rounds = lab.options.pairs.div_ceil(2);
+    let rounds = rounds(lab);
     let bounds = Bounds::find()?;
     let mut findings = Findings {
         text: introduction(lab, &contenders, &bounds),
@@ -252,6 +251,11 @@ fn settling(lab: &Lab) -> Duration {
     lab.options.patience * 2 + lab.options.warmup
 }
 
+/// A turn takes long: half as many as there are pairs do.
+fn rounds(lab: &Lab) -> usize {
+    lab.options.pairs.div_ceil(2)
+}
+
 /// A signature may take 25 ms, so a window as long as others would see few of them.
 fn window(lab: &Lab) -> Duration {
     lab.options.window() * 2
@@ -317,14 +321,16 @@ fn introduction(lab: &Lab, contenders: &[Contender], bounds: &Bounds) -> String 
          Clients come in an open loop, whether earlier ones are done or not, at 1, 3 and 10 times the peak: \
          the full TLS 1.3 handshakes a second of {PEAK_CLIENTS} clients in closed loops, best of {PEAK_RUNS}, \
          of that very server. Each makes a full handshake, asks `mn`, leaves, and gives up {} s after \
-         its turn. `-t {}`; a fresh server for each load, {} s after the first clients came. In time are \
-         those who had their answer before; their time is counted from their turn. Another client, there \
-         before, asks with 5 ms in between: its wait, which counts as far as it went if it was not over in \
-         the end. An offered rate in brackets is all that the \
-         clients' CPU could ask for. At most {} clients are there at a time (a process may have {} \
+         its turn. `-t {}`; {} round(s), a fresh server for each load; {} s are measured, {} s after the \
+         first clients came. In time are those who had their answer before they gave up; their time is counted \
+         from their turn. Another client, there before, asks with 5 ms in between: its wait, which counts as \
+         far as it went if it was not over in the end. An offered rate in brackets is all that the clients' \
+         CPU could ask for, and then times say more of the clients than of the server. At most {} clients are there at a time (a process may have {} \
          descriptors); those beyond do not come, and are counted as kept out.\n\n{}",
         lab.options.patience.as_secs_f64(),
         lab.threads,
+        rounds(lab),
+        window(lab).as_secs_f64(),
         settling(lab).as_secs_f64(),
         grouped(bounds.room as f64),
         grouped(bounds.limit as f64),
