@@ -9,10 +9,10 @@
 //!
 //! It also says when enough was read. One call of OpenSSL goes on as long as records arrive that bring no data (key
 //! updates, refused renegotiations, empty records), and what OpenSSL has read ahead it works off without asking. So
-//! the BIO hands out nothing more once a record has gone by in a call, or after [`RECVS_PER_CALL`] pieces; reads ahead
-//! the further the more data comes, and not far for a peer that sent such records; and counts them, by the word of
-//! OpenSSL, which alone knows how many of the bytes it was given it has looked at. The session asks
-//! [`Pipe::after_call`] what it came to.
+//! the BIO hands out nothing more once a record has gone by in a call (in a handshake: once a flight has), or after
+//! [`RECVS_PER_CALL`] pieces; reads ahead the further the more data comes, and not far for a peer that sent such
+//! records; and counts them, by the word of OpenSSL, which alone knows how many of the bytes it was given it has looked
+//! at. The session asks [`Pipe::after_call`] what it came to.
 //!
 //! [`Pipe`] is the state, [`Link`] its owner beside an `SSL`. One thread at a time: the one that owns the session.
 //! The buffer exists only while something waits in it. Sends carry `MSG_NOSIGNAL`.
@@ -53,6 +53,8 @@ const RECVS_PER_CALL: u8 = 16;
 /// Messages of a handshake with which the server has signed, or need not: ServerKeyExchange of TLS 1.2, CertificateVerify
 /// of TLS 1.3, and Finished where a session is resumed. (RFC 5246 §7.4, RFC 8446 §4)
 const SIGNED: [u8; 3] = [12, 15, 20];
+/// Records of a client's longest flight in a handshake: certificate, key, proof of it, change of ciphers, end.
+const RECORDS_OF_A_FLIGHT: u8 = 5;
 /// Bytes of a piece for a peer that has sent records without data: some twenty key updates.
 const WARY_REACH: u16 = 512;
 /// Bytes of the first piece: more than ordinary requests, and less than two hundred key updates. Each full piece doubles
@@ -135,10 +137,10 @@ impl Intake {
         self.barren > TLS_BARREN_RECORDS
     }
 
-    /// Bytes that OpenSSL may have now; `None` when it has had enough in this call.
-    fn room(&self, wanted: usize) -> Option<usize> {
-        // The second record begun shows that a first has gone by.
-        if self.recvs_left == 0 || self.begun > 1 || self.is_flooded() {
+    /// Bytes that OpenSSL may have now; `None` when it has had enough in a call that may read so many `records`.
+    fn room(&self, wanted: usize, records: u8) -> Option<usize> {
+        // A further record begun shows that those before it have gone by.
+        if self.recvs_left == 0 || self.begun > records || self.is_flooded() {
             return None;
         }
         Some(wanted.min(self.reach.into()))
@@ -238,6 +240,17 @@ impl Pipe {
     /// What the handshake signs has been sent: it does not want the private key any more.
     pub(super) fn has_signed(&self) -> bool {
         self.signed
+    }
+
+    /// Bytes that OpenSSL may have now; `None` when it has had enough in this call.
+    fn room(&self, wanted: usize) -> Option<usize> {
+        // In a handshake OpenSSL 3.2 and later do not read ahead, so that each record is asked for.
+        let records = if self.established {
+            1
+        } else {
+            RECORDS_OF_A_FLIGHT
+        };
+        self.intake.room(wanted, records)
     }
 
     /// Says whether the records of the next `SSL_write` may wait.
@@ -524,7 +537,7 @@ unsafe extern "C" fn on_read(bio: *mut BIO, buf: *mut c_char, len: c_int) -> c_i
     };
     // SAFETY: OpenSSL calls back only inside a call on the owning session, which lends its pipe to nobody then.
     let pipe = unsafe { pipe_of(bio) };
-    let Some(len) = pipe.intake.room(len) else {
+    let Some(len) = pipe.room(len) else {
         // SAFETY: `bio` is ours and alive.
         unsafe { BIO_set_retry_read(bio) };
         return -1;

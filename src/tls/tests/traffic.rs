@@ -7,9 +7,9 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{ErrorCode, ShutdownState, SslStream, SslVersion};
+use openssl::ssl::{ErrorCode, HandshakeError, ShutdownState, SslStream, SslVersion};
 
-use super::{BOTH, Client, Served, Site, Tap, connected, pattern};
+use super::{BOTH, Client, KeyType, Served, Site, Tap, connected, issue, pattern};
 use crate::os::{Interest, socket};
 use crate::tls::{Class, Current, Handshake, More, Outcome, TlsContext, TlsSession, Version};
 
@@ -398,6 +398,27 @@ fn a_record_behind_another_in_one_segment_is_announced() {
             "the second record was read ahead"
         );
         assert_eq!(served.read_exact(7), b"get b\r\n");
+    }
+}
+
+#[test]
+fn a_flight_of_a_handshake_is_read_in_one_call() {
+    let site = Site::new().trusting(2);
+    let context = site.load().get();
+    let identity = issue("client", &site.authority, KeyType::Ec);
+    for version in BOTH {
+        let (mut served, theirs) = Served::new(&context, Class::Default);
+        theirs.set_nonblocking(true).unwrap();
+        let client = Client::with(version, &identity);
+        let Err(HandshakeError::WouldBlock(connecting)) = client.connect(theirs) else {
+            panic!("{version:?}: the client waits for the server");
+        };
+        let blocked = Handshake::Blocked(Interest::Read);
+        assert_eq!(served.session.handshake(), blocked, "{version:?}");
+        // With TLS 1.3 that is all of the client's part.
+        let finished = connecting.handshake();
+        assert_eq!(served.session.handshake(), Handshake::Done, "{version:?}");
+        drop(finished);
     }
 }
 
