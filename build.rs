@@ -12,6 +12,7 @@ use std::env;
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(ossl111)");
     println!("cargo::rustc-check-cfg=cfg(ossl300)");
+    println!("cargo::rustc-check-cfg=cfg(ossl320)");
     // Given by hand for a run under ThreadSanitizer (HACKING.md).
     println!("cargo::rustc-check-cfg=cfg(sanitize_thread)");
     println!("cargo::rerun-if-env-changed=MEMCACHED_VERSION");
@@ -35,6 +36,9 @@ fn main() {
         }
         if number >= 0x3000_0000 {
             println!("cargo::rustc-cfg=ossl300");
+        }
+        if number >= 0x3020_0000 {
+            println!("cargo::rustc-cfg=ossl320");
         }
     }
 }

@@ -162,6 +162,10 @@ unsafe extern "C" {
     /// SSL_set_msg_callback(3), always.
     pub(super) fn SSL_set_msg_callback(ssl: *mut SSL, callback: Option<MessageCallback>);
 
+    /// SSL_clear_options(3), with this type since 3.0.
+    #[cfg(ossl320)]
+    pub(super) fn SSL_clear_options(ssl: *mut SSL, options: u64) -> u64;
+
     /// SSL_key_update(3), since 1.1.1.
     #[cfg(all(test, ossl111))]
     pub(super) fn SSL_key_update(ssl: *mut SSL, answer: c_int) -> c_int;

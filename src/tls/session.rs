@@ -180,6 +180,8 @@ impl TlsSession {
                 return self.denied();
             }
             self.phase = Phase::Open;
+            #[cfg(ossl320)]
+            self.leave_the_kernel_alone();
             if let Some(link) = &mut self.link {
                 link.pipe().establish();
             }
@@ -528,6 +530,17 @@ impl TlsSession {
         unsafe { ffi::SSL_set0_wbio(self.raw(), bio.as_ptr()) };
         self.kernel_writes = true;
         Ok(())
+    }
+
+    /// Keeps OpenSSL from offering each new key to the kernel. What comes by the link the kernel cannot decrypt, and on its
+    /// way back to its own code OpenSSL 3.2 and later lose what they have read ahead. What the kernel does already it goes
+    /// on doing.
+    #[cfg(ossl320)]
+    fn leave_the_kernel_alone(&mut self) {
+        if self.kernel_writes {
+            // SAFETY: `ssl` is owned and alive; this takes a bit away from a number in it.
+            unsafe { ffi::SSL_clear_options(self.raw(), ffi::SSL_OP_ENABLE_KTLS) };
+        }
     }
 
     /// Finishes the handshake if it is still under way; an outcome when the caller cannot go on.
