@@ -62,9 +62,11 @@ fn a_read_gives_way_to_others_between_records_without_data() {
     let (gave_way, outcome) = read_through(&mut served, &mut buf);
     assert_eq!(outcome, Outcome::Done(7));
     assert!(gave_way >= 7, "{gave_way} times only");
+    // OpenSSL 3.2 and later give way by themselves behind a key update, so that nothing came before the data in its call.
+    let behind_others = usize::from(!cfg!(ossl320));
     assert_eq!(
         read_through(&mut served, &mut buf),
-        (1, Outcome::Blocked(Interest::Read)),
+        (behind_others, Outcome::Blocked(Interest::Read)),
         "the data came behind others"
     );
 }

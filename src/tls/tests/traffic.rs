@@ -424,7 +424,7 @@ fn a_flight_of_a_handshake_is_read_in_one_call() {
 
 #[test]
 fn a_command_that_came_with_the_handshake_is_announced() {
-    // The client's last flight and its first command in one segment: no event will tell of the command.
+    // The client's last flight and its first command in one segment: no event may tell of the command.
     let site = Site::new();
     let context = site.load().get();
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -446,10 +446,17 @@ fn a_command_that_came_with_the_handshake_is_announced() {
         stream
     });
     served.handshake().unwrap();
+    let _client = client.join().unwrap();
+    if cfg!(ossl320) {
+        // It does not read ahead in a handshake: the command lies in the socket, and an event tells of it.
+        let mut record = [0; 100];
+        let taken = socket::read(served.session.as_fd(), &mut record).unwrap();
+        assert_eq!(taken, 5 + 7 + 1 + 16);
+        return;
+    }
     assert!(served.session.buffered());
     let mut buf = [0; 7];
     assert_eq!(served.session.read(&mut buf), Outcome::Done(7));
-    drop(client.join().unwrap());
 }
 
 /// Lets the first write (ClientHello) through and keeps the rest.
