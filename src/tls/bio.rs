@@ -679,3 +679,61 @@ pub(super) fn shrink_buffers(fd: RawFd) {
         assert_eq!(set, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe in a call of OpenSSL, as far as nothing is sent or received.
+    fn called() -> Pipe {
+        let mut pipe = Pipe::new(-1);
+        pipe.before_call();
+        pipe
+    }
+
+    #[test]
+    fn a_call_gets_so_many_pieces_and_no_more() {
+        let mut pipe = called();
+        for _ in 0..RECVS_PER_CALL {
+            assert_eq!(pipe.room(5), Some(5));
+            pipe.intake.took(1);
+        }
+        assert_eq!(pipe.room(5), None);
+        pipe.before_call();
+        assert_eq!(pipe.room(5), Some(5));
+    }
+
+    #[test]
+    fn a_call_reads_one_record_or_a_flight() {
+        for (established, records) in [(false, RECORDS_OF_A_FLIGHT), (true, 1)] {
+            let mut pipe = called();
+            if established {
+                pipe.establish();
+            }
+            for _ in 0..records {
+                pipe.intake.record_begins();
+                assert_eq!(pipe.room(5), Some(5), "the rest of it");
+            }
+            pipe.intake.record_begins();
+            assert_eq!(pipe.room(5), None, "{records} have gone by");
+        }
+    }
+
+    #[test]
+    fn a_piece_grows_with_the_data_and_is_small_behind_records_without() {
+        let mut pipe = called();
+        let all = 20_000;
+        assert_eq!(pipe.room(all), Some(FIRST_REACH.into()));
+        pipe.intake.took(FIRST_REACH.into());
+        assert_eq!(pipe.room(all), Some(2 * usize::from(FIRST_REACH)));
+        pipe.establish();
+        for _ in 0..2 {
+            pipe.intake.record_begins();
+        }
+        assert!(pipe.after_data());
+        pipe.before_call();
+        assert_eq!(pipe.room(all), Some(WARY_REACH.into()));
+        pipe.intake.took(WARY_REACH.into());
+        assert_eq!(pipe.room(all), Some(2 * usize::from(WARY_REACH)));
+    }
+}

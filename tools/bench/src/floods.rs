@@ -136,9 +136,10 @@ fn one(lab: &Lab, flood: &Flood) -> Outcome<String> {
     let (end, took) = poured;
     let floods = server.admin()?.family("ssl")?.count("ssl_record_floods");
     Ok(format!(
-        "worst wait {:.1} ms, p99 {:.1} ms of {}; {} of {:.1} MB in {:.2} s, record floods {floods}",
+        "worst wait {:.1} ms, p99 {:.1} ms, median {:.1} ms of {}; {} of {:.1} MB in {:.2} s, record floods {floods}",
         micros(waits.quantile(1.0)) / 1000.0,
         micros(waits.quantile(0.99)) / 1000.0,
+        micros(waits.quantile(0.5)) / 1000.0,
         waits.count(),
         match end {
             Poured::Borne => "served",
