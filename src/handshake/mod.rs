@@ -9,7 +9,7 @@
 //! A step that may sign cannot be interrupted, and under overload most clients give up before their turn. So a client whose
 //! bytes have come goes on a stack, and between two signatures the thread looks at its sockets: whoever came last is
 //! served first and is likely to be there still, whoever has hung up is closed without a signature (`queue` has the
-//! order, `client` one client's steps, `thread` the loop). Steps that cannot sign any more finish work that is paid
+//! order, `client` one client's steps, `thread` the loop, `turnstile` how many sign at a time). Steps that cannot sign any more finish work that is paid
 //! for, and are taken at once. The threads stand back behind the workers when all CPUs are busy. A worker never sees an
 //! unfinished session.
 //!
@@ -23,11 +23,14 @@ mod client;
 mod queue;
 mod refusal;
 mod thread;
+mod turnstile;
 
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use crate::conn::NewConn;
@@ -40,7 +43,8 @@ use crate::worker::idle::Owner;
 use crate::worker::inbox::Turns;
 use crate::worker::{Services, Workers};
 
-use thread::Seat;
+use self::thread::Seat;
+use self::turnstile::Turnstile;
 
 /// Descriptors that a thread holds beside those of its clients: a base takes three, a mailbox one, and one is for a client
 /// that is told why it is refused.
@@ -92,6 +96,13 @@ pub fn conn_threads(settings: &Settings) -> u32 {
     workers + settings.tls.handshake_threads(workers)
 }
 
+/// What so many threads sign behind; nothing where there is a CPU for each.
+fn turnstile_for(threads: u32) -> Option<Arc<Turnstile>> {
+    let cpus = available_parallelism().map_or(1, NonZero::get);
+    let threads = usize::try_from(threads).unwrap_or(usize::MAX);
+    (threads > cpus).then(|| Arc::new(Turnstile::new(cpus)))
+}
+
 /// The running threads.
 #[derive(Debug, Default)]
 pub struct Handshakers {
@@ -116,8 +127,19 @@ impl Handshakers {
         let mut started = Handshakers::default();
         let workers = services.settings.workers.threads;
         let count = services.settings.tls.handshake_threads(workers);
+        let turnstile = turnstile_for(count);
         for number in 0..count {
-            if let Err(error) = started.start_one(services, turns, number, workers + number) {
+            let begun = Mailbox::new().and_then(|mailbox| {
+                let seat = Seat {
+                    owner: workers + number,
+                    mailbox: Arc::new(mailbox),
+                    turns: turns.clone(),
+                    turnstile: turnstile.clone(),
+                    services,
+                };
+                started.start_one(number, seat)
+            });
+            if let Err(error) = begun {
                 started.stop();
                 return Err(error);
             }
@@ -125,36 +147,24 @@ impl Handshakers {
         Ok(started)
     }
 
-    /// Starts thread `number`, which is thread `owner` of all that have conns.
-    fn start_one(
-        &mut self,
-        services: Services,
-        turns: &Turns,
-        number: u32,
-        owner: u32,
-    ) -> io::Result<()> {
-        let mailbox = Arc::new(Mailbox::new()?);
-        let seat = Seat {
-            owner,
-            mailbox: Arc::clone(&mailbox),
-            turns: turns.clone(),
-            services,
+    fn start_one(&mut self, number: u32, seat: Seat) -> io::Result<()> {
+        let services = seat.services;
+        let door = Door {
+            mailbox: Arc::clone(&seat.mailbox),
+            counts: services.books.handshakes.thread(seat.owner),
         };
         let (report, ready) = mpsc::channel();
         let name = format!("mc-tls-{number}");
         let thread = services
             .crew
-            .start(name, move || thread::live(seat, &report))?;
+            .start(name, move || self::thread::live(seat, &report))?;
         let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
         if let Err(error) = ready.recv().unwrap_or_else(|_| gone()) {
             thread.join();
             return Err(error);
         }
         self.threads.push(thread);
-        self.doors.push(Door {
-            mailbox,
-            counts: services.books.handshakes.thread(owner),
-        });
+        self.doors.push(door);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
 use crate::handshake::client::{Client, Desk, Ending, Step};
 use crate::handshake::queue::Queue;
 use crate::handshake::refusal::{Refusal, Verdict};
+use crate::handshake::turnstile::Turnstile;
 use crate::handshake::{Errand, Refused};
 use crate::os::heap::{self, NoMemory, Room};
 use crate::os::socket::Presence;
@@ -41,6 +42,8 @@ pub(super) struct Seat {
     pub(super) owner: u32,
     pub(super) mailbox: Arc<Mailbox<Errand>>,
     pub(super) turns: Turns,
+    /// What it signs behind; none where all threads may sign at a time.
+    pub(super) turnstile: Option<Arc<Turnstile>>,
     pub(super) services: Services,
 }
 
@@ -117,7 +120,16 @@ impl Handshaker {
                 _ => Wait::Poll,
             };
             base.run_once(self, wait)?;
-            self.serve_the_newest();
+            if self.queue.waiting() > 0 {
+                let turnstile = self.seat.turnstile.clone();
+                let passage = turnstile.as_deref().map(Turnstile::enter);
+                if passage.as_ref().is_some_and(|passage| passage.has_waited) {
+                    // Newer clients may have come, and others gone.
+                    base.run_once(self, Wait::Poll)?;
+                }
+                self.serve_the_newest();
+            }
+            self.counts.show_waiting(self.queue.waiting());
             self.patience.last_until(self.due());
         }
         while let Some(fd) = self.handshakes.oldest() {
@@ -226,7 +238,6 @@ impl Handshaker {
                 self.advance(fd);
             }
         }
-        self.counts.show_waiting(self.queue.waiting());
     }
 
     /// Closes a client that has hung up before anything was signed for it, and counts it where that would have been next;
