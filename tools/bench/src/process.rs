@@ -1,7 +1,9 @@
-//! What `/proc` says of a server: CPU time of its threads, memory, open descriptors.
+//! What `/proc` says of a server: CPU time of its threads, memory, open descriptors; and how long a thread of the
+//! tool had to wait.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use crate::fail::{Context, Outcome};
 
@@ -42,6 +44,17 @@ pub fn thread_times(pid: u32) -> Outcome<BTreeMap<u32, u64>> {
     Ok(times)
 }
 
+/// How long the calling thread has waited for a CPU that others had: the second field of its schedstat, zero where
+/// the kernel does not tell.
+pub fn own_delay() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(delay_nanos(&text).unwrap_or(0))
+}
+
+fn delay_nanos(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Resident memory in bytes, counted page by page.
 pub fn resident_bytes(pid: u32) -> Outcome<u64> {
     // The VmRSS line of `status` may be dozens of pages behind on each CPU; this one is exact.
@@ -67,4 +80,15 @@ fn field(path: &str, name: &str) -> Outcome<u64> {
 pub fn open_fds(pid: u32) -> Outcome<usize> {
     let dir = format!("/proc/{pid}/fd");
     Ok(fs::read_dir(&dir).context(&dir, GONE)?.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_a_cpu_stands_behind_the_time_on_it() {
+        assert_eq!(delay_nanos("25276041 94102038 17\n"), Some(94_102_038));
+        assert_eq!(delay_nanos(""), None);
+    }
 }

@@ -20,6 +20,7 @@ use crate::fail::{Context, Fail, Outcome};
 use crate::latency::Latencies;
 use crate::os::{self, Epoll, Interest, Ready};
 use crate::probe::{self, Probe};
+use crate::process;
 use crate::stream::{Progress, Stream, Target};
 
 /// What a client asks, in one record, and what it is told.
@@ -70,6 +71,8 @@ pub struct Tally {
     pub errors: u64,
     /// Did not come, since there were as many as may be.
     pub kept_out: u64,
+    /// How long the clients' thread waited for its CPU.
+    pub delay: Duration,
     /// From a client's turn to its answer, of those who finished.
     pub times: Latencies,
     /// What the first error was.
@@ -86,6 +89,7 @@ impl Tally {
             given_up: 0,
             errors: 0,
             kept_out: 0,
+            delay: Duration::ZERO,
             times: Latencies::new(),
             first_error: None,
         }
@@ -95,6 +99,27 @@ impl Tally {
     pub fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.secs
     }
+
+    /// Hundredths of the window in which the clients waited for their CPU.
+    pub fn delay_percent(&self) -> f64 {
+        self.delay.as_secs_f64() / self.secs * 100.0
+    }
+}
+
+/// Clients that wait for their CPU longer than this, in hundredths, are not those of the plan. Established clients,
+/// which go first, take some of it, too.
+const DELAY_BORNE: f64 = 20.0;
+
+/// A line for the report when others had the clients' CPU; nothing when they had it for themselves. The worst of all
+/// runs is asked for, in hundredths.
+pub fn delay_note(worst: f64) -> String {
+    if worst <= DELAY_BORNE {
+        return String::new();
+    }
+    format!(
+        "\n**On a busy machine**: the clients waited for their CPU up to {worst:.0} % of the time, so that these figures \
+         say little of the servers.\n"
+    )
 }
 
 /// Established clients that ask beside a crowd.
@@ -229,11 +254,16 @@ impl<'a> Crowd<'a> {
 
     fn turns(&mut self) -> Outcome<()> {
         let mut ready = Ready::with_room(EVENTS);
+        let mut before = None;
         self.admit()?;
         loop {
             let now = Instant::now();
-            if now >= self.span.closes {
-                return Ok(());
+            if now >= self.span.opens {
+                let before = *before.get_or_insert_with(process::own_delay);
+                if now >= self.span.closes {
+                    self.tally.delay = process::own_delay().saturating_sub(before);
+                    return Ok(());
+                }
             }
             self.epoll
                 .wait(&mut ready, self.rest(now))
@@ -411,5 +441,24 @@ impl Client {
             "answered {:?}",
             String::from_utf8_lossy(&self.answer)
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_machine_is_told_of() {
+        let mut tally = Tally::new(2.0);
+        assert_eq!(delay_note(tally.delay_percent()), "");
+        tally.delay = Duration::from_millis(500);
+        assert_eq!(tally.delay_percent(), 25.0);
+        assert!(delay_note(tally.delay_percent()).contains("up to 25 % of the time"));
+    }
+
+    #[test]
+    fn rates_are_those_of_the_window() {
+        assert_eq!(Tally::new(1.5).per_second(48), 32.0);
     }
 }

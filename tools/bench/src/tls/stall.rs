@@ -35,6 +35,8 @@ struct Stall {
     p99: f64,
     worst: f64,
     handshakes: f64,
+    /// Hundredths of the time in which the clients of the loops waited for their CPU.
+    client_delay: f64,
 }
 
 /// One key, and each contender's runs, round by round.
@@ -105,7 +107,7 @@ fn one(lab: &Lab, contender: &Contender) -> Outcome<Stall> {
         window: lab.options.window(),
     };
     let (tally, waits) = crowd::run(&plan, ESTABLISHED)?;
-    if let Some(error) = tally.first_error {
+    if let Some(error) = &tally.first_error {
         return Err(Fail::new(
             format!("{} clients did not get in: {error}", tally.errors),
             "see the server's log",
@@ -116,6 +118,7 @@ fn one(lab: &Lab, contender: &Contender) -> Outcome<Stall> {
         p99: micros(waits.quantile(0.99)),
         worst: micros(waits.quantile(1.0)),
         handshakes: tally.per_second(tally.finished),
+        client_delay: tally.delay_percent(),
     })
 }
 
@@ -127,6 +130,7 @@ fn note(findings: &mut Findings, contenders: &[Contender], part: &Part) {
                 ("p99_us", stall.p99),
                 ("worst_us", stall.worst),
                 ("rate", stall.handshakes),
+                ("client_delay", stall.client_delay),
             ] {
                 let place: [&dyn std::fmt::Display; 3] = [&"stall", &part.key, &"mn"];
                 findings.note(place, round, contender.name(), figure, value);
@@ -196,6 +200,9 @@ fn table(lab: &Lab, contenders: &[Contender], parts: &[Part]) -> String {
             );
         }
     }
+    let stalls = parts.iter().flat_map(|part| part.runs.iter().flatten());
+    let delay = stalls.map(|stall| stall.client_delay).fold(0.0, f64::max);
+    text.push_str(&crowd::delay_note(delay));
     text
 }
 
@@ -210,6 +217,7 @@ mod tests {
             p99: p50 * 10.0,
             worst: p50 * 100.0,
             handshakes: 1.0,
+            client_delay: 0.0,
         };
         let part = Part {
             key: Key::P256,

@@ -54,6 +54,7 @@ struct Storm {
     wait_p50: f64,
     wait_p99: f64,
     wait_worst: f64,
+    client_delay: f64,
 }
 
 impl Storm {
@@ -74,11 +75,12 @@ impl Storm {
             wait_p50: wait(0.5),
             wait_p99: wait(0.99),
             wait_worst: wait(1.0),
+            client_delay: tally.delay_percent(),
         }
     }
 
     /// All that is noted of it, with its names in the CSV.
-    fn figures(&self) -> [(&'static str, f64); 12] {
+    fn figures(&self) -> [(&'static str, f64); 13] {
         [
             ("wanted_rate", self.wanted),
             ("offered_rate", self.offered),
@@ -92,6 +94,7 @@ impl Storm {
             ("wait_p50_us", self.wait_p50),
             ("wait_p99_us", self.wait_p99),
             ("wait_worst_us", self.wait_worst),
+            ("client_delay", self.client_delay),
         ]
     }
 }
@@ -203,7 +206,7 @@ fn take_turn(lab: &Lab, contender: &Contender, bounds: &Bounds) -> Outcome<Turn>
     if peak == 0.0 {
         return Err(Fail::new(
             "nobody got in, though no more clients came than were served",
-            "raise --seconds: one handshake with that key may take longer",
+            "raise --seconds: one handshake with that key may take longer, or the machine has other work",
         ));
     }
     let mut storms = Vec::new();
@@ -391,6 +394,9 @@ fn table(contenders: &[Contender], part: &Part) -> String {
             rate(kept_out)
         );
     }
+    let storms = part.turns.iter().flatten().flat_map(|turn| &turn.storms);
+    let delay = storms.map(|storm| storm.client_delay).fold(0.0, f64::max);
+    text.push_str(&crowd::delay_note(delay));
     text.push('\n');
     text
 }
