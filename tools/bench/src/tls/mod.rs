@@ -60,9 +60,13 @@ pub fn ending() -> String {
        most of the work of the server.\n\
      * Clients that keep their connections pay for the handshake once. Where they cannot, let them \
        resume: the default configuration issues tickets.\n\
-     * The listener only accepts and hands over; workers do the handshakes, so their rate grows \
-       with `-t` up to the number of CPUs. The client here uses the same CPUs and needs a good part of \
-       them for its own side of the handshakes: a server on a machine of its own does more.\n"
+     * The listener only accepts and hands over; threads of their own, as many as workers unless \
+       `ssl_handshake_threads` says otherwise, make the handshakes, so that their rate grows with \
+       `-t` up to the number of CPUs. The client here uses the same CPUs and needs a good part of \
+       them for its own side of the handshakes: a server on a machine of its own does more.\n\
+     * Who is served first decides what a storm leaves of the peak. Whoever serves the oldest signs \
+       for clients that have given up; these threads serve the newest. A signature on a worker makes \
+       all of its clients wait, on a thread of its own it leaves the kernel the choice.\n"
         .to_owned()
 }
 
