@@ -30,6 +30,7 @@ use super::allow::AllowList;
 use super::certificate::{any_name, lacks_its_key, validity_warning};
 use super::ffi::{self, TicketDirection, broken, reason};
 use super::material::{Material, read};
+use super::memory;
 use super::tickets::{KEY_SIZE, TicketKeys};
 use super::trust::{Digest, Scope, Trust, scopes, verify_flags};
 use super::{CertificateFacts, Class, FaultKind, File, TlsCounters, TlsError, TlsFault};
@@ -117,9 +118,13 @@ impl TlsContext {
         old: Option<&TlsContext>,
     ) -> Result<TlsContext, TlsError> {
         ffi::expect_no_errors();
-        let built = TlsContext::build_noisily(material, prompt, counters, old);
+        let (built, enough) =
+            memory::without_refusal(|| TlsContext::build_noisily(material, prompt, counters, old));
         ffi::clear_errors();
-        built
+        let built = built?;
+        // What it had no memory for, a cipher or a way to agree on keys, OpenSSL leaves out and does not say so.
+        enough.map_err(|refused| TlsError::OpenSsl(refused.to_string()))?;
+        Ok(built)
     }
 
     /// As `build`, but may leave something in the error queue.

@@ -7,6 +7,9 @@
 //!
 //! A kept block is malloc's like any other: it may be resized, and be freed by another thread than the one that asked
 //! for it. A thread that ends frees the one it keeps.
+//!
+//! Where malloc has nothing, OpenSSL does not always say so: a context that is made just then silently lacks a cipher or
+//! a way to agree on keys. So refusals are noted, and a load asks for them ([`without_refusal`]).
 
 #![allow(
     unsafe_code,
@@ -19,6 +22,7 @@ use std::ops::RangeInclusive;
 use std::ptr;
 
 use super::ffi;
+use crate::os::heap::NoMemory;
 
 /// Bytes of a block for records: what TLS 1.2 calls a TLSCiphertext (RFC 5246 §6.2.3), a header, and what OpenSSL adds
 /// to align it.
@@ -40,6 +44,31 @@ impl Drop for Kept {
 
 thread_local! {
     static KEPT: Kept = const { Kept(Cell::new(ptr::null_mut())) };
+    /// OpenSSL has been refused memory since this was last set back.
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Acts. Says so if OpenSSL was refused memory meanwhile, on this thread.
+pub(super) fn without_refusal<R>(act: impl FnOnce() -> R) -> (R, Result<(), NoMemory>) {
+    REFUSED.set(false);
+    let came = act();
+    let refused = REFUSED.get();
+    (came, if refused { Err(NoMemory) } else { Ok(()) })
+}
+
+/// Notes that OpenSSL has been refused memory on this thread, so that certificates that are being loaded there are not
+/// taken for complete. Memory functions of the server's own do this; whoever gives OpenSSL others lets them do it, too.
+#[cold]
+pub fn note_refusal() {
+    REFUSED.set(true);
+}
+
+/// What malloc or realloc has answered to a request for more than nothing.
+fn noted(block: *mut c_void) -> *mut c_void {
+    if block.is_null() {
+        note_refusal();
+    }
+    block
 }
 
 /// Puts the functions below in the place of OpenSSL's own. OpenSSL takes them only before its first allocation; those
@@ -77,7 +106,7 @@ extern "C" fn take(size: usize, _file: *const c_char, _line: c_int) -> *mut c_vo
         size => size,
     };
     // SAFETY: any size may be asked.
-    unsafe { libc::malloc(size) }
+    noted(unsafe { libc::malloc(size) })
 }
 
 /// # Safety
@@ -94,7 +123,7 @@ unsafe extern "C" fn resize(
         return ptr::null_mut();
     }
     // SAFETY: the caller's promise.
-    unsafe { libc::realloc(block, size) }
+    noted(unsafe { libc::realloc(block, size) })
 }
 
 /// # Safety
@@ -118,10 +147,12 @@ unsafe extern "C" fn give_back(block: *mut c_void, _file: *const c_char, _line: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hint::black_box;
     use std::thread;
 
     fn ask(size: usize) -> *mut c_void {
-        take(size, ptr::null(), 0)
+        // The compiler knows malloc, and leaves it out where nobody looks at the block.
+        black_box(take(size, ptr::null(), 0))
     }
 
     fn release(block: *mut c_void) {
@@ -159,6 +190,22 @@ mod tests {
             assert!(ask(0).is_null());
             release(ptr::null_mut());
         });
+    }
+
+    #[test]
+    fn a_refusal_is_noted_until_the_next_load() {
+        assert!(without_refusal(|| release(ask(100))).1.is_ok());
+        let (block, noted) = without_refusal(|| ask(isize::MAX.unsigned_abs()));
+        assert!(block.is_null());
+        assert_eq!(noted, Err(NoMemory));
+        assert!(without_refusal(|| ()).1.is_ok());
+        let block = ask(100);
+        // SAFETY: asked for above; a refusal leaves it as it is.
+        let resize = || unsafe { resize(block, isize::MAX.unsigned_abs(), ptr::null(), 0) };
+        let (larger, noted) = without_refusal(resize);
+        assert!(larger.is_null());
+        assert_eq!(noted, Err(NoMemory));
+        release(block);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use disabled::{Current, TlsContext, TlsSession};
 #[cfg(feature = "tls")]
 pub use enabled::Current;
 #[cfg(feature = "tls")]
-pub use {context::TlsContext, session::TlsSession};
+pub use {context::TlsContext, memory::note_refusal, session::TlsSession};
 
 /// True when this program was built with TLS (`--enable-tls`).
 pub const BUILT: bool = cfg!(feature = "tls");
