@@ -31,6 +31,8 @@ pub(super) struct Client {
     card: OpenCard,
     stage: Stage,
     place: Place,
+    /// The turn of its thread at which it was last seen to be there.
+    seen_at: Option<u64>,
     protocol: Protocol,
     counted: Counted,
 }
@@ -111,6 +113,7 @@ impl Client {
             card,
             stage: Stage::Silent(new.socket, terms),
             place,
+            seen_at: None,
             protocol: new.protocol,
             counted: new.counted,
         })
@@ -129,9 +132,16 @@ impl Client {
         }
     }
 
-    /// Whether it is there still.
-    pub(super) fn presence(&self) -> Presence {
-        socket::presence(self.socket())
+    /// Whether it is there still; who was seen at this very turn of the thread is not looked for again.
+    pub(super) fn presence(&mut self, turn: u64) -> Presence {
+        if self.seen_at == Some(turn) {
+            return Presence::Here;
+        }
+        let presence = socket::presence(self.socket());
+        if presence == Presence::Here {
+            self.seen_at = Some(turn);
+        }
+        presence
     }
 
     /// Takes one step.

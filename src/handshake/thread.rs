@@ -74,6 +74,8 @@ struct Handshaker {
     clients: Vec<Option<Box<Client>>>,
     handshakes: Handshakes,
     queue: Queue,
+    /// Turns that may have taken a signature's time: what was seen of a client before the last is old.
+    turns_taken: u64,
     /// One client too many, while it is told so.
     refusal: Option<Box<Refusal>>,
     registrar: Registrar,
@@ -96,6 +98,7 @@ impl Handshaker {
             clients: Vec::new(),
             handshakes: Handshakes::new(counts, settings.tls.handshake_limit()),
             queue: Queue::new(settings.tls.handshake_backlog()),
+            turns_taken: 0,
             refusal: None,
             _mail: registrar.watch(seat.mailbox.fd(), Interest::Read)?,
             patience: Patience::new(&registrar)?,
@@ -235,6 +238,7 @@ impl Handshaker {
         if let Some(newest) = self.queue.next() {
             let fd = self.handshakes.fd(newest);
             if !self.has_gone(fd) {
+                self.turns_taken += 1;
                 self.advance(fd);
             }
         }
@@ -243,15 +247,14 @@ impl Handshaker {
     /// Closes a client that has hung up before anything was signed for it, and counts it where that would have been next;
     /// whether it had.
     fn has_gone(&mut self, fd: RawFd) -> bool {
+        let now = self.turns_taken;
         let Some(client) = self.client(fd) else {
             return true;
         };
-        let presence = if client.may_sign() {
-            client.presence()
-        } else {
-            Presence::Here
-        };
-        match presence {
+        if !client.may_sign() {
+            return false;
+        }
+        match client.presence(now) {
             Presence::Here => return false,
             Presence::Gone { left_bytes: true } => {
                 self.counts.count_gone();
