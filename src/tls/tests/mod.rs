@@ -58,14 +58,20 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(super) fn new() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "memcached-tls-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
+        Folder::of(&format!("memcached-tls-{}", std::process::id()), &NEXT)
+    }
+
+    /// The first of the folders with this name and a number, from `next` on, that does not exist: one that a run left
+    /// when it was killed may bear the process's id, too.
+    fn of(name: &str, next: &AtomicU32) -> Folder {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("{name}-{number}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Folder(path),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}"),
+            }
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -582,4 +588,12 @@ pub(super) fn pattern(len: usize) -> Vec<u8> {
             state as u8
         })
         .collect()
+}
+
+#[test]
+fn a_folder_that_was_left_behind_is_passed_over() {
+    let name = format!("memcached-tls-left-{}", std::process::id());
+    let left = Folder::of(&name, &AtomicU32::new(7));
+    let next = Folder::of(&name, &AtomicU32::new(7));
+    assert!(left.path("").ends_with("-7/") && next.path("").ends_with("-8/"));
 }
