@@ -571,3 +571,86 @@ fn family(number: libc::c_int) -> libc::sa_family_t {
 fn socklen(len: usize) -> libc::socklen_t {
     libc::socklen_t::try_from(len).expect("socket structures are small")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Our end and the peer's.
+    fn conn() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        (listener.accept().expect("a peer").0, peer)
+    }
+
+    /// Looks until the peer has gone: news of it takes a moment.
+    fn gone(ours: &TcpStream) -> Presence {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match presence(ours.as_fd()) {
+                Presence::Here => assert!(Instant::now() < deadline, "it is still here"),
+                gone => return gone,
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_is_here_whether_it_speaks_or_not() {
+        let (ours, mut peer) = conn();
+        assert_eq!(presence(ours.as_fd()), Presence::Here);
+        peer.write_all(b"hello").expect("sent");
+        // Bytes that are there beyond doubt.
+        ours.peek(&mut [0; 5]).expect("they come");
+        assert_eq!(presence(ours.as_fd()), Presence::Here);
+    }
+
+    #[test]
+    fn a_peer_that_has_hung_up_is_gone_and_what_it_said_stays() {
+        let (ours, peer) = conn();
+        drop(peer);
+        assert_eq!(gone(&ours), Presence::Gone { left_bytes: false });
+        let (mut ours, mut peer) = conn();
+        peer.write_all(b"hello").expect("sent");
+        drop(peer);
+        for _ in 0..2 {
+            assert_eq!(gone(&ours), Presence::Gone { left_bytes: true });
+        }
+        let mut said = String::new();
+        io::Read::read_to_string(&mut ours, &mut said).expect("an orderly end");
+        assert_eq!(said, "hello");
+        assert_eq!(gone(&ours), Presence::Gone { left_bytes: false });
+    }
+
+    #[test]
+    fn a_peer_that_has_ended_its_half_will_say_no_more() {
+        let (ours, mut peer) = conn();
+        peer.write_all(b"hello").expect("sent");
+        peer.shutdown(Shutdown::Write).expect("an end");
+        assert_eq!(gone(&ours), Presence::Gone { left_bytes: true });
+    }
+
+    #[test]
+    fn a_conn_that_was_broken_off_is_gone() {
+        let (ours, mut peer) = conn();
+        (&ours).write_all(b"hello").expect("sent");
+        peer.peek(&mut [0; 5]).expect("it comes");
+        peer.write_all(b"hello").expect("sent");
+        ours.peek(&mut [0; 5]).expect("it comes");
+        // Bytes that nobody has read make the close a reset.
+        drop(peer);
+        let left_bytes = matches!(gone(&ours), Presence::Gone { left_bytes: true });
+        let said = io::Read::read(&mut &ours, &mut [0; 10]);
+        assert_eq!(
+            said.is_ok(),
+            left_bytes,
+            "kernels may keep what was said before"
+        );
+        assert_eq!(gone(&ours), Presence::Gone { left_bytes: false });
+    }
+}
