@@ -13,7 +13,7 @@
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::ptr;
@@ -298,9 +298,16 @@ fn visit(current: &Current, connector: &SslConnector) -> End {
 
 fn serve(current: &Current, socket: OwnedFd, mut client: Client) -> End {
     let context = current.get();
+    let fd = socket.as_raw_fd();
     let opened = serving(|| TlsSession::accept(&context, socket, Class::Default));
-    let Ok(mut session) = opened else {
-        return End::Failed("accept");
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(refused) => {
+            assert_eq!(refused.socket.as_raw_fd(), fd, "the socket comes back");
+            let mut socket = UnixStream::from(refused.socket);
+            socket.write_all(b"x").expect("it is open");
+            return End::Failed("accept");
+        }
     };
     let mut is_done = false;
     while !(is_done && matches!(client, Client::Open(_))) {

@@ -2,8 +2,8 @@
 //!
 //! `loading` is about contexts and refreshes, `traffic` about bytes, `faults` about conns that end badly, `clients`
 //! about certificates and resumption, `names` about clients that are allowed by name, `revoked` about revocation
-//! lists, `keys` about ticket keys, `floods` about records that carry nothing. Nothing leaves the machine; files live in
-//! a folder that goes with the test.
+//! lists, `keys` about ticket keys, `signing` about who still wants the private key, `floods` about records that carry
+//! nothing. Nothing leaves the machine; files live in a folder that goes with the test.
 
 mod clients;
 mod faults;
@@ -13,6 +13,7 @@ mod keys;
 mod loading;
 mod names;
 mod revoked;
+mod signing;
 mod traffic;
 
 use std::fs;
@@ -33,8 +34,8 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::ssl::{
-    HandshakeError, SslConnector, SslConnectorBuilder, SslMethod, SslSession, SslSessionCacheMode,
-    SslStream, SslVerifyMode, SslVersion,
+    HandshakeError, MidHandshakeSslStream, SslConnector, SslConnectorBuilder, SslMethod,
+    SslSession, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::symm::Cipher;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
@@ -435,7 +436,7 @@ impl Client {
     }
 
     /// The same client once more, offering the session it was issued last.
-    pub(super) fn again(&self) -> Client {
+    pub(crate) fn again(&self) -> Client {
         let session = self.issued.lock().unwrap().last().cloned();
         assert!(session.is_some(), "no session was issued");
         Client {
@@ -464,6 +465,56 @@ impl Client {
             offer(&mut ssl, session);
         }
         ssl.connect(stream)
+    }
+}
+
+/// A client's end that never waits, for tests that have both ends on one thread.
+#[derive(Debug)]
+pub(crate) enum Connecting<S> {
+    /// The server has to do something first.
+    Waiting(MidHandshakeSslStream<S>),
+    /// The handshake is finished.
+    Open(SslStream<S>),
+    /// It has failed.
+    Failed(String),
+}
+
+impl<S: Read + Write> Connecting<S> {
+    /// Says hello over a stream that does not block.
+    pub(crate) fn begin(client: &Client, stream: S) -> Connecting<S> {
+        Connecting::after(client.connect(stream))
+    }
+
+    /// Goes on as far as it can.
+    pub(crate) fn step(&mut self) {
+        let between = Connecting::Failed(String::from("between two steps"));
+        *self = match std::mem::replace(self, between) {
+            Connecting::Waiting(waiting) => Connecting::after(waiting.handshake()),
+            other => other,
+        };
+    }
+
+    /// Whether the handshake is finished at this end.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Connecting::Open(_))
+    }
+
+    fn after(attempt: Result<SslStream<S>, HandshakeError<S>>) -> Connecting<S> {
+        match attempt {
+            Ok(stream) => Connecting::Open(stream),
+            Err(HandshakeError::WouldBlock(waiting)) => Connecting::Waiting(waiting),
+            Err(HandshakeError::Failure(failed)) => Connecting::Failed(failed.error().to_string()),
+            Err(HandshakeError::SetupFailure(error)) => Connecting::Failed(error.to_string()),
+        }
+    }
+
+    /// The stream beneath.
+    pub(crate) fn stream(&mut self) -> &mut S {
+        match self {
+            Connecting::Waiting(waiting) => waiting.get_mut(),
+            Connecting::Open(open) => open.get_mut(),
+            Connecting::Failed(why) => panic!("{why}"),
+        }
     }
 }
 
