@@ -20,7 +20,7 @@ use crate::roster::counts::{ConnStats, Counted};
 use crate::roster::state::State;
 use crate::roster::tls_pending::{Handshakes, Place};
 use crate::settings::Protocol;
-use crate::tls::{FaultKind, Handshake, HandshakeFacts, TlsError, TlsFault};
+use crate::tls::{FaultKind, Handshake, HandshakeFacts, TlsError, TlsFault, Version};
 use crate::transport::{Opener, Terms, Transport};
 use crate::worker::Services;
 
@@ -212,10 +212,15 @@ impl Client {
 
     /// Gives its place back, and goes on to a worker.
     pub(super) fn finish(self, facts: HandshakeFacts, handshakes: &mut Handshakes) -> Away {
-        let Stage::Speaking(transport) = self.stage else {
+        let Stage::Speaking(mut transport) = self.stage else {
             unreachable!("a finished handshake has a session");
         };
         drop(self.event);
+        if facts.version != Version::Tls13 {
+            // The client waits for the last of it, and the worker may not look for long. In TLS 1.3 there are only tickets,
+            // which go with the first reply. What does not leave now does before the worker reads, and so does a failure.
+            let _ = transport.drain();
+        }
         handshakes.finish(self.place, &facts);
         self.card.show_established(facts);
         Away::arriving(self.card, transport, self.protocol, self.counted)

@@ -22,6 +22,8 @@
 mod client;
 mod queue;
 mod refusal;
+#[cfg(all(test, feature = "tls"))]
+mod tests;
 mod thread;
 mod turnstile;
 

@@ -70,7 +70,7 @@ pub(super) fn live(seat: Seat, report: &Sender<io::Result<()>>) -> io::Result<()
 }
 
 /// One thread at work.
-struct Handshaker {
+pub(super) struct Handshaker {
     clients: Vec<Option<Box<Client>>>,
     handshakes: Handshakes,
     queue: Queue,
@@ -90,7 +90,7 @@ struct Handshaker {
 }
 
 impl Handshaker {
-    fn new(seat: Seat, registrar: Registrar) -> io::Result<Handshaker> {
+    pub(super) fn new(seat: Seat, registrar: Registrar) -> io::Result<Handshaker> {
         let services = &seat.services;
         let settings = services.settings;
         let counts = services.books.handshakes.thread(seat.owner);
@@ -116,28 +116,37 @@ impl Handshaker {
     ///
     /// # Errors
     /// The event loop failed, which it does not while its base lives.
-    fn run(&mut self, base: &Base<Handshaker>) -> io::Result<()> {
+    pub(super) fn run(&mut self, base: &Base<Handshaker>) -> io::Result<()> {
         while !self.stopping {
             let wait = match self.queue.waiting() {
                 0 => Wait::Block,
                 _ => Wait::Poll,
             };
-            base.run_once(self, wait)?;
-            if self.queue.waiting() > 0 {
-                let turnstile = self.seat.turnstile.clone();
-                let passage = turnstile.as_deref().map(Turnstile::enter);
-                if passage.as_ref().is_some_and(|passage| passage.has_waited) {
-                    // Newer clients may have come, and others gone.
-                    base.run_once(self, Wait::Poll)?;
-                }
-                self.serve_the_newest();
-            }
-            self.counts.show_waiting(self.queue.waiting());
-            self.patience.last_until(self.due());
+            self.turn(base, wait)?;
         }
         while let Some(fd) = self.handshakes.oldest() {
             self.close(fd, Ending::GivenUp, CloseReason::Shutdown);
         }
+        Ok(())
+    }
+
+    /// A look at the sockets, and one step that may sign.
+    ///
+    /// # Errors
+    /// As for [`run`](Handshaker::run).
+    pub(super) fn turn(&mut self, base: &Base<Handshaker>, wait: Wait) -> io::Result<()> {
+        base.run_once(self, wait)?;
+        if self.queue.waiting() > 0 {
+            let turnstile = self.seat.turnstile.clone();
+            let passage = turnstile.as_deref().map(Turnstile::enter);
+            if passage.as_ref().is_some_and(|passage| passage.has_waited) {
+                // Newer clients may have come, and others gone.
+                base.run_once(self, Wait::Poll)?;
+            }
+            self.serve_the_newest();
+        }
+        self.counts.show_waiting(self.queue.waiting());
+        self.patience.last_until(self.due());
         Ok(())
     }
 
