@@ -643,6 +643,72 @@ fn a_stop_gives_all_up() {
 }
 
 // ---------------------------------------------------------------------------------------------------
+// Want of memory
+
+/// How far the client has come when memory ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// It arrives.
+    Arrival,
+    /// Its hello has come.
+    Hello,
+    /// The last of its messages has come.
+    End,
+}
+
+/// A client meets want of memory; whether there was any.
+fn meet_want(moment: Moment, version: SslVersion, granted: u32) -> bool {
+    let mut lab = Lab::new();
+    let (near, _) = lab.send(Instant::now(), Kind::Tcp);
+    if moment != Moment::Arrival {
+        lab.turn();
+    }
+    let mut tap = Tap::new(near);
+    tap.held = Some(Vec::new());
+    let mut visitor = Connecting::begin(&Client::of(version), tap);
+    if moment != Moment::Arrival {
+        let_go(&mut visitor);
+    }
+    if moment == Moment::End {
+        lab.until("answered", |_| {
+            visitor.step();
+            !visitor.stream().held.as_ref().expect("held").is_empty()
+        });
+        let_go(&mut visitor);
+    }
+    let (turned, failed) = faults::after(granted, || lab.room.turn(&lab.base, Wait::Poll));
+    turned.expect("a turn");
+    lab.adds_up();
+    let arrived = lab.arrived();
+    let alive = arrived.len() + usize::try_from(lab.pending()).expect("few");
+    assert_eq!(lab.clients(), alive, "nobody is lost between two places");
+    let lost = lab.unserved() + lab.site.counters.handshake_errors();
+    assert_eq!(alive == 0, lost > 0, "who is gone was counted");
+    assert!(failed || lost == 0);
+    assert_eq!(
+        is_closed(&mut socket(&mut visitor).try_clone().expect("one")),
+        alive == 0
+    );
+    drop((visitor, arrived));
+    lab.until("over", |lab| lab.clients() == 0);
+    // The next is served as ever.
+    lab.serves();
+    lab.adds_up();
+    failed
+}
+
+#[test]
+fn whoever_meets_want_of_memory_goes_alone_and_is_counted() {
+    for moment in [Moment::Arrival, Moment::Hello, Moment::End] {
+        for version in BOTH {
+            let failures = (0..100).take_while(|granted| meet_want(moment, version, *granted));
+            let failures = failures.count();
+            assert!((1..100).contains(&failures), "{moment:?}: {failures}");
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------
 // One too many
 
 impl Lab {

@@ -195,8 +195,9 @@ impl Handshaker {
             registrar: &self.registrar,
             handshakes: &mut self.handshakes,
         };
-        let client = Client::open(new, &mut desk)?;
+        let mut client = Client::open(new, &mut desk)?;
         if let Err(error) = self.queue.enter(client.number()) {
+            client.end(Ending::GivenUp);
             client.leave(&mut self.handshakes);
             return Err(error.into());
         }
