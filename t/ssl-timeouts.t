@@ -70,7 +70,7 @@ cmp_ok($slowest, '<', TestServer::patience(2), 'none later than two');
 ok(TestServer::wait_until(sub { counts()->[1] == 24 }), 'they are counted');
 is_deeply(counts(), [ 24, 24, 0, 1 ], 'as errors and as timeouts, each once, and none is pending');
 like($server->stderr_text, qr/handshake timeout/, 'and told with -v');
-is($server->stat('curr_connections'), 4, 'their connections are gone');
+ok($server->wait_stat('curr_connections', 4), 'their connections are gone');
 
 $finished->say("mn\r\n");
 is($finished->take(4), "MN\r\n", 'a connection whose handshake was finished goes on');
