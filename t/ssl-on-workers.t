@@ -13,7 +13,7 @@ BEGIN { TestServer::need_feature('tls') }
 TestServer::need_new('it has no handshake threads');
 plan skip_all => 'they run under valgrind in the usual way' if $ENV{VALGRIND_TEST};
 
-my @files = qw(ssl-basic ssl-errors ssl-handshakes ssl-pending ssl-refresh ssl-sessions ssl-stats ssl-timeouts);
+my @files = qw(ssl-basic ssl-errors ssl-handshakes ssl-pending ssl-refresh ssl-rude-crowd ssl-sessions ssl-stats ssl-timeouts);
 plan tests => scalar @files;
 
 local $ENV{TLS_ON_WORKERS} = 1;
