@@ -2,10 +2,10 @@
 # Goal: nothing that clients do over TLS wears the server out: connections, descriptors, memory and counters are as
 # they must be after it, and every value is right.
 # Method: one round of `memcached-bench endure`, which runs for hours where it is asked to: aborted and half-open
-# handshakes by the hundred, handshakes that fail between the halves of another connection's records, pipelines in
-# records of random size, values around a record's length and of megabytes, slow readers with three sizes of
-# the write buffer, certificates refreshed under handshakes. The files ssl-handshakes.t, ssl-records.t and ssl-stalled.t
-# look at single cases more closely.
+# handshakes by the hundred, crowds that stop anywhere in theirs, handshakes that fail between the halves of another
+# connection's records, pipelines in records of random size, values around a record's length and of megabytes, slow
+# readers with three sizes of the write buffer, certificates refreshed under handshakes. The files ssl-handshakes.t,
+# ssl-rude-crowd.t, ssl-records.t and ssl-stalled.t look at single cases more closely.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ my $server = TestServer::server_path();
 my $report = `'$bench' endure --server '$server' --seconds 1 --seed $seed 2>'$progress'`;
 my $status = $?;
 
-my @trials = ('aborted handshakes', 'half-open handshakes', 'error queue', 'pipelines', 'values',
+my @trials = ('aborted handshakes', 'half-open handshakes', 'crowds', 'error queue', 'pipelines', 'values',
     ('slow readers') x 3, 'refreshes', 'all');
 for my $line (split /\n/, $report) {
     my $trial = shift @trials // 'nothing more';

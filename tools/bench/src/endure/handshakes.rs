@@ -1,4 +1,4 @@
-//! Handshakes that come to nothing: aborted in every way, left half open, beside records in halves.
+//! Handshakes that come to nothing: aborted in every way, left half open, in crowds, beside records in halves.
 //!
 //! The server must count each of them once, as a failed handshake and never as a protocol error, and
 //! keep nothing of them. Failures stand in OpenSSL's error queue of the worker's thread, which its
@@ -22,7 +22,10 @@ use crate::workload::Random;
 
 const ABORTED: usize = 500;
 const HALF_OPEN: usize = 200;
-/// New clients beside the half-open ones, and how long one of them may take.
+/// Clients of a crowd that are there at a time, and how often as many come.
+const CROWD: usize = 240;
+const CROWDS: usize = 3;
+/// New clients beside the half-open ones, or beside a crowd, and how long one of them may take.
 const NEWCOMERS: usize = 20;
 const AT_ONCE: Duration = Duration::from_secs(5);
 /// Memory that five hundred may leave, allocator's noise; one TLS session each would be ten times that.
@@ -198,6 +201,99 @@ fn refused(kind: Abort) -> Result<SslContext, openssl::error::ErrorStack> {
     Ok(builder.build())
 }
 
+/// How far a client of a crowd goes.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// It says nothing.
+    Silent,
+    /// It has sent a part of its hello.
+    CutHello,
+    /// It has sent all of it and does not read.
+    Hello,
+    /// It has the server's flight.
+    Flight,
+    /// It has sent a part of its last messages.
+    CutEnd,
+}
+
+const STAGES: [Stage; 5] = [
+    Stage::Silent,
+    Stage::CutHello,
+    Stage::Hello,
+    Stage::Flight,
+    Stage::CutEnd,
+];
+
+/// Crowds that stop at every point of the handshake and hang up together, as fast as they can come: others are served at
+/// once, those who are established and those who come.
+pub fn crowds(ground: &mut Ground, random: &mut Random) -> Outcome<Done> {
+    let mut old = Wire::open(ground.addr(), ground.client(Version::Tls13))?;
+    for _ in 0..CROWDS {
+        let mut here = Vec::new();
+        for number in 0..CROWD {
+            let version = Version::BOTH[number / STAGES.len() % 2];
+            let mut wire = Wire::connect(ground.addr(), ground.client(version))?;
+            let stage = STAGES[number % STAGES.len()];
+            go_to(&mut wire, stage, random).map_err(|e| e.during(format_args!("{stage:?}")))?;
+            here.push(wire);
+            if number % (CROWD / NEWCOMERS) == 0 {
+                newcomer(ground, number, &mut old)?;
+            }
+        }
+        for (number, wire) in here.into_iter().enumerate() {
+            if number % 2 == 0 {
+                wire.reset();
+            }
+        }
+    }
+    old.close();
+    Ok(Done {
+        what: format!(
+            "{CROWDS} crowds of {CROWD}, {} clients beside them",
+            CROWDS * NEWCOMERS
+        ),
+        failed: (CROWDS * CROWD) as u64,
+    })
+}
+
+fn go_to(wire: &mut Wire, stage: Stage, random: &mut Random) -> Outcome<()> {
+    let mut a_part = |bytes: &[u8]| 1 + random.below(bytes.len() as u32 - 1) as usize;
+    if let Stage::Silent = stage {
+        return Ok(());
+    }
+    let hello = wire.hello();
+    if let Stage::CutHello = stage {
+        wire.put(&hello[..a_part(&hello)]);
+        return Ok(());
+    }
+    wire.put(&hello);
+    if let Stage::Hello = stage {
+        return Ok(());
+    }
+    let end = wire.answer()?;
+    if let Stage::CutEnd = stage {
+        wire.put(&end[..a_part(&end)]);
+    }
+    Ok(())
+}
+
+/// A new client, and an old one, are served at once.
+fn newcomer(ground: &Ground, number: usize, old: &mut Wire) -> Outcome<()> {
+    let began = Instant::now();
+    let client = ground.client(Version::BOTH[number % 2]);
+    let mut wire = Wire::open(ground.addr(), client)?;
+    wire.ask(b"mn\r\n", b"MN\r\n")?;
+    old.ask(b"mn\r\n", b"MN\r\n")?;
+    wire.close();
+    if began.elapsed() > AT_ONCE {
+        return Err(Fail::new(
+            format!("a new client waited {:.1} s", began.elapsed().as_secs_f64()),
+            "unfinished handshakes hold others up",
+        ));
+    }
+    Ok(())
+}
+
 /// Two hundred half-open handshakes: others are served at once, and the patient ones get their turn.
 pub fn half_open(ground: &mut Ground, random: &mut Random) -> Outcome<Done> {
     let mut old = Wire::open(ground.addr(), ground.client(Version::Tls13))?;
@@ -218,18 +314,7 @@ pub fn half_open(ground: &mut Ground, random: &mut Random) -> Outcome<Done> {
     }
     ground.await_conns(known + HALF_OPEN as u64)?;
     for number in 0..NEWCOMERS {
-        let began = Instant::now();
-        let client = ground.client(Version::BOTH[number % 2]);
-        let mut wire = Wire::open(ground.addr(), client)?;
-        wire.ask(b"mn\r\n", b"MN\r\n")?;
-        old.ask(b"mn\r\n", b"MN\r\n")?;
-        wire.close();
-        if began.elapsed() > AT_ONCE {
-            return Err(Fail::new(
-                format!("a new client waited {:.1} s", began.elapsed().as_secs_f64()),
-                "half-open handshakes hold others up",
-            ));
-        }
+        newcomer(ground, number, &mut old)?;
     }
     let mut failed = 0;
     for (number, (mut wire, hello, sent)) in waiting.into_iter().enumerate() {

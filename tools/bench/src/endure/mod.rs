@@ -59,6 +59,11 @@ const TRIALS: &[Trial] = &[
         run: handshakes::half_open,
     },
     Trial {
+        name: "crowds",
+        on: Grounds::OneInTurn,
+        run: handshakes::crowds,
+    },
+    Trial {
         name: "error queue",
         on: Grounds::OneInTurn,
         run: handshakes::halves,

@@ -177,6 +177,23 @@ impl Wire {
         Ok(())
     }
 
+    /// Waits for the server's flight, and answers it: what is to be sent then.
+    pub fn answer(&mut self) -> Outcome<Vec<u8>> {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let _ = self.session.do_handshake();
+            let sealed = self.sealed();
+            if !sealed.is_empty() {
+                return Ok(sealed);
+            }
+            if Instant::now() > limit {
+                return Err(Fail::new("the server does not answer a hello", "it hangs"));
+            }
+            self.wait(Interest::Read)?;
+            self.take_in(usize::MAX)?;
+        }
+    }
+
     /// Goes on with the handshake until it is finished or refused, here or there.
     pub fn handshake(&mut self) -> Outcome<()> {
         let limit = Instant::now() + PATIENCE;
