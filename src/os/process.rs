@@ -122,15 +122,23 @@ pub fn limit_open_files(count: u32, extra: u32) -> io::Result<u64> {
     Ok(hard)
 }
 
-/// Lets other threads of the process go first while all CPUs are busy, where the system tells threads apart; a refusal
-/// changes nothing.
+/// Lets other threads of the process go before the calling one while all CPUs are busy, where the system tells threads apart;
+/// a refusal changes nothing.
 pub fn stand_back() {
-    /// A worker that wakes up goes before a thread that is so much nicer, which still gets about a quarter of a CPU.
     #[cfg(target_os = "linux")]
-    const NICENESS: libc::c_int = 5;
-    #[cfg(target_os = "linux")]
+    {
+        /// A thread that wakes up goes before one that is so much nicer, which still gets about a quarter of a CPU.
+        const STEP: libc::c_int = 5;
+        // SAFETY: takes no pointers; 0 stands for the calling thread.
+        let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, niceness() + STEP) };
+    }
+}
+
+/// How nice the calling thread is to others; -1 may stand for "unknown" as well.
+#[cfg(target_os = "linux")]
+fn niceness() -> libc::c_int {
     // SAFETY: takes no pointers; 0 stands for the calling thread.
-    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, NICENESS) };
+    unsafe { libc::getpriority(libc::PRIO_PROCESS as _, 0) }
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -493,6 +501,22 @@ mod tests {
         };
         assert_eq!(limit_open_files(count, 0).unwrap(), u64::from(count));
         assert_eq!(limit(libc::RLIMIT_NOFILE).unwrap().rlim_cur, hard);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_stands_back_from_where_it_stands() {
+        let stood_back = std::thread::spawn(|| {
+            [0; 3].map(|_| {
+                stand_back();
+                niceness()
+            })
+        });
+        let before = niceness();
+        let least = |steps: libc::c_int| (before + 5 * steps).min(19);
+        let stood_back = stood_back.join().expect("it ends");
+        assert_eq!(stood_back, [least(1), least(2), least(3)]);
+        assert_eq!(niceness(), before, "that of others stays");
     }
 
     #[test]
