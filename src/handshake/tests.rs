@@ -155,10 +155,12 @@ impl Lab {
     }
 
     fn with(adjust: impl FnOnce(&mut Settings)) -> Lab {
-        Lab::at(Site::new(), adjust)
+        Lab::behind(None, adjust)
     }
 
-    fn at(site: Site, adjust: impl FnOnce(&mut Settings)) -> Lab {
+    /// One that signs behind this turnstile.
+    fn behind(turnstile: Option<Arc<Turnstile>>, adjust: impl FnOnce(&mut Settings)) -> Lab {
+        let site = Site::new();
         let mut settings = Settings {
             tls: site.settings.clone(),
             ..Settings::default()
@@ -173,7 +175,7 @@ impl Lab {
             owner: 1,
             mailbox: Arc::clone(&mailbox),
             turns: Turns::new(&[Arc::clone(&inbox)]),
-            turnstile: None,
+            turnstile,
             services,
         };
         Lab {
@@ -505,6 +507,28 @@ fn nothing_is_signed_for_clients_that_have_gone() {
     assert_eq!((lab.values().done, lab.unserved()), (0, 0));
     lab.adds_up();
     lab.serves();
+}
+
+#[test]
+fn whoever_goes_while_other_threads_sign_is_not_signed_for() {
+    let turnstile = Arc::new(Turnstile::new(1));
+    let mut lab = Lab::behind(Some(Arc::clone(&turnstile)), |_| {});
+    let mut near = lab.silent();
+    near.write_all(&hello_bytes()).expect("sent");
+    let asked = |count| wait_until("asked for", || turnstile.asked() == count);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let passage = turnstile.enter();
+            // The room has heard the hello, and waits.
+            asked(2);
+            drop(near);
+            drop(passage);
+        });
+        asked(1);
+        lab.turn();
+    });
+    assert_eq!((lab.values().gone, lab.clients()), (1, 0));
+    lab.adds_up();
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub(super) struct Handshaker {
     clients: Vec<Option<Box<Client>>>,
     handshakes: Handshakes,
     queue: Queue,
-    /// Turns that may have taken a signature's time: what was seen of a client before the last is old.
+    /// Turns and waits that may have taken a signature's time: what was seen of a client before the last is old.
     turns_taken: u64,
     /// One client too many, while it is told so.
     refusal: Option<Box<Refusal>>,
@@ -141,6 +141,7 @@ impl Handshaker {
             let passage = turnstile.as_deref().map(Turnstile::enter);
             if passage.as_ref().is_some_and(|passage| passage.has_waited) {
                 // Newer clients may have come, and others gone.
+                self.turns_taken += 1;
                 base.run_once(self, Wait::Poll)?;
             }
             self.serve_the_newest();

@@ -45,6 +45,12 @@ impl Turnstile {
         }
     }
 
+    /// How many passages were asked for so far.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> u64 {
+        lock(&self.passages).asked
+    }
+
     /// Passes, when all those have who came before, but so many as may at a time.
     pub(super) fn enter(&self) -> Passage<'_> {
         let mut passages = lock(&self.passages);
@@ -127,7 +133,7 @@ mod tests {
         let turnstile = Turnstile::new(1);
         let order = Mutex::new(Vec::new());
         let asked = |count| {
-            while lock(&turnstile.passages).asked < count {
+            while turnstile.asked() < count {
                 thread::yield_now();
             }
         };
