@@ -31,7 +31,7 @@ pub(super) struct Client {
     card: OpenCard,
     stage: Stage,
     place: Place,
-    /// The turn of its thread at which it was last seen to be there.
+    /// The look of its thread at which it was last seen to be there.
     seen_at: Option<u64>,
     protocol: Protocol,
     counted: Counted,
@@ -132,14 +132,14 @@ impl Client {
         }
     }
 
-    /// Whether it is there still; who was seen at this very turn of the thread is not looked for again.
-    pub(super) fn presence(&mut self, turn: u64) -> Presence {
-        if self.seen_at == Some(turn) {
+    /// Whether it is there still; who was seen at this very look of the thread is not looked for again.
+    pub(super) fn presence(&mut self, look: u64) -> Presence {
+        if self.seen_at == Some(look) {
             return Presence::Here;
         }
         let presence = socket::presence(self.socket());
         if presence == Presence::Here {
-            self.seen_at = Some(turn);
+            self.seen_at = Some(look);
         }
         presence
     }

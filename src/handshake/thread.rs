@@ -74,8 +74,8 @@ pub(super) struct Handshaker {
     clients: Vec<Option<Box<Client>>>,
     handshakes: Handshakes,
     queue: Queue,
-    /// Turns and waits that may have taken a signature's time: what was seen of a client before the last is old.
-    turns_taken: u64,
+    /// Looks at the sockets so far: what was seen of a client before the last may not be so any more.
+    looks: u64,
     /// One client too many, while it is told so.
     refusal: Option<Box<Refusal>>,
     registrar: Registrar,
@@ -98,7 +98,7 @@ impl Handshaker {
             clients: Vec::new(),
             handshakes: Handshakes::new(counts, settings.tls.handshake_limit()),
             queue: Queue::new(settings.tls.handshake_backlog()),
-            turns_taken: 0,
+            looks: 0,
             refusal: None,
             _mail: registrar.watch(seat.mailbox.fd(), Interest::Read)?,
             patience: Patience::new(&registrar)?,
@@ -135,20 +135,24 @@ impl Handshaker {
     /// # Errors
     /// As for [`run`](Handshaker::run).
     pub(super) fn turn(&mut self, base: &Base<Handshaker>, wait: Wait) -> io::Result<()> {
-        base.run_once(self, wait)?;
+        self.look(base, wait)?;
         if self.queue.waiting() > 0 {
             let turnstile = self.seat.turnstile.clone();
             let passage = turnstile.as_deref().map(Turnstile::enter);
             if passage.as_ref().is_some_and(|passage| passage.has_waited) {
                 // Newer clients may have come, and others gone.
-                self.turns_taken += 1;
-                base.run_once(self, Wait::Poll)?;
+                self.look(base, Wait::Poll)?;
             }
             self.serve_the_newest();
         }
         self.counts.show_waiting(self.queue.waiting());
         self.patience.last_until(self.due());
         Ok(())
+    }
+
+    fn look(&mut self, base: &Base<Handshaker>, wait: Wait) -> io::Result<()> {
+        self.looks += 1;
+        base.run_once(self, wait)
     }
 
     /// When somebody takes too long.
@@ -249,7 +253,6 @@ impl Handshaker {
         if let Some(newest) = self.queue.next() {
             let fd = self.handshakes.fd(newest);
             if !self.has_gone(fd) {
-                self.turns_taken += 1;
                 self.advance(fd);
             }
         }
@@ -258,14 +261,14 @@ impl Handshaker {
     /// Closes a client that has hung up before anything was signed for it, and counts it where that would have been next;
     /// whether it had.
     fn has_gone(&mut self, fd: RawFd) -> bool {
-        let now = self.turns_taken;
+        let look = self.looks;
         let Some(client) = self.client(fd) else {
             return true;
         };
         if !client.may_sign() {
             return false;
         }
-        match client.presence(now) {
+        match client.presence(look) {
             Presence::Here => return false,
             Presence::Gone { left_bytes: true } => {
                 self.counts.count_gone();
