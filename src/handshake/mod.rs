@@ -1,17 +1,18 @@
 //! The threads that bring TLS clients through their handshakes, so that no worker's clients wait for a private key.
 //!
 //! ```text
-//!  dispatcher ─ Errand::Client ─► Mailbox ─► Thread: its own base ─ finished ─► Message::Established ─► a worker
+//!  dispatcher ─ Errand::Client ─► Mailbox ─► Handshaker ─ finished ─► Message::Established ─► a worker
 //!                                               │  newest first, after each look at the sockets
 //!                                               └─ gone, shed, failed, overdue: closed
 //! ```
 //!
 //! A step that may sign cannot be interrupted, and under overload most clients give up before their turn. So a client whose
 //! bytes have come goes on a stack, and between two signatures the thread looks at its sockets: whoever came last is
-//! served first and is likely to be there still, whoever has hung up is closed without a signature (`queue` has the
-//! order, `client` one client's steps, `thread` the loop, `turnstile` how many sign at a time). Steps that cannot sign any more finish work that is paid
-//! for, and are taken at once. The threads stand back behind the workers when all CPUs are busy. A worker never sees an
-//! unfinished session.
+//! served first and is likely to be there still, whoever has hung up is closed without a signature. Steps that cannot sign
+//! any more finish work that is paid for, and are taken at once. The threads stand back behind the workers when all CPUs
+//! are busy, and no more of them sign at a time than there are CPUs. A worker never sees an unfinished session.
+//!
+//! `queue` has the order, `client` one client's steps, `thread` the loop, `turnstile` how many sign at a time.
 //!
 //! `refusal` tells clients over the limit of connections why they are closed, while there is time for it.
 //! With `-o ssl_handshake_threads=0` there are no such threads, and conns make their handshakes on their workers
