@@ -205,6 +205,9 @@ fn stalled_readers_get_every_byte() {
     let mut slow: Vec<_> = (0..4)
         .map(|n| connect(&server, BOTH[n % 2]))
         .map(|mut client| {
+            // Its handshake is another thread's: from here on its worker has it, and the first of what it asks for comes
+            // before the change below.
+            ask(&mut client, b"mn\r\n", b"MN\r\n");
             client.write_all(&gets).expect("sent");
             client
         })
