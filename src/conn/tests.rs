@@ -17,7 +17,8 @@ use crate::roster::counts::ConnStats;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_counts::HandshakeStats;
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
-use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
+use crate::stats::Registry;
+use crate::stats::nothing::Nothing;
 use crate::storage::counters::ScalarValues;
 use crate::storage::{self, Engine};
 
@@ -37,22 +38,6 @@ impl Control for Nobody {
     fn refresh_certs(&self) -> Option<Result<(), String>> {
         None
     }
-}
-
-impl Figures for Nobody {
-    fn conns(&self) -> ConnFigures {
-        ConnFigures::default()
-    }
-
-    fn tls(&self) -> Option<TlsFigures> {
-        None
-    }
-
-    fn reset(&self) {}
-}
-
-impl Section for Nobody {
-    fn lines(&self, _line: &mut dyn FnMut(&str, &str)) {}
 }
 
 /// A worker's half of the world, without its thread.
@@ -111,7 +96,7 @@ impl Lab {
             settings,
             tunables,
         };
-        let registry = Registry::new(below, Box::new(Nobody), Box::new(Nobody));
+        let registry = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
         let gauges = leak(BufferGauges::new(buffers_most));
         let env = Env {
             verbs: protocol::Env {

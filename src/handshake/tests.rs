@@ -22,7 +22,8 @@ use crate::roster::cards::{Cards, Kind};
 use crate::roster::counts::ConnStats;
 use crate::roster::tls_counts::{HandshakeStats, HandshakeValues};
 use crate::settings::{Protocol, Tunables};
-use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
+use crate::stats::Registry;
+use crate::stats::nothing::Nothing;
 use crate::storage::{self, Engine};
 use crate::threads::Crew;
 use crate::tls::tests::{BOTH, Client, Connecting, Site, Tap};
@@ -46,22 +47,6 @@ impl Control for Nobody {
     }
 }
 
-impl Figures for Nobody {
-    fn conns(&self) -> ConnFigures {
-        ConnFigures::default()
-    }
-
-    fn tls(&self) -> Option<TlsFigures> {
-        None
-    }
-
-    fn reset(&self) {}
-}
-
-impl Section for Nobody {
-    fn lines(&self, _line: &mut dyn FnMut(&str, &str)) {}
-}
-
 fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
@@ -74,7 +59,7 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
         settings,
         tunables,
     };
-    let registry = Registry::new(below, Box::new(Nobody), Box::new(Nobody));
+    let registry = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
     Services {
         below: protocol::Services {
             below,

@@ -10,6 +10,8 @@
 mod general;
 mod lines;
 mod lists;
+#[cfg(test)]
+pub(crate) mod nothing;
 mod prefixes;
 
 pub use lines::{Lines, NoMemory};

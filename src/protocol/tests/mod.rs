@@ -17,7 +17,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::response::{Sheet, Supply};
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
-use crate::stats::{ConnFigures, Figures, Registry, Section, TlsFigures};
+use crate::stats::Registry;
+use crate::stats::nothing::Nothing;
 use crate::storage::{self, Engine};
 
 struct NoControl;
@@ -28,25 +29,6 @@ impl Control for NoControl {
     fn refresh_certs(&self) -> Option<Result<(), String>> {
         Some(Err("Error TLS not enabled".to_owned()))
     }
-}
-
-/// What rooms above would tell `stats`.
-struct Nothing;
-
-impl Figures for Nothing {
-    fn conns(&self) -> ConnFigures {
-        ConnFigures::default()
-    }
-
-    fn tls(&self) -> Option<TlsFigures> {
-        None
-    }
-
-    fn reset(&self) {}
-}
-
-impl Section for Nothing {
-    fn lines(&self, _: &mut dyn FnMut(&str, &str)) {}
 }
 
 /// What a verb can reach, over an engine of its own.
