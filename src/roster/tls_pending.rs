@@ -115,18 +115,6 @@ impl Handshakes {
         self.slots[index(number)].fd
     }
 
-    /// How many are under way.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_age.len()
-    }
-
-    /// True while none is under way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_age.is_empty()
-    }
-
     fn add(&mut self, slot: Slot) -> Result<u32, NoMemory> {
         let count = self.slots.len() + 1;
         heap::reserve(&mut self.slots, 1)?;
