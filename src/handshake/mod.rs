@@ -32,7 +32,6 @@ use std::io;
 use std::num::NonZero;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
@@ -156,16 +155,11 @@ impl Handshakers {
             mailbox: Arc::clone(&seat.mailbox),
             counts: services.books.handshakes.thread(seat.owner),
         };
-        let (report, ready) = mpsc::channel();
-        let name = format!("mc-tls-{number}");
         let thread = services
             .crew
-            .start(name, move || self::thread::live(seat, &report))?;
-        let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
-        if let Err(error) = ready.recv().unwrap_or_else(|_| gone()) {
-            thread.join();
-            return Err(error);
-        }
+            .start_and_wait(format!("mc-tls-{number}"), move |report| {
+                thread::live(seat, report)
+            })?;
         self.threads.push(thread);
         self.doors.push(door);
         Ok(())

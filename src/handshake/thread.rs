@@ -8,7 +8,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use crate::conn::{NewConn, OpenError, told};
@@ -26,7 +25,7 @@ use crate::roster::tls_counts::HandshakeCounts;
 use crate::roster::tls_pending::Handshakes;
 use crate::settings::voice::tell;
 use crate::storage::PerThread;
-use crate::threads::Mailbox;
+use crate::threads::{Mailbox, Report};
 use crate::tls::{FaultKind, HandshakeFacts, TlsError, TlsFault};
 use crate::transport::{Failure, Opener};
 use crate::worker::Services;
@@ -51,18 +50,12 @@ pub(super) struct Seat {
 ///
 /// # Errors
 /// Its loop failed.
-pub(super) fn live(seat: Seat, report: &Sender<io::Result<()>>) -> io::Result<()> {
+pub(super) fn live(seat: Seat, report: Report) -> io::Result<()> {
     let made = Base::new(Load::Few).and_then(|base: Base<Handshaker>| {
         let handshaker = Handshaker::new(seat, base.registrar())?;
         Ok((base, handshaker))
     });
-    let (told, made) = match made {
-        Ok(made) => (Ok(()), Some(made)),
-        Err(error) => (Err(error), None),
-    };
-    // The starter waits for this word.
-    let _ = report.send(told);
-    let Some((base, mut handshaker)) = made else {
+    let Some((base, mut handshaker)) = report.tell(made) else {
         return Ok(());
     };
     process::stand_back();

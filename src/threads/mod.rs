@@ -24,6 +24,7 @@ use std::io;
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
 use crate::os::{process, signal};
@@ -60,6 +61,28 @@ impl Crew {
         Ok(Thread { handle, bell: None })
     }
 
+    /// Starts a thread that first sees whether it can begin, and waits for its [`Report`]. Otherwise as
+    /// [`start`](Crew::start).
+    ///
+    /// # Errors
+    /// The system has no thread to give, or what the thread has reported; it has ended then.
+    pub fn start_and_wait<O: Outcome>(
+        &self,
+        name: impl Into<String>,
+        life: impl FnOnce(Report) -> O + Send + 'static,
+    ) -> io::Result<Thread> {
+        let (report, word) = mpsc::channel();
+        let thread = self.start(name, move || life(Report(report)))?;
+        let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        match word.recv().unwrap_or_else(|_| gone()) {
+            Ok(()) => Ok(thread),
+            Err(error) => {
+                thread.join();
+                Err(error)
+            }
+        }
+    }
+
     /// Starts a thread that rests on `bell`, which serves one thread at a time and forgets that it has stopped another.
     /// Otherwise as [`start`](Crew::start).
     ///
@@ -84,6 +107,23 @@ impl Crew {
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Acquire)
+    }
+}
+
+/// What the starter of a thread waits for: whether it could begin.
+#[derive(Debug)]
+pub struct Report(Sender<io::Result<()>>);
+
+impl Report {
+    /// Tells whether what the thread needs could be made, and gives it if so; `None` when it is to end.
+    pub fn tell<T>(self, made: io::Result<T>) -> Option<T> {
+        let (word, made) = match made {
+            Ok(made) => (Ok(()), Some(made)),
+            Err(error) => (Err(error), None),
+        };
+        // The starter waits for this word.
+        let _ = self.0.send(word);
+        made
     }
 }
 
@@ -163,7 +203,6 @@ fn end_process(name: &str, fault: &str) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
     use std::time::Duration;
 
     const LONG: Duration = Duration::from_secs(600);
@@ -202,6 +241,28 @@ mod tests {
             assert_eq!(told.recv().expect("told"), Woken::Rung);
             thread.stop();
         }
+        assert_eq!(crew.running(), 0);
+    }
+
+    #[test]
+    fn whoever_waits_hears_whether_a_thread_could_begin() {
+        let crew = Crew::default();
+        let (tell, told) = mpsc::channel();
+        let begin = |made: io::Result<u8>| {
+            let tell = tell.clone();
+            crew.start_and_wait("mc-test", move |report| {
+                tell.send(report.tell(made)).expect("the test waits");
+            })
+        };
+        begin(Ok(7)).expect("it has begun").join();
+        assert_eq!(told.recv().expect("told"), Some(7));
+        let refused = begin(Err(io::Error::other("no such thing")));
+        let refused = refused.map(Thread::join).expect_err("it has not");
+        assert_eq!(refused.to_string(), "no such thing");
+        assert_eq!(told.recv().expect("told"), None);
+        let silent = crew.start_and_wait("mc-test", drop);
+        let silent = silent.map(Thread::join).expect_err("it has said nothing");
+        assert_eq!(silent.kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(crew.running(), 0);
     }
 

@@ -16,7 +16,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use crate::conn::away::{Away, Return, Talk, Telling};
@@ -29,7 +28,7 @@ use crate::response::Sheet;
 use crate::settings::Tunables;
 use crate::settings::voice::tell;
 use crate::storage::PerThread;
-use crate::threads::{KeptPlace, Mailbox, Thread};
+use crate::threads::{KeptPlace, Mailbox, Report, Thread};
 use crate::worker::Services;
 use crate::worker::inbox::Message;
 
@@ -176,14 +175,8 @@ impl Running {
         let heard = Arc::clone(&mailbox);
         let tunables = services.tunables;
         let me = services.engine.per_thread();
-        let (report, ready) = mpsc::channel();
-        let life = move || Host::live(heard, tunables, me, &report);
-        let thread = services.crew.start(name, life)?;
-        let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
-        if let Err(error) = ready.recv().unwrap_or_else(|_| gone()) {
-            thread.join();
-            return Err(error);
-        }
+        let life = move |report| Host::live(heard, tunables, me, report);
+        let thread = services.crew.start_and_wait(name, life)?;
         Ok(Running { mailbox, thread })
     }
 }
@@ -232,19 +225,13 @@ impl Host {
         mailbox: Arc<Mailbox<Errand>>,
         tunables: &'static Tunables,
         me: &'static PerThread,
-        report: &Sender<io::Result<()>>,
+        report: Report,
     ) -> io::Result<()> {
         let made = Base::new(Load::Few).and_then(|base: Base<Host>| {
             let host = Host::new(mailbox, base.registrar(), tunables, me)?;
             Ok((base, host))
         });
-        let (told, made) = match made {
-            Ok(made) => (Ok(()), Some(made)),
-            Err(error) => (Err(error), None),
-        };
-        // The starter waits for this word.
-        let _ = report.send(told);
-        let Some((base, mut host)) = made else {
+        let Some((base, mut host)) = report.tell(made) else {
             return Ok(());
         };
         while !host.stopping {
