@@ -84,8 +84,7 @@ impl Couple {
         }
         for side in Side::BOTH {
             let mut admin = self.side(side).admin()?;
-            admin
-                .fill(keys, 0..keys.count)
+            workload::fill(&mut admin, keys, 0..keys.count)
                 .map_err(|e| e.during(format_args!("filling {side}")))?;
         }
         self.filled.push(keys);

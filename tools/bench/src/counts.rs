@@ -213,9 +213,8 @@ fn rounds(workload: &Workload) -> usize {
 }
 
 fn ready(lab: &Lab, server: &Server, mode: Mode, workload: Workload) -> Outcome<Lockstep> {
-    server
-        .admin()?
-        .fill(workload.keys, 0..workload.keys.count)?;
+    let mut admin = server.admin()?;
+    workload::fill(&mut admin, workload.keys, 0..workload.keys.count)?;
     let mut conns = Lockstep::connect(&lab.target(server, mode), workload, lab.options.seed)?;
     for _ in 0..3 {
         conns.round()?;

@@ -18,7 +18,7 @@ use crate::lockstep::Lockstep;
 use crate::os;
 use crate::server::Server;
 use crate::stream::Target;
-use crate::workload::{SMALL, Verb, Workload};
+use crate::workload::{self, SMALL, Verb, Workload};
 
 const FLOOD: Workload = Workload::new("flood", 8, 900, Verb::MetaGet, SMALL);
 const PROBE: Workload = Workload::new("probe", 1, 1, Verb::Get, SMALL);
@@ -47,7 +47,7 @@ pub fn run(lab: &Lab) -> Outcome<Findings> {
         let mut waits: [Vec<Wait>; 2] = [Vec::new(), Vec::new()];
         let servers = [lab.start(Side::Ours, mode)?, lab.start(Side::Theirs, mode)?];
         for server in &servers {
-            server.admin()?.fill(SMALL, 0..SMALL.count)?;
+            workload::fill(&mut server.admin()?, SMALL, 0..SMALL.count)?;
         }
         for pair in 0..lab.options.pairs {
             let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };

@@ -12,7 +12,7 @@ use crate::findings::{Bound, Findings, Goal, figure, median};
 use crate::lab::{Lab, Mode, Side};
 use crate::lockstep::Lockstep;
 use crate::process;
-use crate::workload::{KeySpace, SMALL, Verb, Workload};
+use crate::workload::{self, KeySpace, SMALL, Verb, Workload};
 
 /// Opened first, so that what a process allocates once is not counted.
 const EARLY: Workload = Workload::new("early", 20, 1, Verb::Get, SMALL);
@@ -69,7 +69,7 @@ pub fn memory(lab: &Lab) -> Outcome<Findings> {
         let server = lab.start(side, Mode::Plain)?;
         let mut admin = server.admin()?;
         let before = process::resident_bytes(server.pid())?;
-        admin.fill(MANY, MANY_FIRST..MANY.count)?;
+        workload::fill(&mut admin, MANY, MANY_FIRST..MANY.count)?;
         let count = settled_items(&mut admin)?;
         let after = process::resident_bytes(server.pid())?;
         let each = (after as f64 - before as f64) / count as f64;
@@ -191,7 +191,7 @@ impl Table {
         let mut idle = Figures::default();
         each_start(lab.options.starts.max(3), |start, index, side| {
             let server = lab.start(side, mode)?;
-            server.admin()?.fill(SMALL, 0..SMALL.count)?;
+            workload::fill(&mut server.admin()?, SMALL, 0..SMALL.count)?;
             let target = lab.target(&server, mode);
             let mut early = Lockstep::connect(&target, EARLY, 1)?;
             for _ in 0..EARLY_ROUNDS {

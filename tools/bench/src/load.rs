@@ -36,7 +36,8 @@ pub fn run(options: &Options) -> Outcome<String> {
     };
     if options.fill {
         eprintln!("storing {} keys", workload.keys.count);
-        Admin::connect(&target)?.fill(workload.keys, 0..workload.keys.count)?;
+        let mut admin = Admin::connect(&target)?;
+        crate::workload::fill(&mut admin, workload.keys, 0..workload.keys.count)?;
     }
     let plan = Plan {
         workload,

@@ -5,17 +5,15 @@
 //! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`mod@report`] prints.
 //! [`crowd`]s of TLS clients come and go
 //! beside [`probe`]s that stay. [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in the tree.
-//! Threads: the runner, and the load threads it starts and joins. Only [`os`] holds unsafe code.
+//! Threads: the runner, and the load threads it starts and joins. What it shares with other tools stands in `rig`, the
+//! unsafe code with it.
 
-mod admin;
-mod cert;
 mod client;
 mod compare;
 mod contender;
 mod counts;
 mod crowd;
 mod endure;
-mod fail;
 mod fairness;
 mod findings;
 mod floods;
@@ -27,16 +25,11 @@ mod load;
 mod lockstep;
 mod measure;
 mod options;
-mod os;
 mod plot;
 mod probe;
-mod process;
 mod report;
 mod s_time;
-mod secure;
-mod server;
 mod soak;
-mod stream;
 mod tls;
 mod workload;
 
@@ -44,6 +37,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+// As modules of this crate, since every file names them so.
+use rig::{admin, cert, fail, os, process, random, secure, server, stream};
 
 use crate::fail::{Context, Fail, Outcome};
 use crate::findings::Findings;

@@ -7,6 +7,11 @@
 //! Runs on the load threads; nothing here allocates once the vectors have grown.
 
 use std::fmt;
+use std::ops::Range;
+
+use crate::admin::Admin;
+use crate::fail::Outcome;
+use crate::random::Random;
 
 /// A family of keys, all with values of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,9 @@ pub struct KeySpace {
     /// Bytes in a value.
     pub value_len: usize,
 }
+
+/// Bytes of `set` sent before their replies are read.
+const FILL_BATCH: usize = 256 * 1024;
 
 /// 100,000 small items: enough that lookups miss the CPU's caches.
 pub const SMALL: KeySpace = KeySpace {
@@ -114,6 +122,24 @@ pub fn find(name: &str) -> Option<Workload> {
     WORKLOADS.iter().copied().find(|w| w.name == name)
 }
 
+/// Stores a range of the keys.
+pub fn fill(admin: &mut Admin, keys: KeySpace, range: Range<u32>) -> Outcome<()> {
+    let mut batch = Vec::new();
+    let mut count = 0;
+    let last = range.end;
+    for key in range {
+        push_set(&mut batch, keys, key);
+        count += 1;
+        if batch.len() >= FILL_BATCH || key + 1 == last {
+            admin.send(&batch)?;
+            admin.expect_stored(count)?;
+            batch.clear();
+            count = 0;
+        }
+    }
+    Ok(())
+}
+
 /// Where a connection stands in its own endless sequence of requests.
 pub struct Sequence {
     random: Random,
@@ -127,31 +153,6 @@ impl Sequence {
             random: Random::new(seed),
             requests: 0,
         }
-    }
-}
-
-/// A small generator of even quality (SplitMix64), one a connection.
-pub struct Random(u64);
-
-impl Random {
-    /// Seeds that differ in one bit give unrelated sequences.
-    pub fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u32) -> u32 {
-        // The upper half of a 32 × 32 bit product is below `bound`.
-        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
 

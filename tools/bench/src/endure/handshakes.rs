@@ -17,8 +17,8 @@ use crate::fail::{Context, Fail, Outcome};
 use crate::findings::grouped;
 use crate::os;
 use crate::process;
+use crate::random::Random;
 use crate::secure::Version;
-use crate::workload::Random;
 
 const ABORTED: usize = 500;
 const HALF_OPEN: usize = 200;

@@ -19,7 +19,7 @@ use crate::fail::{Fail, Outcome};
 use crate::lab::Lab;
 use crate::options::Options;
 use crate::process;
-use crate::workload::Random;
+use crate::random::Random;
 
 use self::ground::{Done, Ground};
 

@@ -14,8 +14,8 @@ use crate::cert::Key;
 use crate::endure::ground::{Done, Ground};
 use crate::endure::wire::Wire;
 use crate::fail::{Context, Fail, Outcome};
+use crate::random::Random;
 use crate::secure::{ClientTls, Handshake, Version};
-use crate::workload::Random;
 
 const LENGTH: Duration = Duration::from_millis(1_200);
 /// In how many refreshes one is to fail.

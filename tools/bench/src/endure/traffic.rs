@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::endure::ground::{Done, Ground};
 use crate::endure::wire::{Cuts, Wire};
 use crate::fail::{Fail, Outcome};
+use crate::random::Random;
 use crate::secure::Version;
-use crate::workload::Random;
 
 const COMMANDS: usize = 10_000;
 const KEYS: u32 = 50;

@@ -15,8 +15,8 @@ use openssl::ssl::{Error, ErrorCode, SslRef, SslStream};
 use crate::cert::Key;
 use crate::fail::{Context, Fail, Outcome};
 use crate::os::{self, Epoll, Interest, Ready};
+use crate::random::Random;
 use crate::secure::{ClientTls, update_key};
-use crate::workload::Random;
 
 /// A server that moves nothing for so long has lost something.
 const PATIENCE: Duration = Duration::from_secs(20);

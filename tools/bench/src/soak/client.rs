@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::fail::{Context, Fail, Outcome};
 use crate::os;
+use crate::random::Random;
 use crate::soak::value::{self, SHORTEST};
 use crate::stream::{Blocking, Stream, Target};
-use crate::workload::Random;
 
 const OWN_KEYS: u32 = 4_000;
 const SHARED_KEYS: u32 = 300;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::workload::Random;
+use crate::random::Random;
 
 /// No value is shorter, so that the beginning always fits.
 pub const SHORTEST: usize = 48;

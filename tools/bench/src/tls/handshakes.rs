@@ -94,7 +94,7 @@ pub fn run(lab: &Lab) -> Outcome<Findings> {
                 let lab = lab.spread(workers);
                 let server = lab.start(Side::Ours, Mode::Tls)?;
                 let keys = connect()?.keys;
-                server.admin()?.fill(keys, 0..keys.count)?;
+                workload::fill(&mut server.admin()?, keys, 0..keys.count)?;
                 for row in rows.iter_mut().filter(|row| row.opening.runs_with(key)) {
                     let sample = measure_one(&lab, &server, row.opening, round)
                         .map_err(|e| e.during(format_args!("{}, -t {workers}", row.opening)))?;

@@ -12,7 +12,7 @@ use crate::lab::{Lab, Mode, Side};
 use crate::measure::{self, Sample};
 use crate::server::Server;
 use crate::stream::Target;
-use crate::workload::{KeySpace, SMALL, Verb, Workload};
+use crate::workload::{self, KeySpace, SMALL, Verb, Workload};
 
 /// How bytes cross, the cheapest first.
 pub const WAYS: [Mode; 3] = [Mode::Plain, Mode::Tls12, Mode::Tls];
@@ -72,7 +72,7 @@ pub fn run(lab: &Lab) -> Outcome<Findings> {
             Mode::Tls12 | Mode::Tls => lab.target(&server, way),
         });
         for keys in [SMALL, SIXTEEN_KIB, ONE_MIB] {
-            server.admin()?.fill(keys, 0..keys.count)?;
+            workload::fill(&mut server.admin()?, keys, 0..keys.count)?;
         }
         for _ in 0..lab.pairs_in_start(start) {
             for row in &mut rows {

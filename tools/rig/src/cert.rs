@@ -21,7 +21,7 @@ impl Scratch {
         let nanos = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| d.subsec_nanos());
-        let path = std::env::temp_dir().join(format!("bench-{}-{nanos}", process::id()));
+        let path = std::env::temp_dir().join(format!("memcached-tools-{}-{nanos}", process::id()));
         fs::create_dir(&path).context(
             format_args!("creating {}", path.display()),
             "set TMPDIR to a folder that can be written to",

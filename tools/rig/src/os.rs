@@ -1,7 +1,7 @@
 //! The kernel through libc: readiness, pinning, limits, signals, and sockets with a chosen source.
 //!
-//! The only file of the tool with unsafe code. Everything it gives out is safe to call: descriptors
-//! are owned, results are `io::Result`. Called from the load threads and from the runner.
+//! Everything it gives out is safe to call: descriptors are owned, results are `io::Result`. Called from the load threads
+//! and from the runner.
 
 #![allow(
     unsafe_code,

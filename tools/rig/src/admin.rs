@@ -4,14 +4,10 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::ops::Range;
 
 use crate::fail::{Context, Fail, Outcome};
 use crate::stream::{Blocking, Stream, Target};
-use crate::workload::{KeySpace, push_set};
 
-/// Bytes of `set` sent before their replies are read.
-const FILL_BATCH: usize = 256 * 1024;
 const ADVICE: &str = "the server may have ended or hang: see its log";
 
 /// A blocking connection that speaks the text protocol.
@@ -120,25 +116,8 @@ impl Admin {
         }
     }
 
-    /// Stores a range of the keys.
-    pub fn fill(&mut self, keys: KeySpace, range: Range<u32>) -> Outcome<()> {
-        let mut batch = Vec::new();
-        let mut count = 0;
-        let last = range.end;
-        for key in range {
-            push_set(&mut batch, keys, key);
-            count += 1;
-            if batch.len() >= FILL_BATCH || key + 1 == last {
-                self.send(&batch)?;
-                self.expect_stored(count)?;
-                batch.clear();
-                count = 0;
-            }
-        }
-        Ok(())
-    }
-
-    fn expect_stored(&mut self, count: usize) -> Outcome<()> {
+    /// Reads that many times STORED.
+    pub fn expect_stored(&mut self, count: usize) -> Outcome<()> {
         const STORED: &[u8] = b"STORED\r\n";
         for _ in 0..count {
             let mut reply = [0; STORED.len()];
@@ -154,14 +133,16 @@ impl Admin {
         Ok(())
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
+    /// Sends requests whose answers are read apart.
+    pub fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
         self.socket
             .get_mut()
             .write_all(bytes)
             .context("asking the server", ADVICE)
     }
 
-    fn line(&mut self) -> Outcome<String> {
+    /// The next line of an answer.
+    pub fn line(&mut self) -> Outcome<String> {
         let mut line = String::new();
         let read = self
             .socket
