@@ -21,6 +21,7 @@ use crate::stats::Registry;
 use crate::stats::nothing::Nothing;
 use crate::storage::counters::ScalarValues;
 use crate::storage::{self, Engine};
+use crate::threads::Crew;
 
 #[cfg(feature = "tls")]
 mod secure;
@@ -95,6 +96,7 @@ impl Lab {
             engine,
             settings,
             tunables,
+            crew: leak(Crew::default()),
         };
         let registry = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
         let gauges = leak(BufferGauges::new(buffers_most));

@@ -58,6 +58,7 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
         engine: Engine::new(settings, tunables, clock).expect("an engine"),
         settings,
         tunables,
+        crew: leak(Crew::default()),
     };
     let registry = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
     Services {
@@ -73,7 +74,6 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
         },
         tls: Some(leak(site.load())),
         hosts: leak(Hosts::new()),
-        crew: leak(Crew::default()),
     }
 }
 

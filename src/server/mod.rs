@@ -147,6 +147,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         engine,
         settings,
         tunables,
+        crew: leak(Crew::default()),
     };
     let services = compose(base_services, books, refresher, woken);
     let workers = Workers::start(services.below)?;
@@ -234,7 +235,6 @@ fn compose(
             books,
             tls,
             hosts: leak(Hosts::new()),
-            crew: leak(Crew::default()),
         },
         figures,
         refresher,

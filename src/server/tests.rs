@@ -45,6 +45,7 @@ impl Lab {
             engine,
             settings,
             tunables,
+            crew: leak(Crew::default()),
         };
         let woken = leak(Notifier::new().expect("a notifier"));
         let services = compose(below, books(settings), None, woken);

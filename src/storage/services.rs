@@ -6,8 +6,9 @@
 use crate::clock::Clock;
 use crate::settings::{Settings, Tunables};
 use crate::storage::Engine;
+use crate::threads::Crew;
 
-/// The engine, the command line, and what commands have changed.
+/// The engine, the command line, what commands have changed, and the threads.
 #[derive(Clone, Copy)]
 pub struct Services {
     /// Where items are.
@@ -16,6 +17,8 @@ pub struct Services {
     pub settings: &'static Settings,
     /// What commands may change.
     pub tunables: &'static Tunables,
+    /// Where threads are started, those that a command asks for too.
+    pub crew: &'static Crew,
 }
 
 impl Services {

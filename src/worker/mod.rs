@@ -39,7 +39,7 @@ use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_pending::Handshakes;
 use crate::settings::Settings;
 use crate::settings::voice::tell;
-use crate::threads::{Crew, Thread};
+use crate::threads::Thread;
 use crate::tls::Current;
 use crate::transport::{Gather, Opener};
 
@@ -63,8 +63,6 @@ pub struct Services {
     pub tls: Option<&'static Current>,
     /// Where conns go that leave their workers for a while.
     pub hosts: &'static Hosts,
-    /// Where threads are started.
-    pub crew: &'static Crew,
 }
 
 impl Deref for Services {

@@ -134,6 +134,7 @@ impl Server {
             engine,
             settings,
             tunables,
+            crew: leak(Crew::default()),
         };
         let conns = ConnsSection { cards, clock };
         let registry = Registry::new(below, Box::new(Counts(stats)), Box::new(conns));
@@ -150,7 +151,6 @@ impl Server {
             },
             tls,
             hosts: leak(Hosts::new()),
-            crew: leak(Crew::default()),
         };
         let workers = Workers::start(services).expect("workers");
         let gauges = workers.gauges();

@@ -53,6 +53,7 @@ fn env(change: impl FnOnce(&mut Settings)) -> Env {
         engine,
         settings,
         tunables,
+        crew: Box::leak(Box::default()),
     };
     let stats = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
     Env {
