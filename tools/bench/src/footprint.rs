@@ -69,8 +69,7 @@ pub fn memory(lab: &Lab) -> Outcome<Findings> {
         let server = lab.start(side, Mode::Plain)?;
         let mut admin = server.admin()?;
         let before = process::resident_bytes(server.pid())?;
-        workload::fill(&mut admin, MANY, MANY_FIRST..MANY.count)?;
-        let count = settled_items(&mut admin)?;
+        let count = fill_many(&mut admin)?;
         let after = process::resident_bytes(server.pid())?;
         let each = (after as f64 - before as f64) / count as f64;
         eprintln!(
@@ -136,6 +135,12 @@ fn each_start(
         }
     }
     Ok(())
+}
+
+/// Stores a million items of 100 bytes, and waits until the server has settled; returns how many items there are.
+pub fn fill_many(admin: &mut Admin) -> Outcome<u64> {
+    workload::fill(admin, MANY, MANY_FIRST..MANY.count)?;
+    settled_items(admin)
 }
 
 /// Waits for the hash table to stop growing; returns how many items there are.

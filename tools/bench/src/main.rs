@@ -3,8 +3,9 @@
 //! The walk: [`options`] reads the command line; [`lab`] makes a certificate and starts servers
 //! ([`server`], [`process`], [`admin`]); [`compare`] runs pairs of measurements ([`measure`]), each a
 //! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`mod@report`] prints.
-//! [`crowd`]s of TLS clients come and go
-//! beside [`probe`]s that stay. [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in the tree.
+//! [`crowd`]s of TLS clients come and go beside [`probe`]s that stay; [`idle`] looks at the
+//! engine behind the requests. [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in
+//! the tree.
 //! Threads: the runner, and the load threads it starts and joins. What it shares with other tools stands in `rig`, the
 //! unsafe code with it.
 
@@ -19,6 +20,7 @@ mod findings;
 mod floods;
 mod footprint;
 mod gates;
+mod idle;
 mod lab;
 mod latency;
 mod load;
@@ -87,6 +89,7 @@ fn run() -> Outcome<()> {
         Command::Fairness => report(options, &USUAL, &[fairness::run]),
         Command::Memory => report(options, &USUAL, &[footprint::memory]),
         Command::Startup => report(options, &USUAL, &[footprint::startup]),
+        Command::Idle => report(options, &USUAL, &[idle::run]),
         Command::Instructions => report(options, &USUAL, &[counts::instructions]),
         Command::Syscalls => report(options, &USUAL, &[counts::syscalls]),
         Command::All => report(
@@ -99,6 +102,7 @@ fn run() -> Outcome<()> {
                 fairness::run,
                 footprint::memory,
                 footprint::startup,
+                idle::run,
                 counts::instructions,
                 counts::syscalls,
             ],

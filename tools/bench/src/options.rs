@@ -18,7 +18,7 @@ use crate::workload::{self, WORKLOADS, Workload};
 pub enum Command {
     /// CPU per request, rate and latency of each workload on both servers
     Compare,
-    /// compare, handshakes, fairness, memory, startup, instructions and syscalls
+    /// compare, handshakes, fairness, memory, startup, idle, instructions and syscalls
     All,
     /// Short connections and full TLS 1.3 handshakes a second, -t 2 (see --threads)
     Handshakes,
@@ -28,6 +28,8 @@ pub enum Command {
     Memory,
     /// Time from start to the first accepted connection
     Startup,
+    /// CPU time of the threads of a filled server that nobody asks for anything
+    Idle,
     /// User-space instructions per request, by valgrind; slow, but the same every day
     Instructions,
     /// System calls per batch of requests, by strace
@@ -126,11 +128,16 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1",
           default_value_if("smoke", IsPresent, "0.2"))]
     pub patience: Duration,
+    /// idle: how long nobody asks
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "20",
+          default_value_if("smoke", IsPresent, "0.5"))]
+    pub rest: Duration,
     /// One short pair a row: shows that all works, the figures mean little; other options may change its choices
     // What it changes stands above: of what follows, clap asks when the flag already has its default.
     #[arg(long)]
     smoke: bool,
-    /// The servers' -t [1; handshakes, stall and endure 2, soak 4]; where it is set above 1 nothing is pinned
+    /// The servers' -t [1; handshakes, stall and endure 2, soak and idle 4]; where it is set above 1 nothing is
+    /// pinned
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
     /// Threads of the load [1 when pinned, else 2]
@@ -377,6 +384,7 @@ pub mod tests {
         assert_eq!(options.window(), Duration::from_millis(200));
         assert_eq!(options.warmup, Duration::from_millis(100));
         assert_eq!(options.patience, Duration::from_millis(200));
+        assert_eq!(options.rest, Duration::from_millis(500));
         let options = parse("storm").expect("valid");
         assert_eq!((options.pairs, options.starts), (6, 2));
         assert_eq!(options.warmup, Duration::from_millis(700));

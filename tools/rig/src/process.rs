@@ -44,6 +44,23 @@ pub fn thread_times(pid: u32) -> Outcome<BTreeMap<u32, u64>> {
     Ok(times)
 }
 
+/// CPU time by the name of the threads, in nanoseconds; those of one name are added up. The first thread has the name
+/// of the program's file, which may be any, and is called main here.
+pub fn times_by_name(pid: u32) -> Outcome<BTreeMap<String, u64>> {
+    let mut times = BTreeMap::new();
+    for (thread, used) in thread_times(pid)? {
+        let name = match thread == pid {
+            true => Ok("main".to_owned()),
+            false => fs::read_to_string(format!("/proc/{pid}/task/{thread}/comm")),
+        };
+        // A thread that has just ended has no name any more, and counts no longer.
+        if let Ok(name) = name {
+            *times.entry(name.trim_end().to_owned()).or_insert(0) += used;
+        }
+    }
+    Ok(times)
+}
+
 /// How long the calling thread has waited for a CPU that others had: the second field of its schedstat, zero where
 /// the kernel does not tell.
 pub fn own_delay() -> Duration {
@@ -85,6 +102,16 @@ pub fn open_fds(pid: u32) -> Outcome<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_are_counted_by_their_names() {
+        let look = || times_by_name(std::process::id()).expect("a process");
+        let thread = std::thread::Builder::new().name("one of many".to_owned());
+        let times = thread.spawn(look).expect("a thread").join();
+        let times = times.expect("no panic");
+        assert!(times.contains_key("one of many"), "{times:?}");
+        assert!(times["main"] > 0, "{times:?}");
+    }
 
     #[test]
     fn the_wait_for_a_cpu_stands_behind_the_time_on_it() {
