@@ -3,7 +3,7 @@
 //! The walk: [`options`] reads the command line; [`lab`] makes a certificate and starts servers
 //! ([`server`], [`process`], [`admin`]); [`compare`] runs pairs of measurements ([`measure`]), each a
 //! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`mod@report`] prints.
-//! [`crowd`]s of TLS clients come and go beside [`probe`]s that stay; [`idle`] looks at the
+//! [`crowd`]s of TLS clients come and go beside [`probe`]s that stay; [`hits`] and [`idle`] look at the
 //! engine behind the requests. [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in
 //! the tree.
 //! Threads: the runner, and the load threads it starts and joins. What it shares with other tools stands in `rig`, the
@@ -20,6 +20,7 @@ mod findings;
 mod floods;
 mod footprint;
 mod gates;
+mod hits;
 mod idle;
 mod lab;
 mod latency;
@@ -90,6 +91,7 @@ fn run() -> Outcome<()> {
         Command::Memory => report(options, &USUAL, &[footprint::memory]),
         Command::Startup => report(options, &USUAL, &[footprint::startup]),
         Command::Idle => report(options, &USUAL, &[idle::run]),
+        Command::Hits => report(options, &USUAL, &[hits::run]),
         Command::Instructions => report(options, &USUAL, &[counts::instructions]),
         Command::Syscalls => report(options, &USUAL, &[counts::syscalls]),
         Command::All => report(
@@ -103,6 +105,7 @@ fn run() -> Outcome<()> {
                 footprint::memory,
                 footprint::startup,
                 idle::run,
+                hits::run,
                 counts::instructions,
                 counts::syscalls,
             ],

@@ -27,4 +27,10 @@ impl Random {
         // The upper half of a 32 × 32 bit product is below `bound`.
         (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
+
+    /// A number from 0 to 1, exclusive.
+    pub fn share(&mut self) -> f64 {
+        // As many bits as a double holds.
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }
