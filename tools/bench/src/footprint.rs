@@ -144,7 +144,7 @@ pub fn fill_many(admin: &mut Admin) -> Outcome<u64> {
 }
 
 /// Waits for the hash table to stop growing; returns how many items there are.
-fn settled_items(admin: &mut Admin) -> Outcome<u64> {
+pub fn settled_items(admin: &mut Admin) -> Outcome<u64> {
     let limit = Instant::now() + SETTLE_LIMIT;
     while Instant::now() < limit {
         thread::sleep(SETTLE);

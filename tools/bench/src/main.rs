@@ -3,7 +3,7 @@
 //! The walk: [`options`] reads the command line; [`lab`] makes a certificate and starts servers
 //! ([`server`], [`process`], [`admin`]); [`compare`] runs pairs of measurements ([`measure`]), each a
 //! load by [`client`] threads that ask what [`workload`] says over [`stream`]s; [`mod@report`] prints.
-//! [`crowd`]s of TLS clients come and go beside [`probe`]s that stay; [`hits`] and [`idle`] look at the
+//! [`crowd`]s of TLS clients come and go beside [`probe`]s that stay; [`hits`], [`growth`] and [`idle`] look at the
 //! engine behind the requests. [`counts`] counts instead of timing, and [`gates`] holds the counts against a table in
 //! the tree.
 //! Threads: the runner, and the load threads it starts and joins. What it shares with other tools stands in `rig`, the
@@ -20,6 +20,7 @@ mod findings;
 mod floods;
 mod footprint;
 mod gates;
+mod growth;
 mod hits;
 mod idle;
 mod lab;
@@ -92,6 +93,7 @@ fn run() -> Outcome<()> {
         Command::Startup => report(options, &USUAL, &[footprint::startup]),
         Command::Idle => report(options, &USUAL, &[idle::run]),
         Command::Hits => report(options, &USUAL, &[hits::run]),
+        Command::Growth => report(options, &USUAL, &[growth::run]),
         Command::Instructions => report(options, &USUAL, &[counts::instructions]),
         Command::Syscalls => report(options, &USUAL, &[counts::syscalls]),
         Command::All => report(
@@ -106,6 +108,7 @@ fn run() -> Outcome<()> {
                 footprint::startup,
                 idle::run,
                 hits::run,
+                growth::run,
                 counts::instructions,
                 counts::syscalls,
             ],

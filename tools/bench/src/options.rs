@@ -18,7 +18,7 @@ use crate::workload::{self, WORKLOADS, Workload};
 pub enum Command {
     /// CPU per request, rate and latency of each workload on both servers
     Compare,
-    /// compare, handshakes, fairness, memory, startup, idle, hits, instructions and syscalls
+    /// compare, handshakes, fairness, memory, startup, idle, hits, growth, instructions and syscalls
     All,
     /// Short connections and full TLS 1.3 handshakes a second, -t 2 (see --threads)
     Handshakes,
@@ -33,6 +33,9 @@ pub enum Command {
     /// Hit ratio, rate and CPU of a cache that is looked at first: many more keys than fit -m 64, some of them far
     /// more popular than others, and values whose sizes change; both servers are asked for the very same
     Hits,
+    /// What a client of 2,000 gets a second waits while millions of small items are stored, and how long all four
+    /// workers are silent; takes 3 GiB
+    Growth,
     /// User-space instructions per request, by valgrind; slow, but the same every day
     Instructions,
     /// System calls per batch of requests, by strace
@@ -135,6 +138,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "20",
           default_value_if("smoke", IsPresent, "0.5"))]
     pub rest: Duration,
+    /// growth: how many items are stored
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "20000000",
+          default_value_if("smoke", IsPresent, "200000"))]
+    pub items: usize,
     /// hits: how many keys are asked for in each of the phases
     #[arg(long, value_name = "N", value_parser = positive, default_value = "2000000",
           default_value_if("smoke", IsPresent, "20000"))]
@@ -143,7 +150,7 @@ pub struct Options {
     // What it changes stands above: of what follows, clap asks when the flag already has its default.
     #[arg(long)]
     smoke: bool,
-    /// The servers' -t [1; handshakes, stall and endure 2, soak and idle 4]; where it is set above 1 nothing is
+    /// The servers' -t [1; handshakes, stall and endure 2, soak, idle and growth 4]; where it is set above 1 nothing is
     /// pinned
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
@@ -162,7 +169,7 @@ pub struct Options {
     /// The CPU of the pinned client [the second allowed]
     #[arg(long, value_name = "CPU")]
     pub client_cpu: Option<usize>,
-    /// The servers' -m [1024; hits, soak and endure 64]
+    /// The servers' -m [1024; hits, soak and endure 64; growth: what the items take]
     #[arg(long = "memory", value_name = "MB", value_parser = positive)]
     pub memory_mb: Option<usize>,
     /// Fail when a ratio of costs, ours by theirs, is above this
@@ -231,6 +238,7 @@ Examples:
   bench soak --server target/release/memcached --seconds 600
   bench endure --server target/release/memcached --seconds 3600
   bench hits --server target/release/memcached --gets 1000000
+  bench growth --server target/release/memcached --items 5000000
   bench floods --server target/release/memcached
   bench load --connect 127.0.0.1:11211 --only mg-p32 --seconds 10";
 
@@ -393,11 +401,13 @@ pub mod tests {
         assert_eq!(options.warmup, Duration::from_millis(100));
         assert_eq!(options.patience, Duration::from_millis(200));
         assert_eq!(options.rest, Duration::from_millis(500));
-        assert_eq!(options.gets, 20_000);
+        assert_eq!((options.items, options.gets), (200_000, 20_000));
         let options = parse("storm").expect("valid");
         assert_eq!((options.pairs, options.starts), (6, 2));
         assert_eq!(options.warmup, Duration::from_millis(700));
         assert_eq!(options.patience, Duration::from_secs(1));
+        let options = parse("growth --items 1000 --smoke").expect("valid");
+        assert_eq!((options.items, options.gets), (1000, 20_000));
     }
 
     #[test]

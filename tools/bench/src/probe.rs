@@ -18,6 +18,11 @@ impl Probe {
         Ok(Probe(stream))
     }
 
+    /// Over a connection that has been used for something else and is owed nothing.
+    pub fn over(stream: Stream) -> Self {
+        Probe(stream)
+    }
+
     /// Asks, and waits for the answer.
     pub fn ask(&mut self) -> Outcome<Duration> {
         let began = Instant::now();

@@ -261,11 +261,20 @@ fn set(keys: KeySpace, key: u32, out: &mut Vec<u8>, replies: &mut Replies) {
 
 /// Writes the one `set` that stores what the checks of this module expect to read.
 pub fn push_set(out: &mut Vec<u8>, keys: KeySpace, key: u32) {
+    push_set_ending(out, keys, key, b"\r\n");
+}
+
+/// The same, where nobody waits for an answer.
+pub fn push_set_noreply(out: &mut Vec<u8>, keys: KeySpace, key: u32) {
+    push_set_ending(out, keys, key, b" noreply\r\n");
+}
+
+fn push_set_ending(out: &mut Vec<u8>, keys: KeySpace, key: u32, line_end: &[u8]) {
     out.extend_from_slice(b"set ");
     push_key(out, keys, key);
     out.extend_from_slice(b" 0 0 ");
     push_number(out, keys.value_len as u64);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(line_end);
     let start = out.len();
     push_stamp(out, keys, key);
     out.resize(start + keys.value_len, b'x');

@@ -72,6 +72,11 @@ fn delay_nanos(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Memory in bytes that the machine can give to new processes without swapping.
+pub fn available_bytes() -> Outcome<u64> {
+    Ok(field("/proc/meminfo", "MemAvailable:")? * 1024)
+}
+
 /// Resident memory in bytes, counted page by page.
 pub fn resident_bytes(pid: u32) -> Outcome<u64> {
     // The VmRSS line of `status` may be dozens of pages behind on each CPU; this one is exact.
@@ -111,6 +116,7 @@ mod tests {
         let times = times.expect("no panic");
         assert!(times.contains_key("one of many"), "{times:?}");
         assert!(times["main"] > 0, "{times:?}");
+        assert!(available_bytes().expect("Linux") > 1 << 20);
     }
 
     #[test]
