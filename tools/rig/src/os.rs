@@ -247,6 +247,8 @@ pub enum Signal {
     Terminate,
     /// What a terminal's ctrl-C sends; strace prints its table on it.
     Interrupt,
+    /// Ask for an orderly stop that ends with status 0.
+    User1,
 }
 
 /// Sends a signal to a process that the caller started and has not waited for yet.
@@ -255,6 +257,7 @@ pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
     let number = match signal {
         Signal::Terminate => libc::SIGTERM,
         Signal::Interrupt => libc::SIGINT,
+        Signal::User1 => libc::SIGUSR1,
     };
     // SAFETY: takes no pointer; a wrong pid is answered with an error.
     check(unsafe { libc::kill(pid, number) })?;

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,17 +106,29 @@ impl Server {
 
     /// Stops it in order and waits until it has gone.
     pub fn stop(&mut self) {
+        if self.end(Signal::Terminate).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    /// Sends the signal and waits for the end that it brings; `None` when none comes.
+    pub fn end(&mut self, signal: Signal) -> Option<ExitStatus> {
         // An already ended process is what is wanted.
-        let _ = os::send_signal(self.child.id(), Signal::Terminate);
+        let _ = os::send_signal(self.child.id(), signal);
         let limit = Instant::now() + STOP_LIMIT;
         while Instant::now() < limit {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(5)),
-                Ok(Some(_)) | Err(_) => return,
+            if let Some(status) = self.ended() {
+                return Some(status);
             }
+            thread::sleep(Duration::from_millis(5));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        None
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Ends it at once, whatever it has left to do: after a storm that may be seconds of signatures.
@@ -225,7 +237,7 @@ fn read_ports(file: &Path) -> Option<(SocketAddrV4, SocketAddrV4)> {
 }
 
 /// The last lines of a log.
-fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(10)..]

@@ -72,7 +72,18 @@ impl Stream {
             Blocking::Yes => socket.set_read_timeout(Some(PATIENCE))?,
             Blocking::No => socket.set_nonblocking(true)?,
         }
-        let Some(tls) = &target.tls else {
+        Self::on(socket, target.tls.as_ref(), blocking)
+    }
+
+    /// Connects as over a thin line, with reads and writes that wait: a server that sends much to it must wait, too.
+    pub fn connect_thin(target: &Target) -> io::Result<Self> {
+        let socket = os::connect_thin(target.addr)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Self::on(socket, target.tls.as_ref(), Blocking::Yes)
+    }
+
+    fn on(socket: TcpStream, tls: Option<&ClientTls>, blocking: Blocking) -> io::Result<Self> {
+        let Some(tls) = tls else {
             return Ok(Stream::Plain(socket));
         };
         let mut session = SslStream::new(tls.session()?, socket)?;
