@@ -39,6 +39,8 @@ const SAME_STOREY: &[(&str, &str)] = &[
     // Whoever has a limit reads it where it stands.
     ("clock", "limits"),
     ("settings", "limits"),
+    // What is set as a whole is read as a whole.
+    ("settings", "lock"),
 ];
 
 /// Modules of the protocol room that others of it may not name: whose, and by whom they may be. The codecs, `text` and

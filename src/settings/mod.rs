@@ -6,7 +6,10 @@
 //! the boot does. `groups` holds what the rooms read; none of them writes a `Settings` after boot.
 //! (options-and-process.md §1, §7)
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use crate::lock::lock;
 
 pub use crate::settings::command_line::{ExitStatus, Reading, Refusal, Stop, read};
 pub use crate::settings::groups::{
@@ -73,6 +76,27 @@ pub struct Settings {
     pub tls: TlsSettings,
 }
 
+/// What HOT and WARM may have of their class, and how old their items may become: `lru tune`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LruShares {
+    /// Per cent of the bytes for HOT.
+    pub hot_pct: u32,
+    /// The same for WARM; together at most [`LruShares::PCT_MAX`].
+    pub warm_pct: u32,
+    /// Items leave HOT at this share of the age of COLD's tail.
+    pub hot_max_factor: f64,
+    /// Items leave WARM at this share of it.
+    pub warm_max_factor: f64,
+}
+
+impl LruShares {
+    /// What HOT and WARM may have together: something is left to evict from.
+    pub const PCT_MAX: u32 = 80;
+}
+
+/// Above the seconds of [`Tunables::temp_limit`]: there is a TEMP queue.
+const TEMP_ON: u64 = 1 << 32;
+
 /// What commands may change while the server runs. Read with relaxed loads by every thread.
 #[derive(Debug)]
 pub struct Tunables {
@@ -92,18 +116,10 @@ pub struct Tunables {
     pub crawler_tocrawl: AtomicU32,
     /// `lru mode`.
     pub lru_segmented: AtomicBool,
-    /// `lru tune`.
-    pub hot_lru_pct: AtomicU32,
-    /// `lru tune`.
-    pub warm_lru_pct: AtomicU32,
-    /// `lru tune`; the bits of an `f64` (see [`Tunables::hot_max_factor`]).
-    pub hot_max_factor_bits: AtomicU64,
-    /// `lru tune`; the bits of an `f64`.
-    pub warm_max_factor_bits: AtomicU64,
-    /// `lru temp_ttl`: whether short-lived items get the TEMP queue.
-    pub temp_lru: AtomicBool,
-    /// `lru temp_ttl`, seconds.
-    pub temporary_ttl: AtomicU32,
+    /// `lru tune`: set as a whole and read as a whole.
+    lru_shares: Mutex<LruShares>,
+    /// `lru temp_ttl`: seconds, and [`TEMP_ON`]. One word, so that nobody meets half a change.
+    temp_ttl: AtomicU64,
     /// `stats detail on|off`.
     pub detail_enabled: AtomicBool,
 }
@@ -123,12 +139,20 @@ impl Tunables {
             crawler_sleep_usecs: AtomicU32::new(settings.storage.crawler_sleep_usecs),
             crawler_tocrawl: AtomicU32::new(settings.storage.crawler_tocrawl),
             lru_segmented: AtomicBool::new(settings.storage.lru_segmented),
-            hot_lru_pct: AtomicU32::new(settings.storage.hot_lru_pct),
-            warm_lru_pct: AtomicU32::new(settings.storage.warm_lru_pct),
-            hot_max_factor_bits: AtomicU64::new(settings.storage.hot_max_factor.to_bits()),
-            warm_max_factor_bits: AtomicU64::new(settings.storage.warm_max_factor.to_bits()),
-            temp_lru: AtomicBool::new(settings.storage.temp_lru),
-            temporary_ttl: AtomicU32::new(settings.storage.temporary_ttl),
+            lru_shares: Mutex::new(LruShares {
+                hot_pct: settings.storage.hot_lru_pct,
+                warm_pct: settings.storage.warm_lru_pct,
+                hot_max_factor: settings.storage.hot_max_factor,
+                warm_max_factor: settings.storage.warm_max_factor,
+            }),
+            temp_ttl: AtomicU64::new(
+                u64::from(settings.storage.temporary_ttl)
+                    | if settings.storage.temp_lru {
+                        TEMP_ON
+                    } else {
+                        0
+                    },
+            ),
             detail_enabled: AtomicBool::new(settings.commands.detail_enabled),
         }
     }
@@ -139,16 +163,42 @@ impl Tunables {
         f64::from_bits(self.slab_automove_ratio_bits.load(Ordering::Relaxed))
     }
 
-    /// The hot age factor.
+    /// What HOT and WARM may have now.
     #[must_use]
-    pub fn hot_max_factor(&self) -> f64 {
-        f64::from_bits(self.hot_max_factor_bits.load(Ordering::Relaxed))
+    pub fn lru_shares(&self) -> LruShares {
+        *lock(&self.lru_shares)
     }
 
-    /// The warm age factor.
+    /// Gives HOT and WARM other shares, all four numbers at once.
+    pub fn set_lru_shares(&self, shares: LruShares) {
+        *lock(&self.lru_shares) = shares;
+    }
+
+    /// Seconds of life up to which an item belongs on the TEMP queue; none while there is no such queue.
+    #[inline]
     #[must_use]
-    pub fn warm_max_factor(&self) -> f64 {
-        f64::from_bits(self.warm_max_factor_bits.load(Ordering::Relaxed))
+    pub fn temp_limit(&self) -> Option<u32> {
+        let word = self.temp_ttl.load(Ordering::Relaxed);
+        (word & TEMP_ON != 0).then_some(low_half(word))
+    }
+
+    /// The seconds of [`Tunables::temp_limit`], kept while there is no TEMP queue.
+    #[must_use]
+    pub fn temporary_ttl(&self) -> u32 {
+        low_half(self.temp_ttl.load(Ordering::Relaxed))
+    }
+
+    /// Switches the TEMP queue on with that many seconds, or off.
+    pub fn set_temp_limit(&self, limit: Option<u32>) {
+        match limit {
+            Some(seconds) => {
+                let word = TEMP_ON | u64::from(seconds);
+                self.temp_ttl.store(word, Ordering::Relaxed);
+            }
+            None => {
+                self.temp_ttl.fetch_and(!TEMP_ON, Ordering::Relaxed);
+            }
+        }
     }
 
     /// The level of the operator's voice.
@@ -157,6 +207,11 @@ impl Tunables {
     pub fn verbosity(&self) -> i32 {
         self.verbosity.load(Ordering::Relaxed)
     }
+}
+
+/// The low 32 bits.
+fn low_half(word: u64) -> u32 {
+    word as u32
 }
 
 #[cfg(test)]

@@ -188,7 +188,9 @@ pub(super) const CORE: &[Row] = &[
     )
     .help("percent of memory for recently stored items (1 to 79)")
     .default(|s| s.storage.hot_lru_pct.to_string())
-    .stat(41, "hot_lru_pct", |now| live(&now.tunables.hot_lru_pct)),
+    .stat(41, "hot_lru_pct", |now| {
+        Some(now.shares.hot_pct.to_string())
+    }),
     sub(
         "warm_lru_pct",
         Effect::Count(1..=79, "warm_lru_pct must be > 1 and < 80", |s| {
@@ -197,7 +199,9 @@ pub(super) const CORE: &[Row] = &[
     )
     .help("percent of memory for items in use (1 to 79)")
     .default(|s| s.storage.warm_lru_pct.to_string())
-    .stat(42, "warm_lru_pct", |now| live(&now.tunables.warm_lru_pct)),
+    .stat(42, "warm_lru_pct", |now| {
+        Some(now.shares.warm_pct.to_string())
+    }),
     sub(
         "hot_max_factor",
         Effect::Fraction(
@@ -212,7 +216,7 @@ pub(super) const CORE: &[Row] = &[
     )
     .default(|s| format!("{:.1}", s.storage.hot_max_factor))
     .stat(43, "hot_max_factor", |now| {
-        Some(format!("{:.2}", now.tunables.hot_max_factor()))
+        Some(format!("{:.2}", now.shares.hot_max_factor))
     }),
     sub(
         "warm_max_factor",
@@ -228,7 +232,7 @@ pub(super) const CORE: &[Row] = &[
     )
     .default(|s| format!("{:.1}", s.storage.warm_max_factor))
     .stat(44, "warm_max_factor", |now| {
-        Some(format!("{:.2}", now.tunables.warm_max_factor()))
+        Some(format!("{:.2}", now.shares.warm_max_factor))
     }),
     sub(
         "temporary_ttl",
@@ -250,8 +254,12 @@ pub(super) const CORE: &[Row] = &[
             on_off(s.storage.temp_lru)
         )
     })
-    .stat(45, "temp_lru", |now| live_flag(&now.tunables.temp_lru))
-    .stat(46, "temporary_ttl", |now| live(&now.tunables.temporary_ttl)),
+    .stat(45, "temp_lru", |now| {
+        yes_no(now.tunables.temp_limit().is_some())
+    })
+    .stat(46, "temporary_ttl", |now| {
+        Some(now.tunables.temporary_ttl().to_string())
+    }),
     sub(
         "idle_timeout",
         Effect::Int(ANY, "", |s| &mut s.workers.idle_timeout_secs),

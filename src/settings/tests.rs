@@ -1169,7 +1169,7 @@ fn stats_settings_show_what_commands_changed() {
     let tunables = Tunables::new(&settings);
     tunables.verbosity.store(2, Ordering::Relaxed);
     tunables.memory_limit.store(128 << 20, Ordering::Relaxed);
-    tunables.temp_lru.store(true, Ordering::Relaxed);
+    tunables.set_temp_limit(Some(61));
     tunables.slab_automove.store(0, Ordering::Relaxed);
     let live = Live {
         oldest: 71,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::settings::flags::OPTIONS;
 use crate::settings::row::{Argument, Flag, Row, Stat, Word};
-use crate::settings::{HashAlgorithm, Protocol, Settings, Tunables, suboptions};
+use crate::settings::{HashAlgorithm, LruShares, Protocol, Settings, Tunables, suboptions};
 
 /// The version of this build, as in `-V`, `version` and `stats`.
 pub const VERSION: &str = env!("MEMCACHED_VERSION");
@@ -117,6 +117,8 @@ pub struct Live {
 pub(super) struct Now<'a> {
     pub(super) settings: &'a Settings,
     pub(super) tunables: &'a Tunables,
+    /// Four lines that belong together.
+    pub(super) shares: LruShares,
     pub(super) live: Live,
 }
 
@@ -147,6 +149,7 @@ pub fn settings_lines(
     let now = Now {
         settings,
         tunables,
+        shares: tunables.lru_shares(),
         live,
     };
     let rows = OPTIONS.iter().chain(suboptions::rows());

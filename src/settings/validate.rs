@@ -10,7 +10,7 @@ use crate::settings::flags::OPTIONS;
 use crate::settings::numbers::strict_u32;
 use crate::settings::row::Row;
 use crate::settings::suboptions::ONE_PAGE;
-use crate::settings::{Protocol, Settings, StorageSettings};
+use crate::settings::{LruShares, Protocol, Settings, StorageSettings};
 
 /// Smallest and largest `-I`, in bytes.
 const ITEM_SIZE_MIN: u32 = 1 << 10;
@@ -34,7 +34,7 @@ pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
             settings.storage.slab_chunk_max,
         )?);
     }
-    if settings.storage.hot_lru_pct + settings.storage.warm_lru_pct > 80 {
+    if settings.storage.hot_lru_pct + settings.storage.warm_lru_pct > LruShares::PCT_MAX {
         return Err(Refusal::usage(
             "hot_lru_pct + warm_lru_pct cannot be more than 80% combined",
         ));

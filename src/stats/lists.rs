@@ -1,7 +1,5 @@
 //! The other lists: `stats settings`, `items`, `slabs` and `sizes`. (stats-and-admin.md §3.2–§3.5)
 
-use std::sync::atomic::Ordering;
-
 use crate::limits::CLASS_MAX;
 use crate::settings::usage::{Live, settings_lines};
 use crate::stats::{Lines, Registry};
@@ -39,7 +37,7 @@ pub(super) fn items(registry: &Registry, lines: &mut Lines<'_>) {
 /// `hits` by segment: hot, warm, cold, temp.
 fn class_items(registry: &Registry, class: &ClassItems, hits: [u64; 4], lines: &mut Lines<'_>) {
     let maintained = registry.services.engine.maintainer_running();
-    let temp = registry.services.tunables.temp_lru.load(Ordering::Relaxed);
+    let temp = registry.services.tunables.temp_limit().is_some();
     let counts = &class.counts;
     let mut show =
         |name: &str, value: u64| lines.show(&format!("items:{}:{name}", class.id), value);

@@ -4,8 +4,6 @@
 //! arithmetic under a bucket guard. Takes queue locks and the slab lock, one at a time, and only tries buckets, so it
 //! may be called under a guard. (storage-engine.md §7.1, §7.2)
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::RelTime;
 use crate::storage::item::{NewItem, Plan};
 use crate::storage::layout::{LIST, PART_HEADER, size_before_body, total_size};
@@ -141,10 +139,10 @@ impl Engine {
     /// The queue that a new item begins in.
     #[inline]
     fn segment_for(&self, exptime: RelTime) -> Segment {
-        if self.tunables.temp_lru.load(Ordering::Relaxed) && exptime != RelTime::NEVER {
+        let short = self.tunables.temp_limit();
+        if let Some(short) = short.filter(|_| exptime != RelTime::NEVER) {
             // An expiry that has passed is as good as any: the item waits for its reclaim in HOT.
             let ttl = exptime.0.checked_sub(self.clock.now().0);
-            let short = self.tunables.temporary_ttl.load(Ordering::Relaxed);
             if ttl.is_some_and(|ttl| ttl <= short) {
                 return Segment::Temp;
             }

@@ -8,7 +8,6 @@
 //! The thread holds one queue's lock, one bucket and the slab lock in the usual order, never longer than one item
 //! takes. (storage-engine.md §10)
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::lock::lock;
@@ -101,7 +100,7 @@ impl Engine {
 
     /// Balances one class; returns how often there was something to do.
     pub(in crate::storage) fn juggle(&'static self, class: ClassId, me: &PerThread) -> u32 {
-        if self.tunables.temp_lru.load(Ordering::Relaxed) {
+        if self.tunables.temp_limit().is_some() {
             for _ in 0..LOOPS {
                 if self
                     .walk_tail(class, Segment::Temp, Walk::default(), me)
@@ -113,28 +112,12 @@ impl Engine {
             }
         }
         let is_segmented = self.is_segmented();
-        // All zero drains HOT and WARM, as flat mode wants.
-        let (mut hot, mut warm) = (Walk::default(), Walk::default());
-        if is_segmented {
-            let now = self.clock.now().0;
-            let cold_age = self
-                .lru
-                .lock(LruId::of(class, Segment::Cold))
-                .tail_time()
-                .map_or(0, |time| now.saturating_sub(time.0));
-            let total_bytes = [Segment::Hot, Segment::Warm, Segment::Cold]
-                .map(|segment| self.lru.lock(LruId::of(class, segment)).bytes())
-                .iter()
-                .sum();
-            let aged = |factor: f64| Walk {
-                evict: false,
-                total_bytes,
-                // Towards zero; a float beyond the range gives the largest age.
-                max_age: (f64::from(cold_age) * factor) as u32,
-            };
-            hot = aged(self.tunables.hot_max_factor());
-            warm = aged(self.tunables.warm_max_factor());
-        }
+        let (hot, warm) = if is_segmented {
+            self.walks_of_young(class)
+        } else {
+            // All zero drains HOT and WARM.
+            (Walk::default(), Walk::default())
+        };
         let mut moves = 0;
         for _ in 0..LOOPS {
             let mut done = self.walk_tail(class, Segment::Hot, hot, me).done;
@@ -152,6 +135,37 @@ impl Engine {
             moves += 1;
         }
         moves
+    }
+
+    /// The walks that keep HOT and WARM to their shares of the class, by bytes and by age.
+    fn walks_of_young(&self, class: ClassId) -> (Walk, Walk) {
+        let shares = self.tunables.lru_shares();
+        let now = self.clock.now().0;
+        let cold_age = self
+            .lru
+            .lock(LruId::of(class, Segment::Cold))
+            .tail_time()
+            .map_or(0, |time| now.saturating_sub(time.0));
+        let total_bytes: u64 = [Segment::Hot, Segment::Warm, Segment::Cold]
+            .map(|segment| self.lru.lock(LruId::of(class, segment)).bytes())
+            .iter()
+            .sum();
+        let share = |pct: u32| total_bytes * u64::from(pct) / 100;
+        let walk = |max_bytes: u64, factor: f64| Walk {
+            evict: false,
+            max_bytes,
+            // Towards zero; a float beyond the range gives the largest age.
+            max_age: (f64::from(cold_age) * factor) as u32,
+        };
+        // Compat: a share of HOT that rounds to nothing is that of WARM.
+        let hot = match share(shares.hot_pct) {
+            0 => share(shares.warm_pct),
+            bytes => bytes,
+        };
+        (
+            walk(hot, shares.hot_max_factor),
+            walk(share(shares.warm_pct), shares.warm_max_factor),
+        )
     }
 
     /// Moves the items that workers noted as fetched; returns the number of notes.

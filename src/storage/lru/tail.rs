@@ -4,8 +4,6 @@
 //! queue's lock, trying each one's bucket; what it decides to move or drop comes off the list, and only then, with
 //! the queue's lock given up, goes elsewhere. (storage-engine.md §9.3)
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::RelTime;
 use crate::storage::item::LockedItem;
 use crate::storage::lru::{LruCounts, LruId, Segment};
@@ -22,8 +20,8 @@ const SPARES: u32 = 50;
 pub(in crate::storage) struct Walk {
     /// Free a live item of COLD if need be.
     pub(in crate::storage) evict: bool,
-    /// Bytes of HOT, WARM and COLD, of which HOT and WARM may have their part.
-    pub(in crate::storage) total_bytes: u64,
+    /// Bytes that HOT or WARM may have.
+    pub(in crate::storage) max_bytes: u64,
     /// Seconds since the last access after which an item leaves HOT or WARM.
     pub(in crate::storage) max_age: u32,
 }
@@ -136,9 +134,7 @@ impl Engine {
             return Some(Fate::Reclaim);
         }
         match segment {
-            Segment::Hot | Segment::Warm => {
-                self.judge_young(counts, bytes, item, segment, walk, idle)
-            }
+            Segment::Hot | Segment::Warm => judge_young(counts, bytes, item, segment, walk, idle),
             Segment::Cold if walk.evict => {
                 if !self.evicts {
                     None
@@ -157,47 +153,31 @@ impl Engine {
             Segment::Cold | Segment::Temp => None,
         }
     }
+}
 
-    /// The tail of HOT or WARM: active items stay young, others grow cold by the queue's size or their age.
-    fn judge_young(
-        &self,
-        counts: &mut LruCounts,
-        bytes: u64,
-        item: &LockedItem<'_>,
-        segment: Segment,
-        walk: Walk,
-        idle: u32,
-    ) -> Option<Fate> {
-        if item.is_active() {
-            item.set_active(false);
-            if segment == Segment::Warm {
-                counts.moves_within_lru += 1;
-                return Some(Fate::Rescue);
-            }
-            counts.moves_to_warm += 1;
-            return Some(Fate::Move(Segment::Warm));
+/// The tail of HOT or WARM: active items stay young, others grow cold by the queue's size or their age.
+fn judge_young(
+    counts: &mut LruCounts,
+    bytes: u64,
+    item: &LockedItem<'_>,
+    segment: Segment,
+    walk: Walk,
+    idle: u32,
+) -> Option<Fate> {
+    if item.is_active() {
+        item.set_active(false);
+        if segment == Segment::Warm {
+            counts.moves_within_lru += 1;
+            return Some(Fate::Rescue);
         }
-        if bytes > self.segment_limit(segment, walk.total_bytes) || idle > walk.max_age {
-            counts.moves_to_cold += 1;
-            return Some(Fate::Move(Segment::Cold));
-        }
-        None
+        counts.moves_to_warm += 1;
+        return Some(Fate::Move(Segment::Warm));
     }
-
-    /// Bytes that HOT or WARM may have; HOT's share, when it rounds to nothing, is that of WARM.
-    fn segment_limit(&self, segment: Segment, total_bytes: u64) -> u64 {
-        let hot = u64::from(self.tunables.hot_lru_pct.load(Ordering::Relaxed));
-        let warm = u64::from(self.tunables.warm_lru_pct.load(Ordering::Relaxed));
-        let limit = match segment {
-            Segment::Hot => total_bytes * hot / 100,
-            _ => 0,
-        };
-        if limit == 0 {
-            total_bytes * warm / 100
-        } else {
-            limit
-        }
+    if bytes > walk.max_bytes || idle > walk.max_age {
+        counts.moves_to_cold += 1;
+        return Some(Fate::Move(Segment::Cold));
     }
+    None
 }
 
 fn count_eviction(counts: &mut LruCounts, item: &LockedItem<'_>, idle: u32) {

@@ -2,6 +2,7 @@
 
 use super::lab::{Lab, lab, megabytes};
 use crate::clock::RelTime;
+use crate::settings::LruShares;
 use crate::storage::lru::Segment;
 use crate::storage::lru::maintainer::Maintainer;
 use crate::storage::lru::tail::{Walk, Walked};
@@ -168,12 +169,11 @@ fn hot_keeps_its_share_and_active_items_become_warm() {
 #[test]
 fn active_warm_items_go_round_and_idle_ones_grow_cold() {
     let lab = lab(|_| ());
-    lab.tunables
-        .warm_lru_pct
-        .store(0, std::sync::atomic::Ordering::Relaxed);
-    lab.tunables
-        .hot_lru_pct
-        .store(0, std::sync::atomic::Ordering::Relaxed);
+    lab.tunables.set_lru_shares(LruShares {
+        hot_pct: 0,
+        warm_pct: 0,
+        ..lab.tunables.lru_shares()
+    });
     for key in [&b"a"[..], b"b"] {
         lab.set(key, b"v");
         lab.get(key);
@@ -216,9 +216,10 @@ fn age_moves_hot_items_too() {
         lab.set(format!("k{index}").as_bytes(), b"v");
     }
     // COLD is 1000 s old, so HOT may be 200 s old.
-    lab.tunables
-        .hot_lru_pct
-        .store(80, std::sync::atomic::Ordering::Relaxed);
+    lab.tunables.set_lru_shares(LruShares {
+        hot_pct: 80,
+        ..lab.tunables.lru_shares()
+    });
     lab.set(b"old2", b"v");
     lab.at(1100);
     lab.juggle();
