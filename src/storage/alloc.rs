@@ -7,7 +7,7 @@
 use crate::clock::RelTime;
 use crate::storage::item::{NewItem, Plan};
 use crate::storage::layout::{LIST, PART_HEADER, size_before_body, total_size};
-use crate::storage::lru::tail::{Walk, Walked};
+use crate::storage::lru::tail::Walk;
 use crate::storage::lru::{LruId, Segment};
 use crate::storage::slabs::ClassId;
 use crate::storage::slabs::page::Chunk;
@@ -119,11 +119,13 @@ impl Engine {
                 break;
             }
             let walked = self.walk_tail(class, Segment::Cold, evict, me);
-            if walked.done == 0 && is_segmented {
-                // No share and no age: one hot item grows cold, for the next round.
-                self.walk_tail(class, Segment::Hot, Walk::default(), me);
-            } else if walked == Walked::default() {
-                break;
+            if walked.done == 0 {
+                let is_empty = walked.spared == 0;
+                let has_given = self.make_cold(class, me)
+                    || is_empty && self.walk_tail(class, Segment::Temp, evict, me).done > 0;
+                if !has_given && is_empty && !is_segmented {
+                    break;
+                }
             }
             fruitless += 1;
         }
@@ -134,6 +136,18 @@ impl Engine {
                 .direct_reclaims += fruitless;
         }
         found
+    }
+
+    /// No share and no age: one item of HOT grows cold for the next round, or one of WARM, when there is none in HOT but
+    /// active ones, which become warm. In flat mode both hold what the maintainer has not moved yet.
+    fn make_cold(&'static self, class: ClassId, me: &PerThread) -> bool {
+        let gives = |segment| self.walk_tail(class, segment, Walk::default(), me).done > 0;
+        let has_given = gives(Segment::Hot);
+        let is_cold = || self.lru.lock(LruId::of(class, Segment::Cold)).items() > 0;
+        if !self.evicts || has_given && is_cold() {
+            return has_given;
+        }
+        gives(Segment::Warm) || has_given
     }
 
     /// The queue that a new item begins in.

@@ -100,16 +100,15 @@ impl Engine {
 
     /// Balances one class; returns how often there was something to do.
     pub(in crate::storage) fn juggle(&'static self, class: ClassId, me: &PerThread) -> u32 {
-        if self.tunables.temp_limit().is_some() {
-            for _ in 0..LOOPS {
-                if self
-                    .walk_tail(class, Segment::Temp, Walk::default(), me)
-                    .done
-                    == 0
-                {
-                    break;
-                }
-            }
+        // Also when the queue is switched off: what stands on it expires all the same.
+        let mut walks = 0;
+        while walks < LOOPS
+            && self
+                .walk_tail(class, Segment::Temp, Walk::default(), me)
+                .done
+                > 0
+        {
+            walks += 1;
         }
         let is_segmented = self.is_segmented();
         let (hot, warm) = if is_segmented {

@@ -6,7 +6,7 @@
 //!            └─────► WARM ◄─────┘
 //!                     │ active at the tail: back to WARM's head
 //!                     └──age, size──► COLD
-//! short ttl ──► TEMP, leaves by expiry, delete or replacement
+//! short ttl ──► TEMP, leaves by expiry, delete or replacement; evicted when its class has nothing else
 //! ```
 //!
 //! Flat mode uses COLD alone (and TEMP). The head is the newest end. An item is on a queue exactly while its LINKED
@@ -49,7 +49,7 @@ pub(super) enum Segment {
     Warm,
     /// Up for eviction.
     Cold,
-    /// About to expire anyway; never moved or evicted.
+    /// About to expire anyway; never moved, and evicted last of all.
     Temp,
 }
 

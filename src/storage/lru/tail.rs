@@ -12,13 +12,13 @@ use crate::storage::{Engine, PerThread};
 
 /// Items that one walk looks at.
 const TRIES: u32 = 5;
-/// Items being read that one walk puts out of its way besides.
+/// Items that one walk puts out of its way besides.
 const SPARES: u32 = 50;
 
 /// What a walk is for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::storage) struct Walk {
-    /// Free a live item of COLD if need be.
+    /// Free a live item of COLD or TEMP if need be.
     pub(in crate::storage) evict: bool,
     /// Bytes that HOT or WARM may have.
     pub(in crate::storage) max_bytes: u64,
@@ -31,7 +31,7 @@ pub(in crate::storage) struct Walk {
 pub(in crate::storage) struct Walked {
     /// Items dropped or moved.
     pub(in crate::storage) done: u32,
-    /// Items left alone for being read.
+    /// Items put out of the way.
     pub(in crate::storage) spared: u32,
 }
 
@@ -43,7 +43,8 @@ enum Fate {
     Move(Segment),
     /// WARM and active: to the head, and the walk goes on.
     Rescue,
-    /// Not to be evicted, as it is being read: to the head, so that it does not stand in the way of those behind.
+    /// Not to be evicted, as it is being read, or in TEMP and live: to the head, so that it does not stand in the way of
+    /// those behind.
     Spare,
 }
 
@@ -135,7 +136,7 @@ impl Engine {
         }
         match segment {
             Segment::Hot | Segment::Warm => judge_young(counts, bytes, item, segment, walk, idle),
-            Segment::Cold if walk.evict => {
+            Segment::Cold | Segment::Temp if walk.evict => {
                 if !self.evicts {
                     None
                 } else if is_referenced {
@@ -150,7 +151,8 @@ impl Engine {
                 counts.moves_to_warm += 1;
                 Some(Fate::Move(Segment::Warm))
             }
-            Segment::Cold | Segment::Temp => None,
+            Segment::Cold => None,
+            Segment::Temp => Some(Fate::Spare),
         }
     }
 }

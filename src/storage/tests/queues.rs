@@ -264,6 +264,85 @@ fn short_lived_items_wait_in_temp_and_are_not_evicted() {
     lab.engine.check_invariants(&[]);
 }
 
+/// Weak point 15 of the reference: TEMP was looked at from its tail alone, in the order of stores.
+#[test]
+fn a_live_temporary_item_does_not_stand_before_expired_ones() {
+    let lab = lab(|settings| settings.storage.temp_lru = true);
+    let until = |ttl: u32| RelTime(lab.now() + ttl);
+    for index in 0..100 {
+        let key = format!("long{index}");
+        lab.set_until(key.as_bytes(), b"v", until(61))
+            .expect("memory");
+    }
+    for index in 0..100 {
+        let key = format!("short{index}");
+        lab.set_until(key.as_bytes(), b"v", until(5))
+            .expect("memory");
+    }
+    lab.at(10);
+    for _ in 0..4 {
+        lab.juggle();
+    }
+    assert_eq!(lab.engine.class_items(CLASS).temp, 100, "the live ones");
+    lab.tunables.set_temp_limit(None);
+    lab.at(70);
+    lab.juggle();
+    let left = lab.engine.class_items(CLASS).temp;
+    assert_eq!(left, 0, "the queue ends for new items, not for its own");
+    lab.engine.check_invariants(&[]);
+}
+
+/// Weak point 15, too: with a limit beyond all times everything was for ever, and no store found memory.
+#[test]
+fn a_class_of_temporary_items_alone_evicts_the_oldest() {
+    let lab = lab(|settings| {
+        megabytes(settings, 1);
+        settings.storage.item_size_max = 512 << 10;
+        settings.storage.temp_lru = true;
+        settings.storage.temporary_ttl = u32::MAX;
+    });
+    let value = vec![b'v'; 10_000];
+    let until = RelTime(lab.now() + 1_000_000);
+    for index in 0..300 {
+        let key = format!("k{index}");
+        lab.set_until(key.as_bytes(), &value, until)
+            .expect("there is always something to evict");
+    }
+    let items = lab.engine.class_items(22);
+    assert_eq!((items.temp, items.counts.evicted), (94, 206));
+    assert_eq!(lab.peek(b"k205"), None);
+    assert!(lab.peek(b"k206").is_some());
+    lab.set(b"other", &value);
+    for index in 0..300 {
+        let key = format!("n{index}");
+        lab.set(key.as_bytes(), &value);
+    }
+    assert_eq!(lab.engine.class_items(22).temp, 93, "others go before them");
+    lab.engine.check_invariants(&[]);
+}
+
+/// Between the command and the maintainer's next round nothing is in COLD yet.
+#[test]
+fn a_full_class_that_goes_flat_still_takes_items() {
+    for fetches in [0, 2] {
+        let lab = lab(|settings| megabytes(settings, 2));
+        let value = vec![b'v'; 10_000];
+        for index in 0..188 {
+            lab.set(format!("k{index}").as_bytes(), &value);
+        }
+        for index in (0..188).cycle().take(188 * fetches) {
+            lab.get(format!("k{index}").as_bytes());
+        }
+        assert_eq!(lab.engine.in_segment(22, Segment::Hot), 188);
+        lab.set_segmented(false);
+        for index in 0..188 {
+            lab.set(format!("n{index}").as_bytes(), &value);
+        }
+        assert_eq!(lab.engine.class_items(22).number(), 188);
+        lab.engine.check_invariants(&[]);
+    }
+}
+
 #[test]
 fn flat_mode_moves_an_item_once_a_minute() {
     let lab = lab(|settings| {

@@ -5,6 +5,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use super::lab::{Lab, lab, megabytes, value_of};
+use crate::settings::LruShares;
 use crate::storage::slabs::ClassId;
 use crate::storage::{Bump, ItemRef, StoreMode};
 use crate::threads::Crew;
@@ -106,6 +107,14 @@ fn hammer(lab: Lab, seed: usize, readers: &mpsc::Sender<(usize, ItemRef)>) {
 
 /// Returns the number of items that were evicted.
 fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
+    run_amid(|_, _| (), change)
+}
+
+/// The same, while `meddle` does something else again and again; it is told how often it has been called.
+fn run_amid(
+    meddle: impl Fn(Lab, u64) + Sync,
+    change: impl FnOnce(&mut crate::settings::Settings),
+) -> u64 {
     let lab = lab(|settings| {
         settings.workers.threads = 1;
         settings.storage.hash_power = 11;
@@ -144,6 +153,7 @@ fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
         });
         // The table grows meanwhile, and who would empty a page looks at every piece of it.
         scope.spawn(|| {
+            let mut round = 0;
             let largest = lab.engine.slabs.table().largest().number();
             let mut classes = (1..=largest).cycle().map(ClassId::new);
             while !done.load(Ordering::Relaxed) {
@@ -160,6 +170,8 @@ fn run(change: impl FnOnce(&mut crate::settings::Settings)) -> u64 {
                     lab.engine.assoc.grow(lab.engine);
                 }
                 lab.clock.tick();
+                meddle(lab, round);
+                round += 1;
                 thread::yield_now();
             }
         });
@@ -202,6 +214,58 @@ fn threads_do_not_harm_each_other_in_flat_mode() {
         settings.storage.lru_maintainer = false;
     });
     assert!(evicted > EVICTIONS);
+}
+
+#[test]
+fn modes_shares_and_the_temporary_queue_change_under_load() {
+    let evicted = run_amid(
+        |lab, round| {
+            lab.set_segmented(round % 2 == 0);
+            lab.tunables.set_temp_limit((round % 3 == 0).then_some(61));
+            lab.tunables.set_lru_shares(LruShares {
+                hot_pct: (round % 40) as u32,
+                warm_pct: (round % 41) as u32,
+                ..lab.tunables.lru_shares()
+            });
+        },
+        |settings| megabytes(settings, 4),
+    );
+    assert!(evicted > EVICTIONS);
+}
+
+#[test]
+fn whatever_mode_came_last_all_queues_drain_as_it_says() {
+    let lab = lab(|settings| settings.workers.threads = 1);
+    for round in 0..5 {
+        lab.set_segmented(round % 2 == 0);
+        for number in 0..400 {
+            lab.set(&key(number * 5 + round), b"v");
+        }
+        for _ in 0..3 {
+            for number in 0..500 {
+                let _ = lab.with(&key(number), Bump::Access, |_| ());
+            }
+            lab.juggle();
+        }
+        lab.engine.check_invariants(&[]);
+    }
+    lab.set_segmented(false);
+    let items = || lab.engine.class_items(1);
+    for _ in 0..10 {
+        lab.juggle();
+    }
+    assert_eq!((items().hot, items().warm, items().cold), (0, 0, 2_000));
+    lab.set_segmented(true);
+    for number in (0..500).cycle().take(1_500) {
+        let _ = lab.with(&key(number), Bump::Access, |_| ());
+    }
+    lab.juggle();
+    lab.juggle();
+    assert_eq!(
+        (items().hot, items().warm),
+        (0, 500),
+        "noted in their rings"
+    );
 }
 
 #[test]
