@@ -70,4 +70,34 @@ for my $row ([ 10, 20 ], [ 40, 40 ], [ 1, 1 ]) {
     cmp_ok($kept, '>=', 10 * $hot - 3, 'is what HOT keeps');
 }
 
+# by command: from one mode to the other, under load, and shares that follow
+{
+    my $tuned = TestServer->start('-t', '2');
+    my $t = $tuned->client;
+    my $count = sub { $tuned->stats('items')->{"items:22:number_$_[0]"} };
+    my $store = sub { $t->talk([ "set $_[0]$_ 0 0 10000", $value ]) for 1 .. $_[1] };
+    $store->(k => 1000);
+    ok($tuned->wait_stat('items:22:number_hot', sub { $_[0] <= 200 }, 10, 'items'), 'segmented: HOT has its share');
+    $t->answers('lru tune 5 5 0.1 0.2', ['OK'], 'lru tune');
+    is(join(' ', @{ $tuned->settings }{qw(hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor)}), '5 5 0.10 0.20', 'the settings show it');
+    $t->answers_now('lru tune 41 40 1 1', ['ERROR hot and warm pcts must not exceed 80'], 'too much');
+    $t->answers_now('lru tune 1 1 1 0', ['ERROR hot/warm age factors must be greater than 0'], 'too little');
+    is($tuned->settings->{hot_lru_pct}, 5, 'a refusal changes nothing');
+    ok($tuned->wait_stat('items:22:number_hot', sub { $_[0] <= 50 }, 10, 'items'), 'HOT follows');
+    $t->answers('lru mode flat', ['OK'], 'lru mode flat');
+    $store->(f => 300);
+    ok($tuned->wait_stat('items:22:number_cold', 1300, 10, 'items'), 'all items end in COLD');
+    is($count->('hot') + $count->('warm'), 0, 'HOT and WARM are empty');
+    is($tuned->stat('curr_items'), 1300, 'nothing is lost');
+    $t->answers('lru mode segmented', ['OK'], 'lru mode segmented');
+    $store->(s => 10);
+    ok($count->('hot') > 0, 'new items begin in HOT again');
+    for (1, 2) { $t->talk("get k$_") for 1 .. 20 }
+    ok($tuned->wait_stat('moves_to_warm', 20, 10), 'and what is read twice becomes warm');
+    my @words = ('lru', 'lru t 1 1 1 1', 'lru mode', 'lru mode f', 'lru temp_ttl', 'lru temp_ttl x', 'lru tune 1 1 1');
+    $t->answers_now($_, ['ERROR'], $_) for @words;
+    $f->answers_now($_, ['ERROR'], "without the maintainer: $_") for 'lru mode flat', 'lru temp_ttl 5';
+    $f->answers('lru tune 10 20 0.1 0.2', ['OK'], 'but shares can be set');
+}
+
 done_testing;

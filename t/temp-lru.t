@@ -44,6 +44,24 @@ SKIP: {
     ok($server->wait_stat('items:22:number_temp', sub { !$_[0] }, 10, 'items'), 'when their time is over they are taken out in the background');
 }
 
+# by command
+{
+    my $tuned = TestServer->start('-t', '1');
+    my $t = $tuned->client;
+    my $temp = sub { $tuned->stats('items')->{'items:1:number_temp'} };
+    $t->answers('lru temp_ttl 20', ['OK'], 'lru temp_ttl 20');
+    $t->set("t$_", 'x', ttl => 20) for 1 .. 5;
+    $t->set('o', 'x', ttl => 21);
+    is($temp->(), 5, 'twenty seconds or less: TEMP');
+    $t->answers('lru temp_ttl -1', ['OK'], 'lru temp_ttl -1');
+    is(join(' ', @{ $tuned->settings }{qw(temp_lru temporary_ttl)}), 'no 20', 'is off and keeps the number');
+    $t->set('n', 'x', ttl => 5);
+    is($temp->(), undef, 'there is no such line then');
+    ok(defined $t->get('t1'), 'what was there still is');
+    $t->answers('lru temp_ttl 0', ['OK'], 'lru temp_ttl 0');
+    is($temp->(), 5, 'an item stored meanwhile is not in TEMP');
+}
+
 # off by default
 my $plain = TestServer->start('-t', '1');
 my $p = $plain->client;

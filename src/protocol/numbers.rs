@@ -1,4 +1,4 @@
-//! The strict number readers of the text protocols: digits, of limited length.
+//! The strict number readers of the text protocols: digits, of limited length; and fractions.
 //!
 //! Which reader a token gets, one of these or a lenient one of `decimal`, is visible to clients, so both families stay.
 //! (text-protocol.md §2.2)
@@ -42,6 +42,15 @@ pub(super) fn strict_i64(token: &[u8]) -> Option<i64> {
         return None;
     }
     signed(token)
+}
+
+/// A decimal fraction, with an exponent if need be.
+pub(super) fn fraction(token: &[u8]) -> Option<f64> {
+    // The library reads names of numbers, too, which nobody has a use for.
+    let is_meant = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let text = std::str::from_utf8(token).ok()?;
+    let number: f64 = text.parse().ok()?;
+    (token.iter().all(is_meant) && number.is_finite()).then_some(number)
 }
 
 /// A byte count, as the storage commands and `ms` give it.
@@ -95,5 +104,27 @@ mod tests {
             assert_eq!(strict_i32(token.as_bytes()), i32s, "i32 {token:?}");
             assert_eq!(strict_u64(token.as_bytes()), u64s, "u64 {token:?}");
         }
+    }
+
+    #[test]
+    fn a_fraction_is_a_finite_decimal_number() {
+        for (token, number) in [
+            ("2", Some(2.0)),
+            ("0.25", Some(0.25)),
+            ("-1", Some(-1.0)),
+            (".5", Some(0.5)),
+            ("1e2", Some(100.0)),
+            ("", None),
+            ("x", None),
+            ("2x", None),
+            ("0x2", None),
+            ("1,5", None),
+            ("inf", None),
+            ("nan", None),
+            ("1e999", None),
+        ] {
+            assert_eq!(fraction(token.as_bytes()), number, "{token:?}");
+        }
+        assert_eq!(fraction(b"\xff1"), None);
     }
 }

@@ -66,6 +66,12 @@ pub(super) const MEMLIMIT_NOT_BYTES: &[u8] =
 pub(super) const MEMLIMIT_FIXED: &[u8] =
     b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
 
+/// lru tune: nothing would be left to evict from.
+pub(super) const LRU_SHARES_TOO_LARGE: &[u8] = b"ERROR hot and warm pcts must not exceed 80\r\n";
+/// lru tune: no item would stay.
+pub(super) const LRU_FACTORS_TOO_SMALL: &[u8] =
+    b"ERROR hot/warm age factors must be greater than 0\r\n";
+
 /// Why there is no item for a value.
 pub(super) fn no_item(failure: AllocFailure) -> &'static [u8] {
     match failure {

@@ -191,6 +191,7 @@ fn carry_out(request: &Request<'_>, command: &mut Command<'_>, session: &mut Ses
         Request::Version => command.reply(replies::VERSION, Quiet::No),
         Request::Stats(stats) => stats.run(command),
         Request::Admin(admin) => admin.run(command),
+        Request::Lru(lru) => lru.run(command),
         #[cfg(feature = "debug-server")]
         Request::Debug(debug) => debug.run(command, &mut session.kept),
         Request::Quit => After::close(CloseReason::Normal),

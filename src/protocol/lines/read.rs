@@ -10,7 +10,7 @@ use crate::protocol::request::{Tokens, Words, find};
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug;
 use crate::protocol::text::get::Family;
-use crate::protocol::text::{admin, arith, delete, get, set, touch};
+use crate::protocol::text::{admin, arith, delete, get, lru, set, touch};
 use crate::storage::{Direction, StoreMode};
 
 /// Shortest line that may be a command, line end included.
@@ -47,6 +47,8 @@ pub(super) enum Request<'a> {
     Stats(admin::Stats),
     /// flush_all, verbosity, shutdown, cache_memlimit, refresh_certs
     Admin(admin::Request),
+    /// lru
+    Lru(lru::Request),
     /// debugtime, debugitem, debughandover
     #[cfg(feature = "debug-server")]
     Debug(debug::Request<'a>),
@@ -105,6 +107,7 @@ fn read_unusual(line: &[u8]) -> Result<Request<'_>, Refusal> {
         Some(b"verbosity") => admin::Request::parse_verbosity(&tokens).map(Request::Admin),
         Some(b"shutdown") => Ok(Request::Admin(admin::Request::parse_shutdown(&tokens))),
         Some(b"cache_memlimit") => admin::Request::parse_memlimit(&tokens).map(Request::Admin),
+        Some(b"lru") => lru::Request::parse(&tokens).map(Request::Lru),
         Some(b"refresh_certs") => Ok(Request::Admin(admin::Request::parse_refresh_certs(&tokens))),
         #[cfg(feature = "debug-server")]
         Some(b"debugtime") => debug::Request::parse_time(&tokens).map(Request::Debug),
@@ -170,6 +173,9 @@ mod tests {
             }),
             (&["verbosity 1", "shutdown", "cache_memlimit 64"], |r| {
                 matches!(r, Request::Admin(_))
+            }),
+            (&["lru mode flat", " lru temp_ttl -1"], |r| {
+                matches!(r, Request::Lru(_))
             }),
             (&["GET / HTTP/1.1"], |r| matches!(r, Request::Http)),
             #[cfg(feature = "debug-server")]

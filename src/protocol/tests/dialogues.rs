@@ -1,6 +1,7 @@
 //! What each verb answers. The recordings of the conformance runner hold many more; here is one of each kind.
 
 use super::*;
+use crate::settings::LruShares;
 
 #[test]
 fn storage_commands() {
@@ -281,6 +282,57 @@ fn administration() {
         8 << 20
     );
     assert_eq!(peer.ask("verbosity 9\r\nverbosity 0\r\n"), "OK\r\nOK\r\n");
+}
+
+#[test]
+fn the_queues_are_tuned() {
+    let mut peer = peer();
+    let shares = LruShares {
+        hot_pct: 10,
+        warm_pct: 25,
+        hot_max_factor: 0.1,
+        warm_max_factor: 2.0,
+    };
+    peer.dialogue(&[
+        (
+            "lru tune 10 25 0.1 2.0|lru tune 10 25 0.1 2 more noreply|",
+            "OK|",
+        ),
+        (
+            "lru tune 41 40 9 9|lru tune 4294967295 4294967295 0 0|",
+            &"ERROR hot and warm pcts must not exceed 80|".repeat(2),
+        ),
+        (
+            "lru tune 1 1 0 9|lru tune 1 1 9 -1|",
+            &"ERROR hot/warm age factors must be greater than 0|".repeat(2),
+        ),
+        ("lru tune 1 1 9 x|lru tune 1 1 9 nan noreply|", "ERROR|"),
+    ]);
+    assert_eq!(
+        peer.env.tunables.lru_shares(),
+        shares,
+        "a refusal changes nothing"
+    );
+    peer.dialogue(&[(
+        "lru mode flat|lru temp_ttl 5|lru mode segmen|",
+        "OK|OK|ERROR|",
+    )]);
+    assert!(!peer.env.tunables.lru_segmented.load(Ordering::Relaxed));
+    assert_eq!(peer.env.tunables.temp_limit(), Some(5));
+    peer.dialogue(&[(
+        "lru mode segmented noreply|lru temp_ttl -1|lru temp_ttl x|",
+        "OK|ERROR|",
+    )]);
+    assert!(peer.env.tunables.lru_segmented.load(Ordering::Relaxed));
+    assert_eq!(peer.env.tunables.temp_limit(), None);
+    assert_eq!(peer.env.tunables.temporary_ttl(), 5, "kept for the next");
+    Peer::new(env(|settings| settings.storage.lru_maintainer = false)).dialogue(&[
+        (
+            "lru mode flat|lru mode segmented|lru temp_ttl 5|",
+            "ERROR|ERROR|ERROR|",
+        ),
+        ("lru tune 10 25 0.1 2.0|", "OK|"),
+    ]);
 }
 
 #[test]

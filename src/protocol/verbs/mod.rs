@@ -12,6 +12,7 @@ pub(super) mod arith;
 pub(super) mod debug;
 pub(super) mod delete;
 pub(super) mod get;
+pub(super) mod lru;
 pub(super) mod set;
 pub(super) mod touch;
 
