@@ -72,6 +72,15 @@ impl Clock {
         i64::from(moment.0) + self.process_started.load(Ordering::Relaxed)
     }
 
+    /// The same of an expiry; 0 when it never comes.
+    #[must_use]
+    pub fn unix_or_never(&self, exptime: RelTime) -> i64 {
+        if exptime == RelTime::NEVER {
+            return 0;
+        }
+        self.unix(exptime)
+    }
+
     /// The expiry for a client's signed exptime: 0 never, negative passed, up to 30 days relative, above that
     /// a Unix time, passed when it lies before the start.
     #[must_use]

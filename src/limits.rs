@@ -74,6 +74,11 @@ pub const PEER_NAME_MAX: usize = 126;
 pub const SHEET: usize = 16_384;
 /// Sheets that such a client is given before others have their turn.
 pub const SHEETS_PER_TURN: u32 = 4;
+/// Text of one `stats cachedump` (stats-and-admin.md §5).
+pub const CACHEDUMP_MAX: usize = 2 << 20;
+/// Items that it looks at: as many as there are lines of the shortest kind in that text. What is left out of it would
+/// otherwise cost a worker's time without end.
+pub const CACHEDUMP_ITEMS_MAX: usize = CACHEDUMP_MAX / b"ITEM k [0 b; 0 s]\r\n".len();
 /// Slices of one gathered send (IOV_MAX less one).
 pub const SLICES_MAX: usize = 1_023;
 

@@ -103,6 +103,12 @@ pub(super) enum ClientError {
     DetailNotAllowed,
     /// stats detail with another word.
     DetailUsage,
+    /// `-X` forbids stats cachedump.
+    CachedumpNotAllowed,
+    /// stats cachedump with too few words.
+    BadLine,
+    /// stats cachedump of a class that there cannot be.
+    NoSuchClass,
     /// A meta flag came twice.
     DuplicateFlag,
     /// No such meta flag.
@@ -143,6 +149,9 @@ impl ClientError {
             ClientError::InvalidShutdownMode => b"CLIENT_ERROR invalid shutdown mode\r\n",
             ClientError::DetailNotAllowed => b"CLIENT_ERROR stats detail not allowed\r\n",
             ClientError::DetailUsage => b"CLIENT_ERROR usage: stats detail on|off|dump\r\n",
+            ClientError::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
+            ClientError::BadLine => b"CLIENT_ERROR bad command line\r\n",
+            ClientError::NoSuchClass => b"CLIENT_ERROR Illegal slab id\r\n",
             ClientError::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
             ClientError::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
             ClientError::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",

@@ -110,7 +110,36 @@ impl<'o> Lines<'o> {
         self.out.push(b"\r\n");
     }
 
-    fn has_room(&mut self) -> bool {
+    /// One `ITEM` line of a key that a line can hold; the caller has asked for room.
+    pub fn item(&mut self, key: &[u8], value_len: usize, exptime: i64) {
+        self.out.push(b"ITEM ");
+        self.out.push(key);
+        self.out.push(b" [");
+        self.out.push_number(value_len as u64);
+        self.out.push(b" b; ");
+        self.out.push_signed(exptime);
+        self.out.push(b" s]\r\n");
+    }
+
+    /// Bytes of the list so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.out.flat_since(self.start).len()
+    }
+
+    /// Nothing is on the list yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The list cannot be made whole.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Whether there is memory for one more line; without, the list is cut.
+    pub fn has_room(&mut self) -> bool {
         self.is_cut = self.is_cut || !self.out.make_room();
         !self.is_cut
     }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cachedump;
 mod general;
 mod lines;
 mod lists;
@@ -228,6 +229,13 @@ impl Registry {
     pub fn dump_prefixes(&self, out: &mut Out) {
         let mut lines = Lines::new(out);
         lock(&self.prefixes).dump(&mut lines);
+        self.close(lines);
+    }
+
+    /// Writes the answer of `stats cachedump`: at most `limit` COLD items of a class below 64, 0 for all.
+    pub fn dump_cache(&self, class: u8, limit: u32, out: &mut Out) {
+        let mut lines = Lines::new(out);
+        cachedump::write(self, class, limit, &mut lines);
         self.close(lines);
     }
 

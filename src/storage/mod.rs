@@ -68,7 +68,7 @@ pub use crate::storage::outcome::{
     AllocFailure, ArithOutcome, Bump, CasCheck, CasId, Direction, Hv, Marks, Miss, NoMemory,
     StoreMode, StoreOutcome, Stored,
 };
-pub use crate::storage::report::{ClassItems, ClassSlabs, SlabStats, Totals};
+pub use crate::storage::report::{ClassItems, ClassSlabs, ColdItems, SlabStats, Totals};
 pub use crate::storage::services::Services;
 pub use crate::storage::slabs::ClassSize;
 

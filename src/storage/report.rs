@@ -3,13 +3,16 @@
 //! No two values belong to one moment. `reset_stats` zeroes what stands under queue locks; sums over threads are
 //! left to run, and their readers subtract a base (see `counters`).
 
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 
-use crate::storage::Engine;
+use crate::os::heap::NoMemory;
 use crate::storage::assoc::HashStats;
 use crate::storage::counters::ThreadValues;
+use crate::storage::lru::cursor::{Cursor, Step};
 use crate::storage::lru::{LruCounts, LruId, Segment};
 use crate::storage::slabs::{ClassId, ClassSize};
+use crate::storage::{Engine, LockedItem};
 
 /// Width of a bucket of the size histogram.
 const HISTOGRAM_STEP: usize = 32;
@@ -98,7 +101,36 @@ pub struct SlabStats {
     pub total_malloced: u64,
 }
 
+/// A walk through the COLD items of a class, the newest first. Between two steps nothing is held, so the queue is in
+/// use meanwhile: an item that is moved may be passed over.
+pub struct ColdItems(Cursor);
+
+impl ColdItems {
+    /// Shows the next item to `show`, unless its bucket is in use; false at the end. Its bucket and the queue are held
+    /// for as long as `show` takes.
+    pub fn step(&mut self, show: impl FnOnce(&LockedItem<'_>)) -> bool {
+        let step: Step<Infallible> = self.0.step(|_, item| {
+            show(item);
+            None
+        });
+        match step {
+            Step::Left | Step::Busy => true,
+            Step::End => false,
+            Step::Taken(claim) => claim.settle(|_, never| match never {}),
+        }
+    }
+}
+
 impl Engine {
+    /// The COLD items of a class, 0 … 63; nothing is of class 0.
+    ///
+    /// # Errors
+    /// There is no memory to walk with.
+    pub fn cold_items(&'static self, id: u8) -> Result<ColdItems, NoMemory> {
+        let queue = LruId::of(ClassId::new(id), Segment::Cold);
+        Cursor::at_head(self, queue).map(ColdItems)
+    }
+
     /// Sums over the whole engine.
     #[must_use]
     pub fn totals(&self) -> Totals {

@@ -1,6 +1,8 @@
 //! What each verb answers. The recordings of the conformance runner hold many more; here is one of each kind.
 
 use super::*;
+use crate::limits::CACHEDUMP_MAX;
+use crate::os::heap;
 use crate::settings::LruShares;
 
 #[test]
@@ -285,6 +287,76 @@ fn administration() {
 }
 
 #[test]
+fn a_cachedump_lists_cold_keys_that_a_line_can_hold() {
+    let mut peer = Peer::new(env(|settings| settings.storage.lru_maintainer = false));
+    peer.env
+        .tunables
+        .lru_segmented
+        .store(false, Ordering::Relaxed);
+    peer.dialogue(&[
+        ("stats cachedump 1 0|", "END|"),
+        ("set a 3 0 5|hello|set b 0 0 0||", "STORED|STORED|"),
+        ("stats cachedump 1 1|", "ITEM b [0 b; 0 s]|END|"),
+        (
+            "ms aGVsbG8= 1 b|x|set n\0l 0 0 1|x|set c\rr 0 0 1|x|set t\tb 0 0 1|x|",
+            "HD|STORED|STORED|STORED|",
+        ),
+        (
+            "stats cachedump 1 0|",
+            "ITEM t\tb [1 b; 0 s]|ITEM b [0 b; 0 s]|ITEM a [5 b; 0 s]|END|",
+        ),
+        (
+            "stats cachedump|stats cachedump 1|stats cachedump 1 x|stats cachedump 64 0|",
+            "CLIENT_ERROR bad command line|CLIENT_ERROR bad command line|\
+             CLIENT_ERROR bad command line format|CLIENT_ERROR Illegal slab id|",
+        ),
+        ("set e 0 1000 1|x|", "STORED|"),
+    ]);
+    let listed = peer.ask("stats cachedump 1 1\r\n");
+    let clock = peer.env.engine.clock();
+    let exptime = clock.unix(clock.now()) + 1000;
+    let expected = [exptime - 1, exptime].map(|at| format!("ITEM e [1 b; {at} s]\r\nEND\r\n"));
+    assert!(expected.contains(&listed), "{listed}");
+}
+
+#[test]
+fn a_cachedump_ends_at_two_megabytes() {
+    let mut peer = Peer::new(env(|settings| {
+        settings.storage.lru_maintainer = false;
+        settings.storage.lru_segmented = false;
+    }));
+    let long = "k".repeat(240);
+    for n in 0..9_000 {
+        peer.ask(format!("set {long}{n:05} 0 0 1 noreply\r\nv\r\n"));
+    }
+    let class = peer.ask(format!("me {long}00000\r\n"));
+    let class = class
+        .split("cls=")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let class = class.expect("the item is there").to_owned();
+    let text = peer.ask(format!("stats cachedump {class} 0\r\n"));
+    assert!(text.ends_with(" s]\r\nEND\r\n"), "the last line is whole");
+    assert!((CACHEDUMP_MAX - 400..=CACHEDUMP_MAX).contains(&text.len()));
+    assert!(text.starts_with(&format!("ITEM {long}08999 [1 b; 0 s]\r\n")));
+}
+
+#[test]
+fn a_cachedump_without_memory_is_one_line() {
+    let env = env(|settings| settings.storage.lru_maintainer = false);
+    let mut out = Out::new();
+    let mut refused = 0;
+    heap::faults::each(|| {
+        out.clear();
+        env.stats.dump_cache(1, 0, &mut out);
+        let line = out.plain() == Some(b"SERVER_ERROR out of memory writing stats\r\n");
+        refused += usize::from(line);
+    });
+    assert!(refused > 0);
+    assert_eq!(out.plain(), Some(&b"END\r\n"[..]));
+}
+
+#[test]
 fn the_queues_are_tuned() {
     let mut peer = peer();
     let shares = LruShares {
@@ -348,6 +420,10 @@ fn options_that_refuse() {
             &"CLIENT_ERROR flush_all not allowed|".repeat(2),
         ),
         ("stats detail|", "CLIENT_ERROR stats detail not allowed|"),
+        (
+            "stats cachedump|stats cachedump 1 0|",
+            &"CLIENT_ERROR stats cachedump not allowed|".repeat(2),
+        ),
         (
             "cache_memlimit 100|",
             "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust|",

@@ -2,6 +2,7 @@
 //!
 //! Words beyond those a command needs are ignored. (text-protocol.md §6.6, §6.7, §15)
 
+use crate::limits::CLASS_MAX;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Shutdown;
 use crate::protocol::next::CloseReason;
@@ -21,6 +22,34 @@ pub(in crate::protocol) enum Stats {
     Reset,
     /// `stats detail`; `None` is a word that there is not, which is said to those alone who may ask for details.
     Detail(Option<Detail>),
+    /// `stats cachedump`; what is wrong with it is said to those alone who may see keys.
+    Cachedump(Result<Cachedump, ClientError>),
+}
+
+/// Which items are to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Cachedump {
+    /// Their class, 0 … [`CLASS_MAX`].
+    class: u8,
+    /// How many at most; 0 for all.
+    limit: u32,
+}
+
+impl Cachedump {
+    /// `stats cachedump <class> <limit>`; `words` are behind that name.
+    fn parse(mut words: Words<'_>) -> Result<Cachedump, ClientError> {
+        let (Some(class), Some(limit)) = (words.next(), words.next()) else {
+            return Err(ClientError::BadLine);
+        };
+        let (Some(class), Some(limit)) = (strict_u32(class), strict_u32(limit)) else {
+            return Err(ClientError::BadFormat);
+        };
+        let class = u8::try_from(class)
+            .ok()
+            .filter(|class| usize::from(*class) <= CLASS_MAX);
+        let class = class.ok_or(ClientError::NoSuchClass)?;
+        Ok(Cachedump { class, limit })
+    }
 }
 
 /// Another command that was read.
@@ -63,6 +92,7 @@ impl Stats {
                 Some(_) => return Err(ClientError::NoSuchCommand.into()),
             },
             Some(b"reset") => return Ok(Stats::Reset),
+            Some(b"cachedump") => return Ok(Stats::Cachedump(Cachedump::parse(words))),
             Some(b"detail") => {
                 return Ok(Stats::Detail(match words.next() {
                     Some(b"on") => Some(Detail::On),
@@ -97,6 +127,14 @@ impl Stats {
                 Detailed::NotAllowed => command.refuse(ClientError::DetailNotAllowed),
                 Detailed::NoSuchWish => command.refuse(ClientError::DetailUsage),
             },
+            Stats::Cachedump(_) if !admin::may_see_keys(env) => {
+                command.refuse(ClientError::CachedumpNotAllowed)
+            }
+            Stats::Cachedump(Ok(Cachedump { class, limit })) => {
+                env.stats.dump_cache(class, limit, command.out);
+                After::LINE
+            }
+            Stats::Cachedump(Err(error)) => command.refuse(error),
         }
     }
 }
@@ -199,6 +237,11 @@ impl Request {
 mod tests {
     use super::*;
 
+    fn cachedump(read: Result<(u8, u32), ClientError>) -> Result<Stats, Refusal> {
+        let read = read.map(|(class, limit)| Cachedump { class, limit });
+        Ok(Stats::Cachedump(read))
+    }
+
     #[test]
     fn stats_lines_are_read() {
         for (words, expected) in [
@@ -211,6 +254,15 @@ mod tests {
             (" detail dump x", Ok(Stats::Detail(Some(Detail::Dump)))),
             (" detail x", Ok(Stats::Detail(None))),
             (" detail", Ok(Stats::Detail(None))),
+            (" cachedump 63 0", cachedump(Ok((63, 0)))),
+            (" cachedump 0 4294967295 x", cachedump(Ok((0, u32::MAX)))),
+            (" cachedump", cachedump(Err(ClientError::BadLine))),
+            (" cachedump 64", cachedump(Err(ClientError::BadLine))),
+            (" cachedump x 0", cachedump(Err(ClientError::BadFormat))),
+            (" cachedump 1 -1", cachedump(Err(ClientError::BadFormat))),
+            (" cachedump 64 x", cachedump(Err(ClientError::BadFormat))),
+            (" cachedump 64 0", cachedump(Err(ClientError::NoSuchClass))),
+            (" cachedump 256 0", cachedump(Err(ClientError::NoSuchClass))),
             (" x", Err(ClientError::NoSuchCommand.into())),
             (" ssl x", Err(ClientError::NoSuchCommand.into())),
         ] {

@@ -118,6 +118,11 @@ pub(in crate::protocol) fn reset_stats(env: &Env) {
     env.stats.reset();
 }
 
+/// Whether clients may see which keys there are; `-X` forbids it.
+pub(in crate::protocol) fn may_see_keys(env: &Env) -> bool {
+    env.settings.commands.dump_enabled
+}
+
 /// What is wanted of the counts by prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::protocol) enum Detail {

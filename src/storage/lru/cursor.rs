@@ -1,9 +1,9 @@
-//! Walking a queue from its tail to its head, a step at a time, with the queue in use meanwhile.
+//! Walking a queue from one end to the other, a step at a time, with the queue in use meanwhile.
 //!
 //! The queue keeps in mind where each walker stands, beside its items and not among them: counts, tails and ages stay
 //! what they are, and nobody has to tell an item from a mark. Whoever takes the item off the list that a walker stands
-//! on moves the walker one towards the head, where it was going. So a walker meets every item that stays where it is,
-//! and one that is moved to the head at most once more.
+//! on moves the walker to the neighbour that it was going to. So a walker meets every item that stays where it is; one
+//! that is moved to the head is met at most once more on the way there, and at most once on the way to the tail.
 //!
 //! A step takes the queue's lock and tries the bucket of one item, as at the tail. Between steps nothing is held.
 
@@ -20,8 +20,28 @@ pub(super) struct Stands {
     next: u64,
 }
 
+/// Which end a walker goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Towards {
+    /// The newest item.
+    Head,
+    /// The oldest.
+    Tail,
+}
+
+impl Towards {
+    /// The neighbour that comes next.
+    pub(super) fn of<T>(self, towards_head: T, towards_tail: T) -> T {
+        match self {
+            Towards::Head => towards_head,
+            Towards::Tail => towards_tail,
+        }
+    }
+}
+
 struct Stand {
     walker: u64,
+    towards: Towards,
     /// The item to be shown next; none at the end of the way.
     at: Option<ItemPtr>,
 }
@@ -33,11 +53,16 @@ impl Stands {
         self.list.is_empty()
     }
 
-    fn enter(&mut self, at: Option<ItemPtr>) -> Result<u64, NoMemory> {
+    fn enter(&mut self, at: Option<ItemPtr>, towards: Towards) -> Result<u64, NoMemory> {
         heap::reserve(&mut self.list, 1)?;
         let walker = self.next;
         self.next += 1;
-        self.list.push(Stand { walker, at });
+        let stand = Stand {
+            walker,
+            towards,
+            at,
+        };
+        self.list.push(stand);
         Ok(walker)
     }
 
@@ -45,9 +70,10 @@ impl Stands {
         self.list.retain(|stand| stand.walker != walker);
     }
 
-    pub(super) fn of(&self, walker: u64) -> Option<ItemPtr> {
-        let mine = self.list.iter().find(|stand| stand.walker == walker);
-        mine.and_then(|stand| stand.at)
+    /// The item that the walker is shown next, and where it goes then; none at the end.
+    pub(super) fn of(&self, walker: u64) -> Option<(ItemPtr, Towards)> {
+        let mine = self.list.iter().find(|stand| stand.walker == walker)?;
+        Some((mine.at?, mine.towards))
     }
 
     /// Sends the walker one item on.
@@ -59,12 +85,17 @@ impl Stands {
         }
     }
 
-    /// Sends whoever stands on `item`, which comes off the list, to its neighbour towards the head.
+    /// Sends whoever stands on `item`, which comes off the list, to one of its neighbours.
     #[cold]
-    pub(super) fn clear(&mut self, item: ItemPtr, towards_head: Option<ItemPtr>) {
+    pub(super) fn clear(
+        &mut self,
+        item: ItemPtr,
+        towards_head: Option<ItemPtr>,
+        towards_tail: Option<ItemPtr>,
+    ) {
         for stand in &mut self.list {
             if stand.at == Some(item) {
-                stand.at = towards_head;
+                stand.at = stand.towards.of(towards_head, towards_tail);
             }
         }
     }
@@ -91,7 +122,7 @@ pub(in crate::storage) struct Cursor {
 }
 
 impl Cursor {
-    /// Stands at the tail of that queue.
+    /// Stands at the tail of that queue, and goes to its head.
     ///
     /// # Errors
     /// When there is no memory to note it.
@@ -100,15 +131,29 @@ impl Cursor {
         engine: &'static Engine,
         id: LruId,
     ) -> Result<Cursor, NoMemory> {
+        Cursor::enter(engine, id, Towards::Head)
+    }
+
+    /// Stands at the head of that queue, and goes to its tail.
+    ///
+    /// # Errors
+    /// When there is no memory to note it.
+    pub(in crate::storage) fn at_head(
+        engine: &'static Engine,
+        id: LruId,
+    ) -> Result<Cursor, NoMemory> {
+        Cursor::enter(engine, id, Towards::Tail)
+    }
+
+    fn enter(engine: &'static Engine, id: LruId, towards: Towards) -> Result<Cursor, NoMemory> {
         let mut queue = engine.lru.lock(id);
-        let tail = queue.list.tail;
-        let walker = queue.list.stands.enter(tail)?;
+        let start = towards.of(queue.list.tail, queue.list.head);
+        let walker = queue.list.stands.enter(start, towards)?;
         Ok(Cursor { engine, id, walker })
     }
 
-    /// Shows the next item to `judge`, with what is counted for the queue, and goes on towards the head. What `judge`
-    /// decides for is taken off the list, its bucket held and the queue's lock given up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the crawler and dumps"))]
+    /// Shows the next item to `judge`, with what is counted for the queue, and goes on. What `judge` decides for is
+    /// taken off the list, its bucket held and the queue's lock given up.
     pub(in crate::storage) fn step<T>(
         &mut self,
         judge: impl FnOnce(&mut LruCounts, &LockedItem<'_>) -> Option<T>,

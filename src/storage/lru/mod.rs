@@ -279,7 +279,7 @@ impl<'l> LruGuard<'l> {
         // SAFETY: as above.
         let prev = unsafe { ptr.prev() };
         if !self.list.stands.is_empty() {
-            self.list.stands.clear(ptr, prev);
+            self.list.stands.clear(ptr, prev, next);
         }
         match prev {
             // SAFETY: a neighbour on this list.
@@ -337,11 +337,14 @@ impl<'l> LruGuard<'l> {
         walker: u64,
         judge: impl FnOnce(&mut LruCounts, &LockedItem<'_>) -> Option<T>,
     ) -> Step<T> {
-        let Some(ptr) = self.list.stands.of(walker) else {
+        let Some((ptr, towards)) = self.list.stands.of(walker) else {
             return Step::End;
         };
         // SAFETY: whoever takes an item off this list sends its walkers on, so the item is on it, and its lock is held.
-        let next = unsafe { ptr.prev() };
+        let towards_head = unsafe { ptr.prev() };
+        // SAFETY: as above.
+        let towards_tail = unsafe { ptr.next() };
+        let next = towards.of(towards_head, towards_tail);
         self.list.stands.go_on(walker, next);
         let Some(guard) = self.try_bucket(engine, ptr) else {
             return Step::Busy;

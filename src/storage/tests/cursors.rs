@@ -41,6 +41,10 @@ fn shown(cursor: &mut Cursor) -> Option<Vec<u8>> {
     }
 }
 
+fn walk_back(lab: Lab) -> Cursor {
+    Cursor::at_head(lab.engine, queue()).expect("there is memory")
+}
+
 fn rest(cursor: &mut Cursor) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| shown(cursor)).collect()
 }
@@ -83,6 +87,35 @@ fn an_item_that_goes_sends_its_walkers_on() {
     assert_eq!(shown(&mut two), Some(key(2)));
     lab.set(&key(3), b"w");
     assert_eq!(rest(&mut two), [key(5), key(3)]);
+}
+
+#[test]
+fn who_walks_to_the_tail_is_sent_on_to_the_tail() {
+    let lab = still();
+    for index in 0..6 {
+        lab.set(&key(index), b"v");
+    }
+    let (mut back, mut forth) = (walk_back(lab), walk(lab));
+    assert_eq!(shown(&mut back), Some(key(5)));
+    // The one that is stood on, one that is passed, one ahead.
+    for index in [4, 5, 1] {
+        assert!(lab.delete(&key(index)));
+    }
+    // What is stored anew is behind this walker, and ahead of the other.
+    lab.set(&key(6), b"v");
+    assert_eq!(rest(&mut back), [key(3), key(2), key(0)]);
+    assert_eq!(rest(&mut forth), [key(0), key(2), key(3), key(6)]);
+    // Two that meet on one item part when it goes.
+    let (mut back, mut forth) = (walk_back(lab), walk(lab));
+    assert_eq!(
+        [shown(&mut back), shown(&mut back)],
+        [6, 3].map(|index| Some(key(index)))
+    );
+    assert_eq!(shown(&mut forth), Some(key(0)));
+    lab.delete(&key(2));
+    assert_eq!(rest(&mut back), [key(0)]);
+    assert_eq!(rest(&mut forth), [key(3), key(6)]);
+    lab.engine.check_invariants(&[]);
 }
 
 #[test]
