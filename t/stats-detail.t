@@ -51,6 +51,31 @@ is($other->settings->{detail_enabled}, 'yes', '-D switches it on');
 $o->talk([ 'get a:b', 'get a#b', 'set x#y#z 0 0 1', 'x' ]);
 is_deeply(dump_of($o), { a => '1 0 0 0', x => '0 0 1 0' }, 'with its separator');
 
+# Beginnings of one another are prefixes of their own, in any order.
+$c->talk("delete $_:1") for qw(abcdef abc abcd ab);
+is_deeply(dump_of($c), { map { $_ => '0 0 0 1' } qw(abcdef abc abcd ab) }, 'prefixes are compared as a whole') unless TestServer::is_old();
+
+# So many prefixes are told apart, the others are one line of a name that no prefix can have.
+unless (TestServer::is_old()) {
+    $c->answers('stats reset', ['RESET'], 'from the start');
+    my $known = 65_536;
+    my @keys = map { "p$_:k" } 1 .. $known + 1000;
+    while (my @some = splice @keys, 0, 500) {
+        $c->send("get @some\r\n");
+        $c->through("END\r\n") // die 'no answer';
+    }
+    my $counts = dump_of($c);
+    is(delete $counts->{':'}, '1000 0 0 0', 'a thousand prefixes too many count as one');
+    is(scalar keys %$counts, $known, 'the others each');
+    $c->talk([ 'set p1:k 0 0 1', 'x', 'set late:k 0 0 1', 'x', 'get late:k p2:k :' ]);
+    $counts = dump_of($c);
+    is($counts->{p1}, '1 0 1 0', 'what was told apart stays so');
+    is($counts->{p2}, '2 0 0 0', 'whatever comes later');
+    is($counts->{':'}, '1002 1 1 0', 'the empty prefix is one of the others when it comes late');
+    $c->answers('stats reset', ['RESET'], 'stats reset');
+    is_deeply(dump_of($c), {}, 'forgets them');
+}
+
 my $closed = TestServer->start('-t', '1', '-X')->client;
 $closed->answers_now("stats detail$_", ['CLIENT_ERROR stats detail not allowed'], "-X: stats detail$_") for ' on', ' dump', '', ' x';
 
