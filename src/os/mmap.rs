@@ -6,7 +6,10 @@
 
 #![allow(unsafe_code, reason = "mmap and munmap are calls into libc")]
 
+use std::fmt;
+use std::fs;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::ptr::NonNull;
 
@@ -119,6 +122,48 @@ impl Reservation {
         Ok(Reservation { base, len })
     }
 
+    /// The same, beginning at a multiple of `alignment`, a power of two.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn aligned(len: usize, alignment: usize) -> io::Result<Reservation> {
+        let whole = len.checked_add(alignment);
+        let whole = Reservation::new(whole.ok_or(io::ErrorKind::OutOfMemory)?)?;
+        let skipped = whole.base.addr().get().wrapping_neg() % alignment;
+        Ok(whole.narrowed(skipped, len))
+    }
+
+    /// Keeps `len` bytes from `skipped` on and gives up what is around them.
+    fn narrowed(self, skipped: usize, len: usize) -> Reservation {
+        let start = self.part(skipped, len).cast::<u8>();
+        let behind = self.len - skipped - len;
+        let whole = ManuallyDrop::new(self);
+        let base = NonNull::new(start).expect("a part does not begin at address 0");
+        unmap(whole.base.as_ptr(), skipped);
+        unmap(start.wrapping_add(len), behind);
+        Reservation { base, len }
+    }
+
+    /// Asks for huge pages, where the kernel has some.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[cfg(target_os = "linux")]
+    pub fn want_huge_pages(&self) -> io::Result<()> {
+        // SAFETY: the range is this reservation's own, and the advice changes nothing of what it holds.
+        cvt(unsafe { libc::madvise(self.base.as_ptr().cast(), self.len, libc::MADV_HUGEPAGE) })?;
+        Ok(())
+    }
+
+    /// There is nobody to ask.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(target_os = "linux"))]
+    pub fn want_huge_pages(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The first byte.
     #[must_use]
     pub fn base(&self) -> NonNull<u8> {
@@ -186,6 +231,69 @@ impl Drop for Reservation {
     }
 }
 
+/// Gives up addresses of a reservation that nobody uses. When the kernel refuses, they just stay.
+fn unmap(from: *mut u8, len: usize) {
+    if len > 0 {
+        // SAFETY: the caller gives up a part of its own reservation, of which nothing was ever opened.
+        unsafe { libc::munmap(from.cast(), len) };
+    }
+}
+
+/// Why there are no huge pages for who asks for them. `Display` is the operator's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHugePages {
+    /// The kernel does not know them.
+    NotDetected,
+    /// The system's operator does not want them.
+    Disabled,
+}
+
+impl fmt::Display for NoHugePages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            NoHugePages::NotDetected => "not detected",
+            NoHugePages::Disabled => "disabled",
+        };
+        write!(f, "Transparent huge pages support {what}.")
+    }
+}
+
+/// Whether who asks for huge pages may get some.
+///
+/// # Errors
+/// [`NoHugePages`]
+pub fn huge_pages() -> Result<(), NoHugePages> {
+    const STATES: [&str; 2] = [
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "/sys/kernel/mm/redhat_transparent_hugepage/enabled",
+    ];
+    let state = STATES.iter().find_map(|path| fs::read_to_string(path).ok());
+    judge_huge_pages(state.as_deref())
+}
+
+fn judge_huge_pages(state: Option<&str>) -> Result<(), NoHugePages> {
+    match state {
+        None => Err(NoHugePages::NotDetected),
+        Some(state) if state.contains("[never]") => Err(NoHugePages::Disabled),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Bytes of a huge page; none when the kernel does not say.
+#[must_use]
+pub fn huge_page_size() -> Option<usize> {
+    read_huge_page_size(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn read_huge_page_size(meminfo: &str) -> Option<usize> {
+    let mut lines = meminfo.lines();
+    let size = lines.find_map(|line| line.strip_prefix("Hugepagesize:"))?;
+    let kilobytes: usize = size.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kilobytes
+        .checked_mul(1 << 10)
+        .filter(|size| size.is_power_of_two())
+}
+
 /// Whether address space that is only reserved uses up a limit that other memory needs: the one on all of it, or, in a
 /// process whose memory is locked, the one on that.
 #[must_use]
@@ -215,6 +323,46 @@ mod tests {
         // SAFETY: as above.
         let again = unsafe { at.read() };
         assert_eq!((fresh, again), (0, 0));
+    }
+
+    #[test]
+    fn a_reservation_begins_where_it_shall() {
+        for alignment in [1 << 21, 1 << 25] {
+            let space = Reservation::aligned(3 << 20, alignment).expect("addresses can be had");
+            assert_eq!(space.base().addr().get() % alignment, 0);
+            assert_eq!(space.len, 3 << 20);
+            space.open(0, 3 << 20).expect("all of it is there");
+            let at = space.base().as_ptr().wrapping_add((3 << 20) - 1);
+            // SAFETY: the byte is the last of what was opened, which nobody else knows.
+            assert_eq!(unsafe { at.replace(7) }, 0);
+        }
+        assert!(Reservation::aligned(usize::MAX - 5, 1 << 21).is_err());
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_huge_pages_is_understood() {
+        assert_eq!(judge_huge_pages(None), Err(NoHugePages::NotDetected));
+        let never = judge_huge_pages(Some("always madvise [never]\n"));
+        assert_eq!(never, Err(NoHugePages::Disabled));
+        assert_eq!(judge_huge_pages(Some("always [madvise] never\n")), Ok(()));
+        assert_eq!(judge_huge_pages(Some("[always] madvise never\n")), Ok(()));
+        assert_eq!(
+            NoHugePages::Disabled.to_string(),
+            "Transparent huge pages support disabled."
+        );
+        for (meminfo, size) in [
+            (
+                "MemTotal: 9 kB\nHugepagesize:       2048 kB\nX: 1 kB\n",
+                Some(2 << 20),
+            ),
+            ("Hugepagesize: 1048576 kB", Some(1 << 30)),
+            ("MemTotal: 9 kB\n", None),
+            ("Hugepagesize: 3 kB\n", None),
+            ("Hugepagesize: kB\n", None),
+            ("Hugepagesize: 99999999999999999999 kB\n", None),
+        ] {
+            assert_eq!(read_huge_page_size(meminfo), size, "{meminfo}");
+        }
     }
 
     #[test]

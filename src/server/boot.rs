@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::clock::Clock;
 use crate::handshake::{self, Handshakers};
 use crate::listener::ListenError;
+use crate::os::mmap::{self, NoHugePages};
 use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
@@ -199,6 +200,30 @@ pub(super) fn lock_memory(settings: &Settings) {
     }
 }
 
+/// With `-L`: whether there are large pages, and how large they are, for an operator who wants to hear.
+pub(super) fn look_for_large_pages(settings: &Settings) -> Result<(), BootError> {
+    if !settings.storage.large_pages {
+        return Ok(());
+    }
+    mmap::huge_pages().map_err(no_large_pages)?;
+    if let Some(size) = mmap::huge_page_size() {
+        tell!(settings, 2, "huge page size: {size}");
+    }
+    Ok(())
+}
+
+fn no_large_pages(why: NoHugePages) -> BootError {
+    BootError {
+        lines: vec![
+            why.to_string(),
+            "Will use default page size.".to_owned(),
+            "Cannot enable large pages on this system".to_owned(),
+            "(There is no support as of this version)".to_owned(),
+        ],
+        status: ExitStatus::Failure,
+    }
+}
+
 /// The slab classes, for an operator who wants to hear.
 pub(super) fn tell_classes(settings: &Settings, engine: &Engine) {
     for class in engine.class_sizes() {
@@ -307,6 +332,17 @@ mod tests {
                 ExitStatus::OsError
             )
         );
+    }
+
+    #[test]
+    fn without_large_pages_the_start_ends() {
+        let error = no_large_pages(NoHugePages::NotDetected);
+        assert_eq!(
+            error.lines.join("|"),
+            "Transparent huge pages support not detected.|Will use default page size.|\
+             Cannot enable large pages on this system|(There is no support as of this version)"
+        );
+        assert_eq!(error.status as u8, 1);
     }
 
     #[test]

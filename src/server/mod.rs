@@ -125,6 +125,7 @@ fn leak<T: Sync>(value: T) -> &'static T {
 
 /// The boot, in the order in which failures may interleave with side effects, and the whole life of the server.
 fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), BootError> {
+    boot::look_for_large_pages(settings)?;
     let clock = leak(Clock::new());
     let refresher = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock)?;
     let descriptors = boot::take_limits_and_identity(settings)?;

@@ -228,8 +228,7 @@ pub(super) const OPTIONS: &[Row] = &[
         "enable-largepages",
         Effect::On(|s| &mut s.storage.large_pages),
     )
-    .help("use large memory pages")
-    .not_built(|s| s.storage.large_pages),
+    .help("take all memory at start, in large pages"),
     short_valued(
         'D',
         "<char>",

@@ -301,7 +301,6 @@ fn values_of_short_options_are_judged_when_reached() {
         (&["-U", "11211"], USAGE, "-U: not built yet"),
         (&["-Y", "/f"], USAGE, "-Y: not built yet"),
         (&["-e", "/f"], USAGE, "-e: not built yet"),
-        (&["-L"], USAGE, "-L: not built yet"),
         (&["-N", "2"], USAGE, "-N: not built yet"),
         (
             &["-N", "5", "-I", "100"],
@@ -1051,7 +1050,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     };
     let tls = if cfg!(feature = "tls") { "-Z " } else { "" };
     let order = format!(
-        "-p {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -D -t -R -C -b -B -I -F -X -W {tls}-o"
+        "-p {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I -F -X -W {tls}-o"
     );
     assert_eq!(tokens.join(" "), order);
     let names: Vec<&str> = help
@@ -1113,7 +1112,6 @@ fn help_names_only_what_is_built() {
         "napi",
         "auth-file",
         "memory-file",
-        "largepages",
     ] {
         assert!(!help.contains(absent), "{absent}");
     }

@@ -163,7 +163,7 @@ impl Engine {
     ///
     /// # Errors
     /// The line for stderr, when there is no memory for the hash table, no randomness for the key hash, or no CPU
-    /// for it.
+    /// for it; with `-L`, when there is no page for every class.
     ///
     /// # Panics
     /// When the settings ask for a hash table that is not larger than the table of item locks.
@@ -192,11 +192,19 @@ impl Engine {
                 .map(|_| AtomicU64::new(0))
                 .collect()
         });
+        let slabs = Slabs::new(settings, tunables);
+        slabs.preallocate().map_err(|_| {
+            let least = slabs.table().largest().number();
+            EngineError(format!(
+                "Error while preallocating slab memory!\n\
+                 If using -L or other prealloc options, max memory must be at least {least} megabytes."
+            ))
+        })?;
         Ok(Box::leak(Box::new(Engine {
             assoc,
             stripes: Stripes::new(lock_power),
             lru: Lru::new(),
-            slabs: Slabs::new(settings, tunables),
+            slabs,
             flushes: Flushes::default(),
             last_cas: AtomicU64::new(FIRST_CAS),
             clock,
@@ -300,6 +308,12 @@ impl Engine {
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_add(1);
         CasId(if self.uses_cas { id } else { 0 })
+    }
+
+    /// All slab memory was taken at start, so its limit cannot be changed.
+    #[must_use]
+    pub fn memory_is_fixed(&self) -> bool {
+        self.slabs.lock().is_preallocated()
     }
 
     /// False with `-C`.

@@ -95,8 +95,7 @@ pub(in crate::protocol) fn set_memlimit(megabytes: u32, env: &Env) -> Memlimit {
     if megabytes > MEMLIMIT_MAX {
         return Memlimit::NotBytes;
     }
-    let storage = &env.settings.storage;
-    if storage.large_pages || storage.memory_file.is_some() {
+    if env.engine.memory_is_fixed() {
         return Memlimit::Fixed;
     }
     let limit = u64::from(megabytes) << 20;

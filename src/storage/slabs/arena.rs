@@ -7,7 +7,8 @@
 //!
 //! Pages have numbers, and a [`Place`], the number of a page and an offset in it, names a byte of slab memory in a way
 //! that stays true when the memory is mapped somewhere else. Reserved space costs nothing; where it would count against
-//! a limit (`ulimit -v`), extents are of one page each, mapped when they are wanted.
+//! a limit (`ulimit -v`), extents are of one page each, mapped when they are wanted. With `-L` there is one extent for
+//! good, which is open from the start, since a huge page has to be one stretch of memory to the kernel.
 //!
 //! All of it is guarded by the slab lock.
 
@@ -82,6 +83,8 @@ pub(super) struct Arena {
     closed: Vec<PageId>,
     /// Address space is not for free.
     is_scarce: bool,
+    /// There will be no further extent.
+    is_whole: bool,
 }
 
 impl Arena {
@@ -92,12 +95,45 @@ impl Arena {
             taken: 0,
             closed: Vec::new(),
             is_scarce,
+            is_whole: false,
         };
         if !is_scarce {
             // What cannot be reserved now is asked for again, in smaller parts, when it is wanted.
             let _ = arena.reserve(arena.wanted(limit));
         }
         arena
+    }
+
+    /// Takes the memory for `limit` bytes of pages at once, with huge pages if they can be had, whose size is
+    /// `alignment`. There are no further ones, whatever the limit becomes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn whole(limit: u64, alignment: usize) -> io::Result<Arena> {
+        let too_much = |_| io::Error::from(io::ErrorKind::OutOfMemory);
+        let pages = u32::try_from(limit / PAGE_SIZE as u64).map_err(too_much)?;
+        let len = usize::try_from(limit).map_err(too_much)? / PAGE_SIZE * PAGE_SIZE;
+        let space = Reservation::aligned(len, alignment)?;
+        // Where the kernel declines, the memory is as good without.
+        let _ = space.want_huge_pages();
+        space.open(0, len)?;
+        let extent = Extent {
+            space,
+            first: 0,
+            pages,
+        };
+        Ok(Arena {
+            extents: vec![extent],
+            taken: 0,
+            closed: Vec::new(),
+            is_scarce: false,
+            is_whole: true,
+        })
+    }
+
+    /// All memory was taken at once, and is all there will be.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Pages to reserve at once: what the limit allows, and the first one of every class, which it does not count.
@@ -161,6 +197,9 @@ impl Arena {
             return Ok(*id);
         }
         if self.taken == self.reserved() {
+            if self.is_whole {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
             self.reserve(self.wanted(limit))?;
         }
         Ok(PageId(self.taken))
@@ -279,6 +318,24 @@ mod tests {
         let more = taken(&mut arena, 136, limit);
         assert_eq!(arena.extents.len(), 2);
         assert_eq!(more[135], PageId(262));
+    }
+
+    #[test]
+    fn a_whole_arena_is_one_aligned_stretch_and_ends() {
+        let limit = 5 * MEGABYTE;
+        let mut arena = Arena::whole(limit, 2 << 20).expect("it can be had");
+        assert!(arena.is_whole());
+        let pages = taken(&mut arena, 5, limit);
+        let base = arena.base(pages[0]).addr().get();
+        assert_eq!(base % (2 << 20), 0);
+        let last = arena.base(pages[4]);
+        assert_eq!(last.addr().get(), base + 4 * PAGE_SIZE);
+        // SAFETY: the byte lies in a page that is this test's.
+        assert_eq!(unsafe { last.as_ptr().read() }, 0);
+        assert!(arena.take(limit).is_err());
+        assert!(arena.take(100 * MEGABYTE).is_err(), "whatever the limit");
+        assert!(Arena::whole(u64::MAX, 2 << 20).is_err());
+        assert!(Arena::whole(1 << 62, 2 << 20).is_err());
     }
 
     #[test]

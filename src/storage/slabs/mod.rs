@@ -21,8 +21,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::limits::{CLASS_MAX, PAGE_SIZE};
 use crate::lock::lock;
-use crate::os::heap;
-use crate::os::mmap::reserving_counts;
+use crate::os::heap::{self, NoMemory};
+use crate::os::mmap::{huge_page_size, reserving_counts};
+use crate::settings::voice::say;
 use crate::settings::{Settings, Tunables};
 use crate::storage::layout::HEADER;
 #[cfg(test)]
@@ -31,6 +32,8 @@ use crate::storage::order::{Held, Level};
 use crate::storage::slabs::arena::{Arena, ByPage, Page};
 use crate::storage::slabs::page::{Chunk, Cut, FreeList};
 
+/// Size of a huge page where the kernel does not say.
+const HUGE_PAGE: usize = 2 << 20;
 /// Chunk sizes are multiples of this.
 const ALIGNMENT: usize = 8;
 /// The least that an item takes: header, a key of one byte and its NUL, CR LF. Whatever a chunk holds, it begins with
@@ -217,15 +220,16 @@ impl Slabs {
                 free: FreeList::new(ClassId(class.id), class.chunk as usize),
             })
             .collect();
+        let limit = tunables.memory_limit.load(Ordering::Relaxed);
+        let whole = settings.storage.large_pages.then(|| whole_arena(limit));
         Slabs {
             exact_pages: !settings.storage.slab_reassign
                 && settings.storage.slab_chunk_max as usize == PAGE_SIZE,
             table,
             state: Mutex::new(State {
-                arena: Arena::new(
-                    tunables.memory_limit.load(Ordering::Relaxed),
-                    reserving_counts(settings.process.lock_memory),
-                ),
+                arena: whole.flatten().unwrap_or_else(|| {
+                    Arena::new(limit, reserving_counts(settings.process.lock_memory))
+                }),
                 owners: ByPage::new(),
                 classes,
                 pool: Vec::new(),
@@ -237,6 +241,23 @@ impl Slabs {
 
     pub(super) fn table(&self) -> &ClassTable {
         &self.table
+    }
+
+    /// Gives every class that items can be of its first page, where all memory was taken at once: later there may be
+    /// none for it.
+    ///
+    /// # Errors
+    /// There are more classes than pages.
+    pub(super) fn preallocate(&self) -> Result<(), NoMemory> {
+        let mut slabs = self.lock();
+        if !slabs.is_preallocated() {
+            return Ok(());
+        }
+        for size in &self.table.sizes()[self.table.useless..] {
+            let chunk = slabs.alloc(ClassId(size.id)).ok_or(NoMemory)?;
+            slabs.free(chunk);
+        }
+        Ok(())
     }
 
     /// Bytes that a page counts as.
@@ -258,6 +279,16 @@ impl Slabs {
             _held: held,
         }
     }
+}
+
+/// All memory at once, with huge pages; none, and a word about it, when it cannot be had.
+fn whole_arena(limit: u64) -> Option<Arena> {
+    let arena = Arena::whole(limit, huge_page_size().unwrap_or(HUGE_PAGE));
+    if arena.is_err() {
+        say!("Warning: Failed to allocate requested memory in one large chunk.");
+        say!("Will allocate in smaller chunks");
+    }
+    arena.ok()
 }
 
 /// What tests want to be allocated before anything is.
@@ -328,10 +359,12 @@ impl SlabsGuard<'_> {
             return Some(page);
         }
         let limit = self.slabs.tunables.memory_limit.load(Ordering::Relaxed);
+        // With all memory taken at once the limit holds for first pages, too.
         let owns_one = !self.state.classes[class.index() - 1].pages.is_empty();
+        let is_held = owns_one || self.is_preallocated();
         // It saturates for the sake of tests that preload it.
         let allocated = (self.state.allocated).saturating_add(self.slabs.page_len(size) as u64);
-        if limit != 0 && allocated > limit && owns_one {
+        if limit != 0 && allocated > limit && is_held {
             return None;
         }
         let next = self.state.arena.next(limit).ok()?;
@@ -339,6 +372,11 @@ impl SlabsGuard<'_> {
         let page = self.state.arena.take(limit).ok()?;
         self.state.allocated = allocated;
         Some(page)
+    }
+
+    /// All memory was taken at start, and the limit cannot be changed.
+    pub(super) fn is_preallocated(&self) -> bool {
+        self.state.arena.is_whole()
     }
 
     /// Takes a chunk back.
