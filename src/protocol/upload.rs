@@ -9,6 +9,7 @@ use crate::protocol::meta;
 use crate::protocol::refusal::Quiet;
 use crate::protocol::replies::{ClientError, NO_MEMORY_READING};
 use crate::protocol::text;
+use crate::protocol::verbs::set;
 use crate::response::Out;
 use crate::storage::{NewItem, NoMemory};
 
@@ -71,6 +72,7 @@ impl Upload {
 
     /// Memory for the rest of the value ran out. An older value of the key stays.
     pub(super) fn fail(self, out: &mut Out, env: &Env) {
+        set::give_up(env);
         reply(NO_MEMORY_READING, self.quiet(), out, env);
     }
 

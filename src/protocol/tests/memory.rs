@@ -74,7 +74,10 @@ fn no_memory_while_a_value_is_received() {
         peer.ask("set k 0 0 3\r\nold\r\n");
         let request = format!("set k 0 0 900000{noreply}\r\n{value}\r\nget k\r\n");
         let expected = format!("{refusal}VALUE k 0 3|old|END|");
+        let refused = |peer: &Peer| peer.counters().scalars.store_no_memory;
+        let before = refused(&peer);
         assert_eq!(shown(&peer.ask(&request)), expected);
+        assert_eq!(refused(&peer), before + 1, "weak point 17: it counts");
         for size in [1_000, 16_384, 800_000] {
             let answers = request.as_bytes().chunks(size).map(|part| peer.ask(part));
             assert_eq!(shown(&answers.collect::<String>()), expected);

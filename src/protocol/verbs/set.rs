@@ -68,6 +68,11 @@ impl Prepare<'_> {
     }
 }
 
+/// There was no memory for the rest of a value that is being received.
+pub(in crate::protocol) fn give_up(env: &Env) {
+    env.me.counters.scalars.store_no_memory.inc();
+}
+
 /// Stores a whole value as `mode` and `check` allow; `cas` is its new id.
 pub(in crate::protocol) fn store(
     item: NewItem,
