@@ -53,6 +53,23 @@ for my $i (0 .. 5) {
 }
 ok($c->get('k6') eq 'other', 'the keys have their new values');
 
+# Weak point 6 of the reference: with a page being moved, one such client kept growth and the orderly stop waiting for ever.
+{
+    my $held = TestServer->start('-t', '1', '-o', 'hashpower=12');
+    my $h = $held->client;
+    $h->set($_, $value{$_}) for sort keys %value;
+    my $stuck = $held->client;
+    $stuck->send("get k1 k2 k3 k4 k5 k6\r\n");
+    ok($held->wait_stat('cmd_get', sub { $_[0] >= 6 }), 'a client has asked and does not read');
+    $h->send(join '', map { "set s$_ 0 0 1 noreply\r\nx\r\n" } 1 .. 6200);
+    is($h->ask('mn'), 'MN', 'too many keys for the hash table');
+    ok($held->wait_stat('hash_power_level', 13), 'it grows');
+    ok($held->wait_stat('hash_is_expanding', 0), 'to the end');
+    $h->talk("delete $_") for keys %value;
+    undef $h;
+    is($held->stop('USR1'), 0, 'and the server stops in order');
+}
+
 # clients that leave instead
 my @left;
 for (1 .. 10) {

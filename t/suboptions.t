@@ -66,7 +66,7 @@ refuses('hot_lru_pct=50,warm_lru_pct=50', 'hot_lru_pct + warm_lru_pct cannot be 
 refuses('temporary_ttl=10,no_lru_maintainer', 'temporary_ttl requires lru_maintainer to be enabled', 64);
 refuses('hashpower=12', qr/^Hash table power size \(12\) cannot be equal to or less than item lock table \(12\)\nItem lock table grows with `-t N` \(worker threadcount\)\nHash table grows with `-o hashpower=N` \n/);
 
-# slab_sizes
+# slab_sizes; weak point 3 of the reference: without a value it dies
 unless (TestServer::is_old()) {
     refuses('slab_sizes', 'Missing slab_sizes argument');
     refuses('sock_cookie_id', 'Missing sock_cookie_id argument');

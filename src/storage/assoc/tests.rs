@@ -127,6 +127,22 @@ fn growth_begins_above_three_items_for_two_buckets() {
     assert!((0..=6144).all(|index| is_there(engine, me, index)));
 }
 
+/// Weak point 22: there whatever wakes the growth thread doubles the table.
+#[test]
+fn a_ring_without_need_grows_nothing() {
+    let (engine, me) = engine();
+    for index in 0..6144 {
+        store(engine, me, index);
+    }
+    let background = engine.start(&Crew::default()).expect("threads can be had");
+    for _ in 0..100 {
+        engine.assoc.bell().ring();
+        thread::yield_now();
+    }
+    background.stop();
+    assert_eq!(engine.hash_stats().power, 12);
+}
+
 #[test]
 fn without_growth_nothing_happens() {
     let (engine, me) = engine_with(|settings| settings.storage.hash_expand = false)

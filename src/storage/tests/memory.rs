@@ -196,6 +196,7 @@ fn retain(lab: Lab, key: &[u8]) -> ItemRef {
         .expect("few readers")
 }
 
+/// Weak point 13: there ten evictions of items that are being read may free nothing, and the store fails.
 #[test]
 fn items_that_are_read_are_spared_and_do_not_stand_in_the_way() {
     for segmented in [true, false] {
@@ -243,6 +244,7 @@ fn when_all_is_being_read_nothing_is_lost_by_trying() {
     lab.engine.check_invariants(&[]);
 }
 
+/// Weak point 18: there tail_repair_time frees memory that is still being read.
 #[test]
 fn references_held_too_long_are_counted_and_never_freed() {
     let lab = lab(|settings| {

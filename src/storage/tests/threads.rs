@@ -216,6 +216,7 @@ fn threads_do_not_harm_each_other_in_flat_mode() {
     assert!(evicted > EVICTIONS);
 }
 
+/// Weak point 23: there such settings are written and read without order.
 #[test]
 fn modes_shares_and_the_temporary_queue_change_under_load() {
     let evicted = run_amid(

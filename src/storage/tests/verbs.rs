@@ -212,6 +212,7 @@ fn append_and_prepend_keep_flags_expiry_and_key_encoding() {
     assert_eq!(lab.engine.thread_values().all_classes().cas_hits, 0);
 }
 
+/// Weak point 17: there nothing tells it from an absent key.
 #[test]
 fn an_append_that_does_not_fit_is_not_stored_and_says_why_in_the_counts() {
     let lab = lab(|settings| settings.storage.item_size_max = 1024);
@@ -364,6 +365,7 @@ fn the_last_reference_frees_and_may_be_dropped_on_another_thread() {
     assert_eq!(lab.used(), []);
 }
 
+/// Weak point 20: the count is no wider, but a reader too many is told, where its protocol has words for it.
 #[test]
 fn too_many_readers_are_refused() {
     let lab = lab(|_| ());
