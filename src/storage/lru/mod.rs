@@ -301,14 +301,15 @@ impl<'l> LruGuard<'l> {
     /// Shows the last item whose bucket is free to `judge`, with what is counted for the queue and the queue's bytes.
     /// Every item looked at, busy ones too, takes one of `tries`. None when `judge` leaves it where it is.
     ///
-    /// A taken item comes off the list here, its bucket held, and the queue's lock is given up: who unlinks it or
-    /// queues it elsewhere may take other queues' locks.
+    /// An item that is passed goes to the head in one step: who counts the queue misses none. A taken item comes off the
+    /// list here, its bucket held, and the queue's lock is given up: who unlinks it or queues it elsewhere may take other
+    /// queues' locks.
     pub(super) fn claim_tail<T>(
         mut self,
         engine: &'static Engine,
         tries: &mut u32,
-        judge: impl FnOnce(&mut LruCounts, u64, &LockedItem<'_>) -> Option<T>,
-    ) -> Option<Claim<T>> {
+        judge: impl FnOnce(&mut LruCounts, u64, &LockedItem<'_>) -> Option<Verdict<T>>,
+    ) -> Option<Tail<T>> {
         let mut at = self.list.tail;
         while let Some(ptr) = at {
             if *tries == 0 {
@@ -323,9 +324,14 @@ impl<'l> LruGuard<'l> {
             // SAFETY: an item on a queue is in the table, in the bucket of its key's hash.
             let item = unsafe { LockedItem::new(ptr, &guard) };
             let bytes = self.list.bytes;
-            let fate = judge(&mut self.list.counts, bytes, &item)?;
-            let (item, _) = self.remove(item).into_parts();
-            return Some(Claim { item, guard, fate });
+            let verdict = judge(&mut self.list.counts, bytes, &item)?;
+            let item = self.remove(item);
+            let Verdict::Take(fate) = verdict else {
+                self.push(item);
+                return Some(Tail::Passed);
+            };
+            let (item, _) = item.into_parts();
+            return Some(Tail::Taken(Claim { item, guard, fate }));
         }
         None
     }
@@ -386,6 +392,23 @@ impl<'l> LruGuard<'l> {
         }
         assert_eq!(self.list.tail, before, "the tail is the last");
     }
+}
+
+/// What is to become of a tail item.
+pub(super) enum Verdict<T> {
+    /// It stays on its queue, at the head.
+    Pass,
+    /// It comes off the list.
+    Take(T),
+}
+
+/// What became of it.
+#[must_use = "an item that was taken belongs on a queue or out of the table"]
+pub(super) enum Tail<T> {
+    /// It stands at the head.
+    Passed,
+    /// It is off the list.
+    Taken(Claim<T>),
 }
 
 /// An item off its queue with its bucket held, and what was decided for it.

@@ -6,7 +6,7 @@
 
 use crate::clock::RelTime;
 use crate::storage::item::LockedItem;
-use crate::storage::lru::{LruCounts, LruId, Segment};
+use crate::storage::lru::{LruCounts, LruId, Segment, Tail, Verdict};
 use crate::storage::slabs::ClassId;
 use crate::storage::{Engine, PerThread};
 
@@ -43,9 +43,6 @@ enum Fate {
     Move(Segment),
     /// WARM and active: to the head, and the walk goes on.
     Rescue,
-    /// Not to be evicted, as it is being read, or in TEMP and live: to the head, so that it does not stand in the way of
-    /// those behind.
-    Spare,
 }
 
 impl Engine {
@@ -62,13 +59,23 @@ impl Engine {
         let mut tries = TRIES;
         let mut walked = Walked::default();
         while tries > 0 {
-            let claim = self
+            let tail = self
                 .lru
                 .lock(id)
                 .claim_tail(self, &mut tries, |counts, bytes, item| {
                     self.judge(counts, bytes, item, segment, walk, now)
                 });
-            let Some(claim) = claim else { break };
+            let claim = match tail {
+                None => break,
+                Some(Tail::Taken(claim)) => claim,
+                Some(Tail::Passed) => {
+                    walked.spared += 1;
+                    if walked.spared <= SPARES {
+                        tries += 1;
+                    }
+                    continue;
+                }
+            };
             let goes_on = claim.settle(|item, fate| match fate {
                 Fate::Reclaim => {
                     self.unlink_unqueued(item, me);
@@ -90,14 +97,6 @@ impl Engine {
                     walked.done += 1;
                     true
                 }
-                Fate::Spare => {
-                    self.lru.push(item, id);
-                    walked.spared += 1;
-                    if walked.spared <= SPARES {
-                        tries += 1;
-                    }
-                    true
-                }
             });
             if !goes_on {
                 break;
@@ -114,7 +113,7 @@ impl Engine {
         segment: Segment,
         walk: Walk,
         now: RelTime,
-    ) -> Option<Fate> {
+    ) -> Option<Verdict<Fate>> {
         let idle = now.0.saturating_sub(item.last_access().0);
         let is_referenced = item.is_referenced();
         if is_referenced {
@@ -132,27 +131,31 @@ impl Engine {
             if !item.was_fetched() {
                 counts.expired_unfetched += 1;
             }
-            return Some(Fate::Reclaim);
+            return Some(Verdict::Take(Fate::Reclaim));
         }
         match segment {
-            Segment::Hot | Segment::Warm => judge_young(counts, bytes, item, segment, walk, idle),
+            Segment::Hot | Segment::Warm => {
+                judge_young(counts, bytes, item, segment, walk, idle).map(Verdict::Take)
+            }
             Segment::Cold | Segment::Temp if walk.evict => {
                 if !self.evicts {
                     None
                 } else if is_referenced {
-                    Some(Fate::Spare)
+                    // It must not stand in the way of those behind it either.
+                    Some(Verdict::Pass)
                 } else {
                     count_eviction(counts, item, idle);
-                    Some(Fate::Evict)
+                    Some(Verdict::Take(Fate::Evict))
                 }
             }
             Segment::Cold if item.is_active() && self.is_segmented() => {
                 item.set_active(false);
                 counts.moves_to_warm += 1;
-                Some(Fate::Move(Segment::Warm))
+                Some(Verdict::Take(Fate::Move(Segment::Warm)))
             }
             Segment::Cold => None,
-            Segment::Temp => Some(Fate::Spare),
+            // Live: out of the way of those behind it.
+            Segment::Temp => Some(Verdict::Pass),
         }
     }
 }
