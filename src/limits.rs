@@ -74,6 +74,10 @@ pub const PEER_NAME_MAX: usize = 126;
 pub const SHEET: usize = 16_384;
 /// Sheets that such a client is given before others have their turn.
 pub const SHEETS_PER_TURN: u32 = 4;
+/// How long such a client rests for whom there is nothing to say yet: a bucket of items is in use.
+pub const GUEST_REST: Duration = Duration::from_millis(5);
+/// How long such a client may take nothing before it is closed (stats-and-admin.md §8.2).
+pub const GUEST_PATIENCE_SECS: u32 = 1_800;
 /// Text of one `stats cachedump` (stats-and-admin.md §5).
 pub const CACHEDUMP_MAX: usize = 2 << 20;
 /// Items that it looks at: as many as there are lines of the shortest kind in that text. What is left out of it would
@@ -104,5 +108,11 @@ pub const fn item_lock_power(workers: u32) -> u32 {
 pub const RELATIVE_EXPTIME_MAX: i64 = 2_592_000;
 /// Readers that may hold one item at a time (storage-engine.md §6).
 pub const REFCOUNT_MAX: u16 = 60_000;
+/// Items that the crawler looks at between two rests (storage-engine.md §1).
+pub const CRAWLER_BURST: u32 = 1_000;
+/// How long the crawler is not sent out by itself when somebody found it busy (§11.2).
+pub const CRAWLER_HOLD_OFF_SECS: u32 = 60;
+/// Dumps that are let in at a time: whoever takes an item off a queue looks where each of them stands.
+pub const DUMPS_MAX: usize = 128;
 /// Second that the engine's clock shows at start, so that 0 and small values are free as marks (§15.1).
 pub const CLOCK_START: u32 = 62;

@@ -42,6 +42,9 @@ impl Threads {
         told("asking background threads to stop");
         // Before anything closes: they send their guests home to their workers.
         self.hosts.stop();
+        self.background.stop_crawler();
+        // Compat: told whether it ran or not.
+        told("stopped lru crawler");
         if self.background.stop_maintainer() {
             told("stopped maintainer");
         }

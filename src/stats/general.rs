@@ -127,6 +127,7 @@ fn engine_rows(registry: &Registry, conns: &ConnFigures, lines: &mut Lines<'_>) 
     lines.show("hash_power_level", table.power);
     lines.show("hash_bytes", table.bytes);
     lines.bit("hash_is_expanding", table.is_expanding);
+    crawler_rows(registry, lines);
     if registry.services.engine.maintainer_running() {
         lines.show(
             "lru_maintainer_juggles",
@@ -138,6 +139,14 @@ fn engine_rows(registry: &Registry, conns: &ConnFigures, lines: &mut Lines<'_>) 
         "malloc_fails",
         registry.malloc_fails.load(Ordering::Relaxed) + conns.unserved,
     );
+}
+
+/// There while the thread is.
+fn crawler_rows(registry: &Registry, lines: &mut Lines<'_>) {
+    if let Some(crawler) = registry.services.engine.crawler_stats() {
+        lines.bit("lru_crawler_running", crawler.is_running);
+        lines.show("lru_crawler_starts", crawler.starts);
+    }
 }
 
 /// Nothing watches and nothing logs yet: the counts of a logger without watchers.

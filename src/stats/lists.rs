@@ -9,7 +9,7 @@ pub(super) fn settings(registry: &Registry, lines: &mut Lines<'_>) {
     let services = registry.services;
     let live = Live {
         oldest: services.engine.oldest().0,
-        crawler_running: services.settings.storage.lru_crawler,
+        crawler_running: services.engine.crawler_running(),
         maintainer_running: services.engine.maintainer_running(),
     };
     settings_lines(

@@ -67,6 +67,11 @@ impl Table {
         self.memory.len() as u64
     }
 
+    /// Power of two of the number of its buckets.
+    fn power(&self) -> u32 {
+        self.mask.count_ones()
+    }
+
     #[inline]
     fn address(&self, hv: Hv) -> NonNull<Slot> {
         let base: NonNull<Slot> = self.memory.base().cast();
@@ -102,6 +107,15 @@ impl View {
             old,
             _before: before,
         }))
+    }
+}
+
+impl View {
+    /// The slot of the smaller table that still heads the bucket of `hv`.
+    #[inline]
+    fn unmoved(&self, hv: Hv) -> Option<&'static Slot> {
+        let slot = self.old?.slot(hv);
+        (slot.load(Ordering::Relaxed) != MOVED).then_some(slot)
     }
 }
 
@@ -167,13 +181,7 @@ impl Assoc {
     #[inline]
     fn slot(&self, hv: Hv) -> &'static Slot {
         let view = self.view();
-        if let Some(old) = view.old {
-            let slot = old.slot(hv);
-            if slot.load(Ordering::Relaxed) != MOVED {
-                return slot;
-            }
-        }
-        view.table.slot(hv)
+        view.unmoved(hv).unwrap_or_else(|| view.table.slot(hv))
     }
 
     /// Brings the slot of `hv` into the cache.
@@ -220,19 +228,47 @@ impl Assoc {
     fn find_by<'g>(
         &self,
         guard: &'g BucketGuard<'_>,
-        mut fits: impl FnMut(&LockedItem<'g>) -> bool,
+        fits: impl FnMut(&LockedItem<'g>) -> bool,
     ) -> Option<LockedItem<'g>> {
-        let mut at = ItemPtr::from_raw(self.slot(guard.hv()).load(Ordering::Relaxed));
-        while let Some(ptr) = at {
-            // SAFETY: the chain of the guard's bucket holds linked items only.
-            let item = unsafe { LockedItem::new(ptr, guard) };
-            if fits(&item) {
-                return Some(item);
+        // SAFETY: it is the slot of the guard's own bucket.
+        unsafe { find_in(self.slot(guard.hv()), guard, fits) }
+    }
+
+    /// Power of two of the least number of buckets that there are now. Every larger table splits these, now and later.
+    pub(super) fn least_power(&self) -> u32 {
+        let view = self.view();
+        view.old.unwrap_or(view.table).power()
+    }
+
+    /// Calls `each` with every linked item of the guard's bucket as it was when there were 2^`power` buckets: whatever it
+    /// has been split into since is under the same stripe.
+    pub(super) fn for_each_of<'g>(
+        &self,
+        guard: &'g BucketGuard<'_>,
+        power: u32,
+        each: &mut dyn FnMut(LockedItem<'g>),
+    ) {
+        let view = self.view();
+        debug_assert!(power <= self.least_power(), "tables only grow");
+        let mut bucket = guard.hv().0 as usize & ((1 << power) - 1);
+        while bucket <= view.table.mask {
+            // Tables have at most 2^32 buckets.
+            let hv = Hv(bucket as u32);
+            let unmoved = view.unmoved(hv);
+            // Two buckets wait in one slot of the smaller table: the first of them has shown it.
+            if unmoved.is_none() || view.old.is_some_and(|old| bucket <= old.mask) {
+                let slot = unmoved.unwrap_or_else(|| view.table.slot(hv));
+                // SAFETY: stripes are fewer than the buckets ever were, so the guard's covers every bucket that agrees with
+                // its own in so many low bits.
+                let _none = unsafe {
+                    find_in(slot, guard, |item| {
+                        each(*item);
+                        false
+                    })
+                };
             }
-            // SAFETY: the guard covers the chain.
-            at = unsafe { ptr.chain() };
+            bucket += 1 << power;
         }
-        None
     }
 
     /// Makes a complete item findable; its reference becomes the table's.
@@ -416,6 +452,29 @@ impl Assoc {
             });
         }
     }
+}
+
+/// The first item of a chain that fits.
+///
+/// # Safety
+/// `slot` heads a bucket under the guard's stripe.
+#[inline]
+unsafe fn find_in<'g>(
+    slot: &Slot,
+    guard: &'g BucketGuard<'_>,
+    mut fits: impl FnMut(&LockedItem<'g>) -> bool,
+) -> Option<LockedItem<'g>> {
+    let mut at = ItemPtr::from_raw(slot.load(Ordering::Relaxed));
+    while let Some(ptr) = at {
+        // SAFETY: the chain holds linked items only, and the guard covers it.
+        let item = unsafe { LockedItem::new(ptr, guard) };
+        if fits(&item) {
+            return Some(item);
+        }
+        // SAFETY: the guard covers the chain.
+        at = unsafe { ptr.chain() };
+    }
+    None
 }
 
 /// Rehashes one bucket of the old table into the new one.

@@ -1,4 +1,6 @@
-//! The engine's own threads: hash growth and the LRU maintainer. Started at boot, joined at the stop.
+//! The engine's own threads: hash growth, the crawler and the LRU maintainer. Started at boot, joined at the stop.
+//!
+//! The crawler's is started and ended by commands, too, so whoever it is then, it is kept there.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -43,6 +45,9 @@ impl Background {
             let thread = crew.start_resting("mc-assocmaint", engine.assoc.bell(), life)?;
             self.growth = Some(thread);
         }
+        if engine.has_crawler {
+            engine.enable_crawler(crew)?;
+        }
         if engine.has_maintainer {
             let desk = engine.desk();
             let life = move |bell: &Bell| engine.maintain(&desk, bell);
@@ -60,6 +65,11 @@ impl Background {
         }
     }
 
+    /// Ends the crawler, if it runs, and waits for it.
+    pub fn stop_crawler(&mut self) {
+        self.engine.stop_crawler();
+    }
+
     /// Ends the LRU maintainer and waits for it; whether there was one.
     pub fn stop_maintainer(&mut self) -> bool {
         let Some(thread) = self.maintainer.take() else {
@@ -73,6 +83,7 @@ impl Background {
     /// Ends all threads and waits for them.
     pub fn stop(mut self) {
         self.stop_growth();
+        self.stop_crawler();
         self.stop_maintainer();
     }
 }

@@ -12,7 +12,8 @@
 //! innermost. A thread waits for one bucket at a time and never for a background thread. Memory of an item is freed
 //! with its last reference: the table's, or a reader's that outlived it. The debug server asserts the order (`order`).
 //!
-//! Workers call everything here; the threads of `background` grow the table and juggle the queues. Per request: one
+//! Workers call everything here; the threads of `background` grow the table and juggle the queues, `crawler` looks
+//! through them for what has ended, and shows them to dumps. Per request: one
 //! bucket lock, no allocation outside slab memory, no clock but a relaxed load, counters of the thread's own.
 
 mod alloc;
@@ -21,6 +22,7 @@ mod assoc;
 mod background;
 mod chunked;
 pub mod counters;
+mod crawler;
 mod flush;
 mod hash;
 mod item;
@@ -48,6 +50,7 @@ use crate::os::reason;
 use crate::settings::{Settings, Tunables};
 use crate::storage::assoc::Assoc;
 use crate::storage::counters::{Counter, ThreadCounters};
+use crate::storage::crawler::Crawler;
 use crate::storage::flush::Flushes;
 use crate::storage::hash::KeyHash;
 use crate::storage::item::Unqueued;
@@ -60,6 +63,8 @@ use crate::threads::Bell;
 
 pub use crate::storage::assoc::HashStats;
 pub use crate::storage::background::Background;
+pub use crate::storage::crawler::dump::{Dump, Dumped};
+pub use crate::storage::crawler::{ClassSet, CrawlerStats, Enabled, Lists, NoCrawl};
 pub use crate::storage::item::{ItemRef, LockedItem, NewItem};
 pub use crate::storage::layout::{CLIENT_FLAGS, HEADER as ITEM_HEADER};
 pub use crate::storage::locks::BucketGuard;
@@ -141,12 +146,14 @@ pub struct Engine {
     evicts: bool,
     tail_repair_secs: u32,
     hash_expands: bool,
+    has_crawler: bool,
     has_maintainer: bool,
     /// Items by total size, with `-o track_sizes`.
     histogram: Option<Box<[AtomicU64]>>,
     threads: Mutex<Vec<&'static PerThread>>,
     /// Those of background threads that have ended.
     free_desks: Mutex<Vec<&'static PerThread>>,
+    crawler: Crawler,
     /// Held by the one who reads the bump rings.
     bump_reader: Mutex<()>,
     /// Stops the maintainer.
@@ -214,10 +221,12 @@ impl Engine {
             evicts: settings.storage.evict,
             tail_repair_secs: u32::try_from(settings.storage.tail_repair_secs).unwrap_or(0),
             hash_expands: settings.storage.hash_expand,
+            has_crawler: settings.storage.lru_crawler,
             has_maintainer: settings.storage.lru_maintainer,
             histogram,
             threads: Mutex::new(Vec::new()),
             free_desks: Mutex::new(Vec::new()),
+            crawler: Crawler::new(),
             bump_reader: Mutex::new(()),
             maintainer_bell: Arc::default(),
             maintainer_runs: AtomicBool::new(false),

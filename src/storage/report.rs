@@ -245,6 +245,7 @@ impl Engine {
         for id in 0..=u8::MAX {
             *self.lru.lock(LruId::new(id)).counts() = LruCounts::default();
         }
+        self.reset_crawler_starts();
         let juggles = self.sum_threads(|thread| thread.juggles.get());
         self.juggles_base.store(juggles, Ordering::Relaxed);
         let ever = self.sum_threads(|thread| thread.items.total_items.get());

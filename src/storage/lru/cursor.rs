@@ -126,7 +126,6 @@ impl Cursor {
     ///
     /// # Errors
     /// When there is no memory to note it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the crawler and dumps"))]
     pub(in crate::storage) fn at_tail(
         engine: &'static Engine,
         id: LruId,

@@ -5,6 +5,7 @@
 //! between two rounds. Under a flood of fetches the thread would else race the workers: whatever it moves to WARM
 //! pushes something to COLD, to be fetched and noted again at once, and the CPU time goes into moving items that are
 //! all alike. Notes that wait for a round cost nothing, as an item is noted once.
+//! Once a second it sends the crawler through the queues that are due (`crawler::schedule`).
 //! The thread holds one queue's lock, one bucket and the slab lock in the usual order, never longer than one item
 //! takes. (storage-engine.md §10)
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::lock::lock;
 use crate::settings::voice::tell;
+use crate::storage::crawler::schedule::Schedule;
 use crate::storage::item::LockedItem;
 use crate::storage::locks::BucketGuard;
 use crate::storage::lru::tail::Walk;
@@ -92,9 +94,11 @@ impl Engine {
             "Starting LRU maintainer background thread"
         );
         let mut maintainer = Maintainer::new();
+        let mut crawls = Schedule::new();
         let mut sleep = SLEEP_MIN_USECS;
         while bell.rest_for(Duration::from_micros(sleep)).is_ok() {
             sleep = maintainer.round(sleep, self, me);
+            crawls.look(self);
         }
     }
 
