@@ -57,6 +57,7 @@ const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ),
     ("request", &["lines", "text", "meta"]),
     ("numbers", &["lines", "text", "meta"]),
+    ("base64", &["text", "meta"]),
     (
         "replies",
         &[

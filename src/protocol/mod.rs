@@ -23,11 +23,12 @@
 //! asks the verb and writes the answer.
 //!
 //! A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there are
-//! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`. The same verb has the same file name
+//! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`, how binary keys are written in `base64`. The same verb has the same file name
 //! in `text`, `meta` and `verbs`. (`tests/tidy.rs` holds the table, and what readers and codecs may not do.)
 
 #![forbid(unsafe_code)]
 
+mod base64;
 mod command;
 mod env;
 mod handover;

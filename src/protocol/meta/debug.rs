@@ -3,10 +3,11 @@
 //! Looks without leaving a trace: neither the access time nor the marks change.
 
 use crate::limits::KEY_MAX;
+use crate::protocol::base64;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
+use crate::protocol::meta::Key;
 use crate::protocol::meta::flags::{Fault, Flags};
-use crate::protocol::meta::{Key, base64};
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
@@ -57,7 +58,7 @@ fn describe(item: &LockedItem<'_>, out: &mut Out, env: &Env) {
     let now = env.engine.clock().now();
     out.push(b"ME ");
     if item.key_is_binary() {
-        base64::encode(item.key(), out);
+        base64::encode(item.key(), |signs| out.push(signs));
     } else {
         out.push(item.key());
     }

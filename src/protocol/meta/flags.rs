@@ -4,7 +4,7 @@
 //! so arguments lie in fields and the order of the request is a list of letters. (text-protocol.md §7.1, §7.2)
 
 use crate::limits::{KEY_MAX, OPAQUE_MAX, TOKENS_MAX};
-use crate::protocol::meta::base64;
+use crate::protocol::base64;
 use crate::protocol::numbers::{strict_i32, strict_u32, strict_u64};
 use crate::protocol::refusal::Refusal;
 use crate::protocol::replies::ClientError;

@@ -5,16 +5,15 @@
 //! (text-protocol.md §7–§13)
 
 pub(super) mod arith;
-mod base64;
 pub(super) mod debug;
 pub(super) mod delete;
 mod flags;
 pub(super) mod get;
 pub(super) mod set;
 
+use crate::protocol::base64::{self, DECODED_MAX};
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
-use crate::protocol::meta::base64::DECODED_MAX;
 use crate::protocol::meta::flags::{Flags, Letter};
 use crate::protocol::next::Next;
 use crate::protocol::refusal::Quiet;
@@ -72,7 +71,7 @@ impl<'a> Key<'a> {
 fn push_key(key: &[u8], is_binary: bool, out: &mut Out) {
     out.push(b" k");
     if is_binary {
-        base64::encode(key, out);
+        base64::encode(key, |signs| out.push(signs));
         out.push(b" b");
     } else {
         out.push(key);

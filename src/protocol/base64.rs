@@ -4,7 +4,6 @@
 //! encoded decodes to the same key.
 
 use crate::limits::KEY_MAX;
-use crate::response::Out;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const PAD: u8 = b'=';
@@ -51,15 +50,15 @@ pub(super) fn is_decodable(token: &[u8]) -> bool {
     decode(token, &mut [0; DECODED_MAX]).is_some()
 }
 
-/// Writes `key` encoded.
-pub(super) fn encode(key: &[u8], out: &mut Out) {
+/// Hands `key` to `put`, encoded, piece by piece.
+pub(super) fn encode(key: &[u8], mut put: impl FnMut(&[u8])) {
     for group in key.chunks(3) {
         let mut bytes = [0; 4];
         bytes[1..=group.len()].copy_from_slice(group);
         let bits = u32::from_be_bytes(bytes);
         let mut signs = [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 0x3f) as usize]);
         signs[group.len() + 1..].fill(PAD);
-        out.push(&signs);
+        put(&signs);
     }
 }
 
@@ -90,9 +89,9 @@ mod tests {
     }
 
     fn encoded(key: &[u8]) -> String {
-        let mut out = Out::new();
-        encode(key, &mut out);
-        String::from_utf8(out.plain().expect("flat").to_vec()).expect("text")
+        let mut token = Vec::new();
+        encode(key, |signs| token.extend_from_slice(signs));
+        String::from_utf8(token).expect("text")
     }
 
     #[test]
