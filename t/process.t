@@ -52,10 +52,10 @@ SKIP: {
 
 # limits
 my $server = TestServer->start('-c', '300', '-t', '2');
-my $of_debug = TestServer::debug_descriptors();
+my $of_hosts = TestServer::host_descriptors();
 # Handshake threads have descriptors of their own, five each.
 my $with_tls = $ENV{SSL_TEST} && !TestServer::is_old() ? 1 : 0;
-my $limit = 300 + $of_debug + 5 * 2 * $with_tls;
+my $limit = 300 + $of_hosts + 5 * 2 * $with_tls;
 like(TestServer::slurp("/proc/${\ $server->pid}/limits"), qr/^Max open files +$limit +$limit/m, '-c is the limit of open files');
 is($server->stats->{max_connections}, 300, 'and max_connections');
 is($server->stats->{threads}, 2, '-t: threads');
@@ -66,7 +66,7 @@ $named{$_}++ for threads_of($server);
 is($named{'mc-worker'}, 2, 'two workers') unless TestServer::is_old();
 is_deeply([ grep { /^mc-tls-/ } sort keys %named ], [ $with_tls ? qw(mc-tls-0 mc-tls-1) : () ], 'as many make handshakes') unless TestServer::is_old();
 # Threads of rooms; every server of this release has those without one.
-my %room_of = ('mc-log' => 'logger', 'mc-itemcrawler' => 'crawler', 'mc-slabmaint' => 'mover');
+my %room_of = ('mc-log' => 'logger', 'mc-slabmaint' => 'mover');
 sub running { return grep { !TestServer::to_come($room_of{$_} // '') } @_ }
 is($named{$_}, 1, "one $_") for TestServer::is_old() ? () : running(qw(mc-log mc-assocmaint mc-lrumaint mc-itemcrawler mc-slabmaint));
 # Handled signals wake the main thread, which waits for them, and no other.
@@ -80,8 +80,8 @@ unless (TestServer::is_old()) {
     ok(TestServer::wait_until(sub { !grep { ($blocked->($_) & $handled) != $handled } @others }), 'the others leave them to it');
 }
 my $lean = TestServer->start('-t', '3', '-o', 'no_modern,no_hashexpand');
-is_deeply([ map { /^mc/ ? $_ : 'main' } threads_of($lean) ], [ running('mc-log'), ($with_tls ? map { "mc-tls-$_" } 0 .. 2 : ()), ('mc-worker') x 3, 'main' ],
-    'no_modern,no_hashexpand: main, workers and the log') unless TestServer::is_old();
+is_deeply([ map { /^mc/ ? $_ : 'main' } threads_of($lean) ], [ 'mc-dump', running('mc-log'), ($with_tls ? map { "mc-tls-$_" } 0 .. 2 : ()), ('mc-worker') x 3, 'main' ],
+    'no_modern,no_hashexpand: main, workers, the log and what tells clients things') unless TestServer::is_old();
 my $idle = TestServer->start('-t', '1', '-o', 'idle_timeout=100');
 ok((grep { $_ eq 'mc-idletimeout' } threads_of($idle)), 'idle_timeout has a thread') unless TestServer::is_old();
 my $patient = TestServer->start('-t', '1', '-o', 'idle_timeout=-1');
@@ -92,7 +92,7 @@ is($patient->stats->{idle_kicks}, 0, 'and its count');
 for my $threads (1, 4) {
     my $other = TestServer->start({ tls => 0 }, '-t', $threads);
     my @open = glob "/proc/${\ $other->pid}/fd/*";
-    cmp_ok(scalar(@open), '<=', 6 + 5 * $threads + 1 + $of_debug, "-t $threads holds few descriptors") unless TestServer::is_old();
+    cmp_ok(scalar(@open), '<=', 6 + 5 * $threads + 1 + $of_hosts, "-t $threads holds few descriptors") unless TestServer::is_old();
     is($other->stats->{reserved_fds}, 5 * $threads, 'reserved_fds');
     my $c = $other->client;
     $c->ask('mn');

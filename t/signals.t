@@ -63,7 +63,7 @@ sub steps {
     my ($options) = @_;
     my $off = sub { my ($word) = @_; $options =~ /\b(?:$word|no_modern)\b/ };
     return ('Gracefully stopping', 'stopped assoc', 'asking workers to stop', 'asking background threads to stop',
-        TestServer::to_come('crawler') ? () : 'stopped lru crawler',
+        'stopped lru crawler',
         $off->('no_lru_maintainer') ? () : 'stopped maintainer',
         TestServer::to_come('mover') || $off->('no_slab_reassign') ? () : 'stopped slab mover',
         TestServer::to_come('logger') ? () : 'stopped logger thread',

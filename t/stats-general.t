@@ -23,9 +23,8 @@ my @names = qw(pid uptime time version libevent pointer_size rusage_user rusage_
     unexpected_napi_ids round_robin_fallback bytes curr_items total_items slab_global_page_pool expired_unfetched evicted_unfetched
     evicted_active evictions reclaimed crawler_reclaimed crawler_items_checked lrutail_reflocked moves_to_cold moves_to_warm
     moves_within_lru direct_reclaims lru_bumps_dropped);
-# The mover has its names, and the crawler while its thread runs.
+# The mover has its names.
 my %names_of = (
-    crawler => [qw(lru_crawler_running lru_crawler_starts)],
     mover => [ grep { /^slab_reassign|^slabs_moved/ } @names ],
 );
 my %absent = map { $_ => 1 } map { @{ $names_of{$_} } } grep { TestServer::to_come($_) } keys %names_of;

@@ -44,6 +44,8 @@ pub enum Telling {
     Blocked(Interest),
     /// There is more to say; others have their turn first.
     Yield,
+    /// There will be more to say in a moment.
+    Later,
     /// Everything is said.
     Over,
     /// The client is gone.
@@ -163,10 +165,14 @@ impl Away {
             if let Err(other) = self.send(&mut talk.sheet, &mut sent) {
                 return (sent, other);
             }
-            if talk.supply == Supply::Done {
-                return (sent, self.drain());
+            match talk.supply {
+                Supply::Done => return (sent, self.drain()),
+                Supply::Later => {
+                    talk.supply = Supply::More;
+                    return (sent, Telling::Later);
+                }
+                Supply::More => talk.supply = talk.text.fill(&mut talk.sheet),
             }
-            talk.supply = talk.text.fill(&mut talk.sheet);
         }
         (sent, Telling::Yield)
     }

@@ -4,12 +4,30 @@
 //! what it owes, leaves its worker, and a thread that keeps such conns tells the client what `Order::source` gives; then
 //! the conn comes home and goes on with what the client has sent behind the command.
 
+use crate::storage::Lists;
+
 /// Why a conn is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// `lru_crawler metadump` and `mgdump`: the items of these lists, a line each.
+    Dump {
+        /// Where the items are.
+        lists: Lists,
+        /// How each is told.
+        form: DumpForm,
+    },
     /// `debughandover`: so many lines.
     #[cfg(feature = "debug-server")]
     Lines(u32),
+}
+
+/// What a dump tells of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpForm {
+    /// What is known about it.
+    Metadump,
+    /// The command that fetches it.
+    Mgdump,
 }
 
 /// How a client is reached.

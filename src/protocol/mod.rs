@@ -48,16 +48,16 @@ mod verbs;
 
 use std::mem;
 
-#[cfg(feature = "debug-server")]
-use crate::os::heap;
-use crate::os::heap::NoMemory;
+use crate::os::heap::{self, NoMemory};
 use crate::protocol::lines::Road;
+use crate::protocol::text::crawler::DumpLines;
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug::DebugLines;
 use crate::protocol::text::get::Shares;
 use crate::protocol::upload::Upload;
 use crate::response::{Out, Source};
 use crate::settings::Protocol;
+use crate::storage::Engine;
 #[cfg(feature = "debug-server")]
 use crate::storage::ItemRef;
 
@@ -71,8 +71,9 @@ impl Order {
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn source(self) -> Result<Box<dyn Source>, NoMemory> {
+    pub fn source(self, engine: &'static Engine) -> Result<Box<dyn Source>, NoMemory> {
         match self {
+            Order::Dump { lists, form } => Ok(heap::boxed(DumpLines::new(lists, form, engine)?)?),
             #[cfg(feature = "debug-server")]
             Order::Lines(count) => Ok(heap::boxed(DebugLines::new(count))?),
         }

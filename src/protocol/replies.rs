@@ -72,6 +72,27 @@ pub(super) const LRU_SHARES_TOO_LARGE: &[u8] = b"ERROR hot and warm pcts must no
 pub(super) const LRU_FACTORS_TOO_SMALL: &[u8] =
     b"ERROR hot/warm age factors must be greater than 0\r\n";
 
+/// lru_crawler enable: it runs already, or there is no thread.
+pub(super) const CRAWLER_NOT_STARTED: &[u8] = b"ERROR failed to start lru crawler thread\r\n";
+/// lru_crawler: somebody else's crawl is under way.
+pub(super) const CRAWLER_BUSY: &[u8] = b"BUSY currently processing crawler request\r\n";
+/// lru_crawler: a list of classes that is none.
+pub(super) const CRAWLER_BAD_CLASS: &[u8] = b"BADCLASS invalid class id\r\n";
+/// lru_crawler: a list of no class.
+pub(super) const CRAWLER_NOTHING: &[u8] = b"NOTSTARTED no items to crawl\r\n";
+/// lru_crawler crawl: not through the hash table.
+pub(super) const CRAWLER_UNKNOWN: &[u8] = b"ERROR an unknown error happened\r\n";
+/// `-X` forbids lru_crawler metadump.
+pub(super) const METADUMP_NOT_ALLOWED: &[u8] = b"ERROR metadump not allowed\r\n";
+/// `-X` forbids lru_crawler mgdump.
+pub(super) const MGDUMP_NOT_ALLOWED: &[u8] = b"ERROR key dump not allowed\r\n";
+/// lru_crawler metadump behind replies that have not been sent.
+pub(super) const METADUMP_PIPELINED: &[u8] =
+    b"ERROR cannot pipeline other commands before metadump\r\n";
+/// lru_crawler mgdump behind replies that have not been sent.
+pub(super) const MGDUMP_PIPELINED: &[u8] =
+    b"ERROR cannot pipeline other commands before mgdump\r\n";
+
 /// Why there is no item for a value.
 pub(super) fn no_item(failure: AllocFailure) -> &'static [u8] {
     match failure {
@@ -109,6 +130,10 @@ pub(super) enum ClientError {
     BadLine,
     /// stats cachedump of a class that there cannot be.
     NoSuchClass,
+    /// lru_crawler, while its thread does not run.
+    CrawlerDisabled,
+    /// lru_crawler sleep of more than a second.
+    CrawlerSleep,
     /// A meta flag came twice.
     DuplicateFlag,
     /// No such meta flag.
@@ -152,6 +177,8 @@ impl ClientError {
             ClientError::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
             ClientError::BadLine => b"CLIENT_ERROR bad command line\r\n",
             ClientError::NoSuchClass => b"CLIENT_ERROR Illegal slab id\r\n",
+            ClientError::CrawlerDisabled => b"CLIENT_ERROR lru crawler disabled\r\n",
+            ClientError::CrawlerSleep => b"CLIENT_ERROR sleep must be one second or less\r\n",
             ClientError::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
             ClientError::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
             ClientError::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",

@@ -10,8 +10,8 @@ use crate::os::heap::{self, NoMemory};
 /// What a client is told while it is away.
 pub trait Source: Send {
     /// Puts what comes next into `sheet`, which is empty and takes up to [`SHEET`] bytes. Called again when it has
-    /// left for the client. Others wait meanwhile: it must take no longer than filling a sheet does. As long as there is
-    /// more, each call puts something.
+    /// left for the client. Others wait meanwhile: it must take no longer than filling a sheet does, and may put nothing
+    /// when it has only found out so far where to look on.
     fn fill(&mut self, sheet: &mut Sheet) -> Supply;
 }
 
@@ -20,6 +20,8 @@ pub trait Source: Send {
 pub enum Supply {
     /// It has.
     More,
+    /// It has, but must not wait here for what comes next: it is to be asked again in a moment.
+    Later,
     /// With what is in the sheet now, everything is said: the client goes home.
     Done,
 }

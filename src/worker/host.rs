@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A host owns any number of guests at once. Each is asked for more only when its socket takes more, and has its turn
-//! among the others; one that does not read waits in the kernel and delays nobody. Guests end nowhere but at home: also
+//! among the others; one that does not read waits in the kernel and delays nobody, until it has not read for half an hour
+//! and is closed. One for whom there is nothing to say at the moment rests for some milliseconds. Guests end nowhere but at home: also
 //! when the server stops, a host sends all of them there and ends, before their workers close what they have. Its base
 //! makes its changes at once, so a descriptor is off it when the worker hears of it.
 
@@ -17,20 +18,27 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use crate::clock::RelTime;
 use crate::conn::away::{Away, Return, Talk, Telling};
-use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Wait};
+use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Timer, TimerId, Wait};
+use crate::limits::{GUEST_PATIENCE_SECS, GUEST_REST};
 use crate::lock::lock;
 use crate::os::heap::{self, NoMemory};
 use crate::os::{Interest, reason};
 use crate::protocol::{CloseReason, Order};
 use crate::response::Sheet;
-use crate::settings::Tunables;
 use crate::settings::voice::tell;
-use crate::storage::PerThread;
+use crate::storage::{self, PerThread};
 use crate::threads::{KeptPlace, Mailbox, Report, Thread};
 use crate::worker::Services;
 use crate::worker::inbox::Message;
+
+const REST: TimerId = TimerId(0);
+const PATIENCE: TimerId = TimerId(1);
+/// Between two looks for guests who do not read.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a host is told.
 #[derive(Debug)]
@@ -55,6 +63,7 @@ pub struct Arrival {
 /// Where conns are handed to, by what is ordered for them.
 #[derive(Debug)]
 pub struct Hosts {
+    dump: Seat,
     #[cfg(feature = "debug-server")]
     debug: Seat,
 }
@@ -82,12 +91,13 @@ impl Default for Hosts {
 impl Hosts {
     /// Descriptors that hosts hold beside those of their guests: a base takes three, a mailbox one. The limit on open
     /// files is so much higher, lest clients pay for them.
-    pub const DESCRIPTORS: u32 = if cfg!(feature = "debug-server") { 4 } else { 0 };
+    pub const DESCRIPTORS: u32 = if cfg!(feature = "debug-server") { 8 } else { 4 };
 
     /// None runs yet.
     #[must_use]
     pub fn new() -> Hosts {
         Hosts {
+            dump: Seat::new("mc-dump"),
             #[cfg(feature = "debug-server")]
             debug: Seat::new("mc-debug"),
         }
@@ -98,11 +108,8 @@ impl Hosts {
     ///
     /// # Errors
     /// A thread, a base or a descriptor could not be had.
-    #[cfg_attr(
-        not(feature = "debug-server"),
-        expect(unused_variables, reason = "nothing hands a conn over in this build")
-    )]
     pub fn start(&self, services: &Services) -> io::Result<()> {
+        self.dump.start(services)?;
         #[cfg(feature = "debug-server")]
         self.debug.start(services)?;
         Ok(())
@@ -126,6 +133,7 @@ impl Hosts {
 
     fn seat_of(&self, order: Order) -> &Seat {
         match order {
+            Order::Dump { .. } => &self.dump,
             #[cfg(feature = "debug-server")]
             Order::Lines(_) => &self.debug,
         }
@@ -133,15 +141,12 @@ impl Hosts {
 
     /// Sends all guests home and ends the threads. The workers must have left their loops.
     pub fn stop(&self) {
+        self.dump.stop();
         #[cfg(feature = "debug-server")]
         self.debug.stop();
     }
 }
 
-#[cfg_attr(
-    not(feature = "debug-server"),
-    allow(dead_code, reason = "nothing hands a conn over in this build")
-)]
 impl Seat {
     fn new(name: &'static str) -> Seat {
         Seat {
@@ -173,9 +178,9 @@ impl Running {
     fn start(name: &'static str, services: &Services) -> io::Result<Running> {
         let mailbox = Arc::new(Mailbox::new()?);
         let heard = Arc::clone(&mailbox);
-        let tunables = services.tunables;
-        let me = services.engine.per_thread();
-        let life = move |report| Host::live(heard, tunables, me, report);
+        let reached = services.below.below;
+        let me = reached.engine.per_thread();
+        let life = move |report| Host::live(heard, reached, me, report);
         let thread = services.crew.start_and_wait(name, life)?;
         Ok(Running { mailbox, thread })
     }
@@ -188,13 +193,21 @@ struct Host {
     registrar: Registrar,
     mailbox: Arc<Mailbox<Errand>>,
     stopping: bool,
-    tunables: &'static Tunables,
+    /// Guests to whom there is something to say in a moment, with room for all there are.
+    resting: Vec<RawFd>,
+    rest: Timer,
+    patience: Timer,
+    /// It runs, as somebody is here.
+    is_looking: bool,
+    services: storage::Services,
     me: &'static PerThread,
 }
 
 /// One conn with a host. The event drops first.
 struct Guest {
     event: Event,
+    /// Its last turn in which its socket took something, or there was nothing to say.
+    last_turn: RelTime,
     talk: Talk,
     arrival: Arrival,
 }
@@ -223,12 +236,12 @@ impl Host {
     /// Its loop failed.
     fn live(
         mailbox: Arc<Mailbox<Errand>>,
-        tunables: &'static Tunables,
+        services: storage::Services,
         me: &'static PerThread,
         report: Report,
     ) -> io::Result<()> {
         let made = Base::new(Load::Few).and_then(|base: Base<Host>| {
-            let host = Host::new(mailbox, base.registrar(), tunables, me)?;
+            let host = Host::new(mailbox, base.registrar(), services, me)?;
             Ok((base, host))
         });
         let Some((base, mut host)) = report.tell(made) else {
@@ -244,16 +257,20 @@ impl Host {
     fn new(
         mailbox: Arc<Mailbox<Errand>>,
         registrar: Registrar,
-        tunables: &'static Tunables,
+        services: storage::Services,
         me: &'static PerThread,
     ) -> io::Result<Host> {
         Ok(Host {
             guests: HashMap::new(),
             _mail: registrar.watch(mailbox.fd(), Interest::Read)?,
+            rest: registrar.timer(REST)?,
+            patience: registrar.timer(PATIENCE)?,
             registrar,
             mailbox,
             stopping: false,
-            tunables,
+            resting: Vec::new(),
+            is_looking: false,
+            services,
             me,
         })
     }
@@ -279,16 +296,18 @@ impl Host {
             Ok(event) => {
                 let guest = Guest {
                     event,
+                    last_turn: self.services.clock().now(),
                     talk,
                     arrival,
                 };
                 let before = self.guests.insert(fd, guest);
                 debug_assert!(before.is_none(), "descriptor {fd} has two conns");
+                self.look_later();
             }
             Err(error) => {
                 let why = reason(&error);
                 tell!(
-                    self.tunables,
+                    self.services.tunables,
                     1,
                     "Can't listen for events on fd {fd}: {why}"
                 );
@@ -300,7 +319,10 @@ impl Host {
     /// What a guest is told, and its place.
     fn talk_of(&mut self, order: Order) -> Result<Talk, NoMemory> {
         heap::reserve_entry(&mut self.guests)?;
-        Ok(Talk::new(order.source()?, Sheet::new()?))
+        let beyond = self.guests.len() + 1 - self.resting.len();
+        heap::reserve(&mut self.resting, beyond)?;
+        let source = order.source(self.services.engine)?;
+        Ok(Talk::new(source, Sheet::new()?))
     }
 
     /// One guest's turn.
@@ -310,21 +332,65 @@ impl Host {
         };
         let (sent, telling) = guest.arrival.away.tell(&mut guest.talk);
         self.me.counters.scalars.bytes_written.add(sent);
+        if sent > 0 || !matches!(telling, Telling::Blocked(_)) {
+            guest.last_turn = self.services.clock().now();
+        }
         let ended = match telling {
             // As long as it is writable the base calls again, when the others have been looked at.
             Telling::Yield => guest.wait_for(Interest::Write),
             Telling::Blocked(want) => guest.wait_for(want),
+            // The timer that runs for others is not set anew, lest it never run out.
+            Telling::Later if self.resting.is_empty() && self.rest.set(GUEST_REST).is_err() => {
+                guest.wait_for(Interest::Write)
+            }
+            Telling::Later => {
+                guest.event.pause();
+                self.resting.push(fd);
+                None
+            }
             Telling::Over => Some(Return::GoOn),
             Telling::Lost(failure) => {
-                tell!(self.tunables, 1, ">{fd} writing failed: {failure}");
+                tell!(self.services.tunables, 1, ">{fd} writing failed: {failure}");
                 Some(Return::Close(CloseReason::Error))
             }
         };
-        let Some(how) = ended else {
-            return;
-        };
+        if let Some(how) = ended {
+            self.send_away(fd, how);
+        }
+    }
+
+    fn send_away(&mut self, fd: RawFd, how: Return) {
         if let Some(guest) = self.guests.remove(&fd) {
             guest.leave(how);
+        }
+    }
+
+    /// Those who rested have their turn again.
+    fn wake(&mut self) {
+        for at in 0..self.resting.len() {
+            let fd = self.resting[at];
+            let guest = self.guests.get_mut(&fd);
+            if let Some(how) = guest.and_then(|guest| guest.wait_for(Interest::Write)) {
+                self.send_away(fd, how);
+            }
+        }
+        self.resting.clear();
+    }
+
+    /// Ends those who have taken nothing for too long, and looks again as long as anybody is here.
+    fn lose_patience(&mut self) {
+        let now = self.services.clock().now().0;
+        let is_lost = |guest: &Guest| now.saturating_sub(guest.last_turn.0) >= GUEST_PATIENCE_SECS;
+        while let Some((fd, _)) = self.guests.iter().find(|(_, guest)| is_lost(guest)) {
+            self.send_away(*fd, Return::Close(CloseReason::Error));
+        }
+        self.is_looking = false;
+        self.look_later();
+    }
+
+    fn look_later(&mut self) {
+        if !self.is_looking && !self.guests.is_empty() {
+            self.is_looking = self.patience.set(LOOK).is_ok();
         }
     }
 
@@ -341,6 +407,14 @@ impl Handler for Host {
             self.read_mail();
         } else {
             self.serve(fd);
+        }
+    }
+
+    fn timer(&mut self, id: TimerId) {
+        if id == REST {
+            self.wake();
+        } else {
+            self.lose_patience();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::protocol::request::{Tokens, Words, find};
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug;
 use crate::protocol::text::get::Family;
-use crate::protocol::text::{admin, arith, delete, get, lru, set, touch};
+use crate::protocol::text::{admin, arith, crawler, delete, get, lru, set, touch};
 use crate::storage::{Direction, StoreMode};
 
 /// Shortest line that may be a command, line end included.
@@ -49,6 +49,8 @@ pub(super) enum Request<'a> {
     Admin(admin::Request),
     /// lru
     Lru(lru::Request),
+    /// lru_crawler
+    Crawler(crawler::Request),
     /// debugtime, debugitem, debughandover
     #[cfg(feature = "debug-server")]
     Debug(debug::Request<'a>),
@@ -109,6 +111,7 @@ fn read_unusual(line: &[u8]) -> Result<Request<'_>, Refusal> {
         Some(b"cache_memlimit") => admin::Request::parse_memlimit(&tokens).map(Request::Admin),
         Some(b"lru") => lru::Request::parse(&tokens).map(Request::Lru),
         Some(b"refresh_certs") => Ok(Request::Admin(admin::Request::parse_refresh_certs(&tokens))),
+        Some(b"lru_crawler") => crawler::Request::parse(&tokens).map(Request::Crawler),
         #[cfg(feature = "debug-server")]
         Some(b"debugtime") => debug::Request::parse_time(&tokens).map(Request::Debug),
         #[cfg(feature = "debug-server")]
@@ -176,6 +179,9 @@ mod tests {
             }),
             (&["lru mode flat", " lru temp_ttl -1"], |r| {
                 matches!(r, Request::Lru(_))
+            }),
+            (&["lru_crawler enable", " lru_crawler crawl all"], |r| {
+                matches!(r, Request::Crawler(_))
             }),
             (&["GET / HTTP/1.1"], |r| matches!(r, Request::Http)),
             #[cfg(feature = "debug-server")]

@@ -12,7 +12,7 @@ fn what_is_ordered_is_said_between_the_replies_around_it() {
 
 #[test]
 fn lines_beyond_a_room_are_said_in_order() {
-    let said = said(Order::Lines(10_000));
+    let said = said(Order::Lines(10_000), &env(|_| {}));
     let lines: Vec<String> = (0..10_000).map(|n| format!("LINE {n}\r\n")).collect();
     let expected = format!("OK\r\n{}END\r\n", lines.concat());
     assert_eq!(String::from_utf8_lossy(&said), expected);

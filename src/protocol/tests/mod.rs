@@ -2,6 +2,7 @@
 
 mod batch;
 mod counters;
+mod crawler;
 mod dialogues;
 #[cfg(feature = "debug-server")]
 mod handover;
@@ -76,8 +77,8 @@ enum Rest {
 }
 
 /// What a client is told that is away for this.
-fn said(order: Order) -> Vec<u8> {
-    let mut source = order.source().expect("memory");
+fn said(order: Order, env: &Env) -> Vec<u8> {
+    let mut source = order.source(env.engine).expect("memory");
     let mut sheet = Sheet::new().expect("memory");
     let mut said = Vec::new();
     loop {
@@ -183,7 +184,7 @@ impl Peer {
                 }
                 Next::HandOver(order) => {
                     self.flush();
-                    self.sent.extend(said(order));
+                    self.sent.extend(said(order, &self.env));
                 }
                 Next::CloseAfterFlush(reason) => {
                     self.flush();

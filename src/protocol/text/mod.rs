@@ -5,6 +5,7 @@
 
 pub(super) mod admin;
 pub(super) mod arith;
+pub(super) mod crawler;
 #[cfg(feature = "debug-server")]
 pub(super) mod debug;
 pub(super) mod delete;

@@ -9,6 +9,7 @@
 
 pub(super) mod admin;
 pub(super) mod arith;
+pub(super) mod crawler;
 pub(super) mod debug;
 pub(super) mod delete;
 pub(super) mod get;
