@@ -109,7 +109,7 @@ pub(super) const CORE: &[Row] = &[
     )
     .missing(Missing::Value)
     .help(
-        "microseconds the crawler rests between items \
+        "microseconds the crawler rests after 1000 items \
          (0 to 1000000)",
     )
     .default(|s| s.storage.crawler_sleep_usecs.to_string())
