@@ -148,6 +148,7 @@ fn only_the_classes_that_were_asked_for_are_crawled_and_so_much_of_them() {
     lab.end_crawler();
 }
 
+/// Weak point 21 of the reference: it once unlocked a queue there that it had not locked.
 #[test]
 fn a_crawl_of_queues_that_end_early_ends() {
     let lab = crawled();
@@ -208,6 +209,7 @@ fn while_it_is_out_nobody_else_sends_it_and_no_dump_begins() {
     lab.end_crawler();
 }
 
+/// Weak point 27 of the reference: the old thread is not waited for, the new one may fail to start, and handles are lost.
 #[test]
 fn it_starts_and_ends_as_often_as_one_likes() {
     let lab = crawled();
@@ -301,6 +303,7 @@ fn a_dump_by_the_table_shows_every_key_once() {
     assert_eq!(sorted(rest(&mut lab.dump(Lists::Table))), keys);
 }
 
+/// Weak point 26 of the reference: there the dump keeps the table from growing.
 #[test]
 fn a_dump_by_the_table_goes_on_when_the_table_grows() {
     let lab = still(|_| {});

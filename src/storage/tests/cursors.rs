@@ -49,6 +49,7 @@ fn rest(cursor: &mut Cursor) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| shown(cursor)).collect()
 }
 
+/// Weak point 14 of the reference: there a walker is an item, and its age that of the queue while it stands at the tail.
 #[test]
 fn a_walk_meets_all_items_from_the_tail_on() {
     let lab = still();
