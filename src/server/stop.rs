@@ -48,6 +48,9 @@ impl Threads {
         if self.background.stop_maintainer() {
             told("stopped maintainer");
         }
+        if self.background.stop_mover() {
+            told("stopped slab mover");
+        }
         if let Some(idle) = self.idle {
             idle.stop();
         }

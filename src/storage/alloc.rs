@@ -119,7 +119,9 @@ impl Engine {
                 break;
             }
             let walked = self.walk_tail(class, Segment::Cold, evict, me);
-            if walked.done == 0 {
+            if walked.done > 0 {
+                self.want_page(class);
+            } else {
                 let is_empty = walked.spared == 0;
                 let has_given = self.make_cold(class, me)
                     || is_empty && self.walk_tail(class, Segment::Temp, evict, me).done > 0;
@@ -140,7 +142,7 @@ impl Engine {
 
     /// No share and no age: one item of HOT grows cold for the next round, or one of WARM, when there is none in HOT but
     /// active ones, which become warm. In flat mode both hold what the maintainer has not moved yet.
-    fn make_cold(&'static self, class: ClassId, me: &PerThread) -> bool {
+    pub(super) fn make_cold(&'static self, class: ClassId, me: &PerThread) -> bool {
         let gives = |segment| self.walk_tail(class, segment, Walk::default(), me).done > 0;
         let has_given = gives(Segment::Hot);
         let is_cold = || self.lru.lock(LruId::of(class, Segment::Cold)).items() > 0;

@@ -288,6 +288,27 @@ impl Assoc {
             self.find(guard, new.key()).is_none(),
             "a key is linked once"
         );
+        self.enter(new, now, cas, generation, guard)
+    }
+
+    /// Makes a twin findable, beside the item whose place it takes and which is removed under the same guard.
+    ///
+    /// # Panics
+    /// As [`NewItem::into_linkable`] does.
+    pub(super) fn insert_twin<'g>(&self, twin: NewItem, old: &LockedItem<'g>) -> Unqueued<'g> {
+        let (time, cas, generation) = (old.last_access(), old.cas(), old.generation());
+        self.enter(twin, time, cas, generation, old.guard())
+    }
+
+    #[inline]
+    fn enter<'g>(
+        &self,
+        new: NewItem,
+        now: RelTime,
+        cas: CasId,
+        generation: u32,
+        guard: &'g BucketGuard<'_>,
+    ) -> Unqueued<'g> {
         let item = new.into_linkable(now, cas, generation, guard);
         let slot = self.slot(guard.hv());
         // SAFETY: the item is not in any chain, and nobody else knows it.

@@ -1,4 +1,5 @@
-//! The engine's own threads: hash growth, the crawler and the LRU maintainer. Started at boot, joined at the stop.
+//! The engine's own threads: hash growth, the crawler, the LRU maintainer and the page mover. Started at boot, joined at
+//! the stop.
 //!
 //! The crawler's is started and ended by commands, too, so whoever it is then, it is kept there.
 
@@ -14,6 +15,7 @@ pub struct Background {
     engine: &'static Engine,
     growth: Option<Thread>,
     maintainer: Option<Thread>,
+    mover: Option<Thread>,
 }
 
 impl Engine {
@@ -26,6 +28,7 @@ impl Engine {
             engine: self,
             growth: None,
             maintainer: None,
+            mover: None,
         };
         match background.start_all(crew) {
             Ok(()) => Ok(background),
@@ -55,6 +58,12 @@ impl Background {
             self.maintainer = Some(thread);
             engine.maintainer_runs.store(true, Ordering::Relaxed);
         }
+        if engine.mover.is_there() {
+            let desk = engine.desk();
+            let life = move |bell: &Bell| engine.move_pages(&desk, bell);
+            let thread = crew.start_resting("mc-slabmaint", engine.mover.bell(), life)?;
+            self.mover = Some(thread);
+        }
         Ok(())
     }
 
@@ -80,10 +89,16 @@ impl Background {
         true
     }
 
+    /// Ends the page mover and waits for it; whether there was one. A page that it is emptying stays.
+    pub fn stop_mover(&mut self) -> bool {
+        self.mover.take().map(Thread::stop).is_some()
+    }
+
     /// Ends all threads and waits for them.
     pub fn stop(mut self) {
         self.stop_growth();
         self.stop_crawler();
         self.stop_maintainer();
+        self.stop_mover();
     }
 }

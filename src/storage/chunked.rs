@@ -18,7 +18,7 @@ use std::mem::align_of;
 use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use crate::storage::item::ItemPtr;
 use crate::storage::layout::{Header, List, PART, PART_HEADER};
@@ -37,6 +37,13 @@ pub(super) struct Chunks<'a> {
 /// fills the item, before others know it.
 #[derive(Clone, Copy)]
 struct Part(NonNull<Header>);
+
+/// The neighbours of a part on its list, and the item that has the list.
+struct Links {
+    next: *mut Header,
+    prev: *mut Header,
+    head: *mut Header,
+}
 
 impl Part {
     fn from_raw(header: *mut Header) -> Option<Part> {
@@ -72,6 +79,47 @@ impl Part {
         // SAFETY: as for `capacity`.
         let class = unsafe { &(*self.0.as_ptr()).lru_id_or_class };
         ClassId::new(class.load(Ordering::Relaxed))
+    }
+
+    /// Writes the header of a part.
+    ///
+    /// # Safety
+    /// The memory is the caller's alone, and a chunk that holds the capacity.
+    #[expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "the fields of one header are the caller's for one reason"
+    )]
+    unsafe fn begin(self, links: Links, capacity: u32, used: u32, class: ClassId) {
+        let raw = self.0.as_ptr();
+        // SAFETY: the memory is the caller's, by contract. Every field but the word, which others may read.
+        unsafe {
+            (*raw).next = links.next;
+            (*raw).prev = links.prev;
+            (*raw).chain_or_head = links.head;
+            (*raw).time_or_capacity = AtomicU32::new(capacity);
+            (*raw).exptime_or_used = AtomicU32::new(used);
+            (*raw).refcount = AtomicU16::new(1);
+            (*raw).lru_id_or_class = AtomicU8::new(class.number());
+        }
+        // Under the slab lock: who reads it under that lock finds the head.
+        // SAFETY: as above; only the atomic field is borrowed.
+        unsafe { &(*raw).word }.store(PART, Ordering::Release);
+    }
+
+    /// Where it stands.
+    ///
+    /// # Safety
+    /// The part is live, and its list is not being written.
+    unsafe fn links(self) -> Links {
+        let raw = self.0.as_ptr();
+        Links {
+            // SAFETY: by contract.
+            next: unsafe { (*raw).next },
+            // SAFETY: by contract.
+            prev: unsafe { (*raw).prev },
+            // SAFETY: by contract.
+            head: unsafe { (*raw).chain_or_head },
+        }
     }
 
     fn payload(self) -> *mut u8 {
@@ -197,23 +245,13 @@ impl<'a> Chunks<'a> {
         let last = unsafe { self.last() };
         let part = Part(chunk.into_base().cast());
         let raw = part.0.as_ptr();
-        // SAFETY: the chunk was handed over by value and is at least as large as its header.
-        unsafe { (*raw).next = ptr::null_mut() };
-        // SAFETY: as above.
-        unsafe { (*raw).prev = last.map_or(ptr::null_mut(), |last| last.0.as_ptr()) };
-        // SAFETY: as above.
-        unsafe { (*raw).chain_or_head = self.head.as_raw() };
-        // SAFETY: the part is the caller's.
-        unsafe { part.capacity() }.store(capacity, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { part.used() }.store(0, Ordering::Relaxed);
-        // SAFETY: as above; only the atomic field is borrowed.
-        unsafe { &(*raw).refcount }.store(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { &(*raw).lru_id_or_class }.store(class.number(), Ordering::Relaxed);
-        // Under the slab lock: who reads it under that lock finds the head.
-        // SAFETY: as above.
-        unsafe { &(*raw).word }.store(PART, Ordering::Release);
+        let links = Links {
+            next: ptr::null_mut(),
+            prev: last.map_or(ptr::null_mut(), |last| last.0.as_ptr()),
+            head: self.head.as_raw(),
+        };
+        // SAFETY: the chunk was handed over by value and holds the capacity, as was checked above.
+        unsafe { part.begin(links, capacity, 0, class) };
         match last {
             // SAFETY: a part on the list is live and the caller's.
             Some(last) => unsafe { (*last.0.as_ptr()).next = raw },
@@ -222,6 +260,98 @@ impl<'a> Chunks<'a> {
         }
         // SAFETY: as above.
         unsafe { (*self.list).last = raw };
+    }
+
+    /// Takes all parts of another item's list over, which is empty then.
+    ///
+    /// # Safety
+    /// Both items are the caller's alone, and this one has no parts.
+    pub(super) unsafe fn take_over(self, from: Chunks<'_>, _: &SlabsGuard<'_>) {
+        // SAFETY: the list is the caller's.
+        let first = unsafe { from.first() };
+        let mut next = first;
+        while let Some(part) = next {
+            // Under the slab lock, as a part's head is read under that lock alone.
+            // SAFETY: a part on the list is live and the caller's.
+            unsafe { (*part.0.as_ptr()).chain_or_head = self.head.as_raw() };
+            // SAFETY: as above.
+            next = unsafe { part.next() };
+        }
+        // SAFETY: as for `first`.
+        let last = unsafe { from.last() };
+        // SAFETY: both lists are the caller's, and are there by the promise of `of`.
+        unsafe { self.set_ends(first, last) };
+        // SAFETY: as above.
+        unsafe { from.set_ends(None, None) };
+    }
+
+    /// # Safety
+    /// The list is the caller's alone.
+    unsafe fn set_ends(self, first: Option<Part>, last: Option<Part>) {
+        let raw = |part: Option<Part>| part.map_or(ptr::null_mut(), |part| part.0.as_ptr());
+        // SAFETY: the list is there, by the promise of `of`, and the caller's.
+        unsafe { (*self.list).first = raw(first) };
+        // SAFETY: as above.
+        unsafe { (*self.list).last = raw(last) };
+    }
+
+    /// Moves the part at that address into `memory` and frees its own. Gives the memory back when there is no such part.
+    ///
+    /// # Safety
+    /// The item is the caller's alone.
+    pub(super) unsafe fn move_part(
+        self,
+        address: usize,
+        memory: Chunk,
+        slabs: &mut SlabsGuard<'_>,
+    ) -> Result<(), Chunk> {
+        // SAFETY: the list is the caller's.
+        let mut at = unsafe { self.first() };
+        while let Some(part) = at {
+            if part.0.addr().get() == address {
+                // SAFETY: the part is on this list.
+                unsafe { self.replace(part, memory, slabs) };
+                return Ok(());
+            }
+            // SAFETY: a part on the list is live.
+            at = unsafe { part.next() };
+        }
+        Err(memory)
+    }
+
+    /// # Safety
+    /// The item is the caller's alone, and `old` on its list.
+    unsafe fn replace(self, old: Part, memory: Chunk, slabs: &mut SlabsGuard<'_>) {
+        // SAFETY: a part on the list is live.
+        let class = unsafe { old.class() };
+        assert!(memory.class() == class, "a part moves within its class");
+        // SAFETY: as above.
+        let capacity = unsafe { old.capacity() }.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        let used = unsafe { old.used() }.load(Ordering::Relaxed);
+        let new = Part(memory.into_base().cast());
+        // SAFETY: both are chunks of one class, `old` has that many bytes, and nobody else knows the new one.
+        unsafe { ptr::copy_nonoverlapping(old.payload(), new.payload(), used as usize) };
+        // SAFETY: the list is the caller's.
+        let links = unsafe { old.links() };
+        let (prev, next) = (links.prev, links.next);
+        // SAFETY: the new part is the caller's, and as large as the old one.
+        unsafe { new.begin(links, capacity, used, class) };
+        match Part::from_raw(prev) {
+            // SAFETY: a neighbour on the list.
+            Some(prev) => unsafe { (*prev.0.as_ptr()).next = new.0.as_ptr() },
+            // SAFETY: the list is the caller's.
+            None => unsafe { (*self.list).first = new.0.as_ptr() },
+        }
+        match Part::from_raw(next) {
+            // SAFETY: a neighbour on the list.
+            Some(next) => unsafe { (*next.0.as_ptr()).prev = new.0.as_ptr() },
+            // SAFETY: the list is the caller's.
+            None => unsafe { (*self.list).last = new.0.as_ptr() },
+        }
+        // SAFETY: the old part is a chunk of that class, and off its list nobody knows it.
+        let chunk = unsafe { Chunk::adopt(old.0.cast(), class, slabs.chunk_size(class)) };
+        slabs.free(chunk);
     }
 
     /// Returns head and parts to their classes.

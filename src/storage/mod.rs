@@ -29,6 +29,7 @@ mod item;
 mod layout;
 mod locks;
 mod lru;
+mod mover;
 mod order;
 mod outcome;
 mod report;
@@ -58,6 +59,7 @@ use crate::storage::locks::Stripes;
 use crate::storage::lru::Lru;
 use crate::storage::lru::bumps::BumpRing;
 use crate::storage::lru::maintainer::Maintainer;
+use crate::storage::mover::Mover;
 use crate::storage::slabs::Slabs;
 use crate::threads::Bell;
 
@@ -69,6 +71,7 @@ pub use crate::storage::item::{ItemRef, LockedItem, NewItem};
 pub use crate::storage::layout::{CLIENT_FLAGS, HEADER as ITEM_HEADER};
 pub use crate::storage::locks::BucketGuard;
 pub use crate::storage::lru::LruCounts;
+pub use crate::storage::mover::{MoverStats, Reassigned};
 pub use crate::storage::outcome::{
     AllocFailure, ArithOutcome, Bump, CasCheck, CasId, Direction, Hv, Marks, Miss, NoMemory,
     StoreMode, StoreOutcome, Stored,
@@ -137,6 +140,8 @@ pub struct Engine {
     stripes: Stripes,
     lru: Lru,
     slabs: Slabs,
+    /// Where there is a thread that moves pages.
+    mover: Mover,
     flushes: Flushes,
     last_cas: AtomicU64,
     clock: &'static Clock,
@@ -212,6 +217,7 @@ impl Engine {
             stripes: Stripes::new(lock_power),
             lru: Lru::new(),
             slabs,
+            mover: Mover::new(settings),
             flushes: Flushes::default(),
             last_cas: AtomicU64::new(FIRST_CAS),
             clock,
@@ -424,6 +430,16 @@ impl BucketGuard<'_> {
     ) -> LockedItem<'_> {
         self.unlink(old, me);
         self.link(new, cas, me)
+    }
+
+    /// Puts the twin of an item in its place, in table and queue. No count changes.
+    fn supplant(&self, old: LockedItem<'_>, twin: NewItem) -> LockedItem<'_> {
+        let engine = self.engine();
+        let old = self.own(old);
+        let twin = engine.assoc.insert_twin(twin, &old);
+        let queued = twin.item();
+        self.bury(engine.assoc.remove(engine.lru.swap(old, twin)));
+        queued
     }
 
     /// Makes an item unfindable. Looks at it stay good as long as the guard; what is unlinked already stays so.

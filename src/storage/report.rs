@@ -250,6 +250,7 @@ impl Engine {
         self.juggles_base.store(juggles, Ordering::Relaxed);
         let ever = self.sum_threads(|thread| thread.items.total_items.get());
         self.total_items_base.store(ever, Ordering::Relaxed);
+        self.mover.reset_counts();
     }
 
     /// Buckets that a histogram of items up to that size has.

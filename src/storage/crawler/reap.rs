@@ -13,7 +13,7 @@ const MINUTES: usize = 60;
 
 /// Why an item is there no longer, though nobody has noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(in crate::storage) enum Ended {
     /// Its time is over.
     Expired,
     /// A flush_all has hidden it.
@@ -43,7 +43,7 @@ pub(super) enum Outlook {
 
 impl Engine {
     /// Whether an item has ended. Compat: the second of expiry itself has passed for lookups, not for walks.
-    pub(super) fn ended(&self, item: &LockedItem<'_>, now: RelTime) -> Option<Ended> {
+    pub(in crate::storage) fn ended(&self, item: &LockedItem<'_>, now: RelTime) -> Option<Ended> {
         let exptime = item.exptime();
         if exptime != RelTime::NEVER && exptime < now {
             return Some(Ended::Expired);

@@ -12,6 +12,7 @@
 )]
 
 mod locked;
+mod moving;
 mod new;
 mod reference;
 

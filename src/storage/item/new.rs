@@ -40,7 +40,7 @@ pub struct NewItem {
     item: ItemPtr,
     engine: &'static Engine,
     /// Bytes of value and CR LF that are there.
-    filled: u32,
+    pub(super) filled: u32,
     /// Of the key; decides the bucket, and so the guard, that the item will be linked under.
     hv: Hv,
 }
@@ -105,7 +105,7 @@ impl NewItem {
     }
 
     #[inline]
-    fn look(&self) -> Look<'_> {
+    pub(super) fn look(&self) -> Look<'_> {
         // SAFETY: the item is owned by self.
         unsafe { self.item.look() }
     }

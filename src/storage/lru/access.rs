@@ -56,7 +56,20 @@ impl Engine {
         item.set_active(true);
         if item.look().lru_id().segment() != Segment::Cold {
             item.set_last_access(now);
-        } else if !me.ring.push(item.look().ptr().as_raw().addr(), guard.hv()) {
+        } else {
+            self.note_access(item, guard, me);
+        }
+    }
+
+    /// Leaves the maintainer a note of an active cold item. Without one nothing is known of its accesses.
+    #[inline]
+    pub(in crate::storage) fn note_access(
+        &self,
+        item: &LockedItem<'_>,
+        guard: &BucketGuard<'_>,
+        me: &PerThread,
+    ) {
+        if !me.ring.push(item.look().ptr().as_raw().addr(), guard.hv()) {
             item.set_active(false);
             me.counters.scalars.lru_bumps_dropped.inc();
         }
@@ -87,4 +100,9 @@ impl Engine {
     pub(in crate::storage) fn is_segmented(&self) -> bool {
         self.tunables.lru_segmented.load(Ordering::Relaxed)
     }
+}
+
+/// Whether the maintainer was left a note of the item, by which it will move it to WARM.
+pub(in crate::storage) fn is_waiting(item: &LockedItem<'_>) -> bool {
+    item.is_active() && item.look().lru_id().segment() == Segment::Cold
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use crate::lock::lock;
 use crate::settings::voice::tell;
 use crate::storage::crawler::schedule::Schedule;
-use crate::storage::item::LockedItem;
 use crate::storage::locks::BucketGuard;
+use crate::storage::lru::access::is_waiting;
 use crate::storage::lru::tail::Walk;
 use crate::storage::lru::{LruId, Segment};
 use crate::storage::slabs::ClassId;
@@ -191,8 +191,4 @@ impl Engine {
         }
         notes
     }
-}
-
-fn is_waiting(item: &LockedItem<'_>) -> bool {
-    item.is_active() && item.look().lru_id().segment() == Segment::Cold
 }

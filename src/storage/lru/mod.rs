@@ -211,6 +211,11 @@ impl Lru {
         }
         Some(self.lock(look.lru_id()).remove(item))
     }
+
+    /// Puts `new`, which is in the table, in the place of an item on its queue, which comes off.
+    pub(super) fn swap<'g>(&self, old: LockedItem<'g>, new: Unqueued<'g>) -> Unqueued<'g> {
+        self.lock(old.look().lru_id()).swap(old, new)
+    }
 }
 
 /// A queue's lock, held.
@@ -296,6 +301,46 @@ impl<'l> LruGuard<'l> {
         look.set_linked(false);
         // SAFETY: it is linked in its guard's bucket, and came off its queue just now.
         unsafe { Unqueued::new(ptr, item.guard()) }
+    }
+
+    fn swap<'g>(&mut self, old: LockedItem<'g>, new: Unqueued<'g>) -> Unqueued<'g> {
+        let new = new.requeued();
+        let (look, twin) = (old.look(), new.look());
+        assert!(
+            look.is_linked() && look.lru_id() == self.id,
+            "the item is on this queue"
+        );
+        assert!(
+            !twin.is_linked() && twin.total_size() == look.total_size(),
+            "its twin is on none, and as large"
+        );
+        let (from, to) = (look.ptr(), twin.ptr());
+        // SAFETY: the item is on this list, whose lock is held.
+        let next = unsafe { from.next() };
+        // SAFETY: as above.
+        let prev = unsafe { from.prev() };
+        // SAFETY: the twin was on no queue, so its links are the caller's, and from now on this lock's.
+        unsafe { to.set_next(next) };
+        // SAFETY: as above.
+        unsafe { to.set_prev(prev) };
+        match prev {
+            // SAFETY: a neighbour on this list.
+            Some(prev) => unsafe { prev.set_next(Some(to)) },
+            None => self.list.head = Some(to),
+        }
+        match next {
+            // SAFETY: a neighbour on this list.
+            Some(next) => unsafe { next.set_prev(Some(to)) },
+            None => self.list.tail = Some(to),
+        }
+        if !self.list.stands.is_empty() {
+            self.list.stands.clear(from, Some(to), Some(to));
+        }
+        twin.set_lru_id(self.id);
+        twin.set_linked(true);
+        look.set_linked(false);
+        // SAFETY: it is linked in its guard's bucket, and came off its queue just now.
+        unsafe { Unqueued::new(from, old.guard()) }
     }
 
     /// Shows the last item whose bucket is free to `judge`, with what is counted for the queue and the queue's bytes.

@@ -6,6 +6,7 @@
 
 use crate::clock::RelTime;
 use crate::storage::item::LockedItem;
+use crate::storage::locks::BucketGuard;
 use crate::storage::lru::{LruCounts, LruId, Segment, Tail, Verdict};
 use crate::storage::slabs::ClassId;
 use crate::storage::{Engine, PerThread};
@@ -105,6 +106,18 @@ impl Engine {
         walked
     }
 
+    /// Evicts an item wherever it stands in its queue.
+    pub(in crate::storage) fn evict(
+        &self,
+        guard: &BucketGuard<'_>,
+        item: LockedItem<'_>,
+        me: &PerThread,
+    ) {
+        let idle = self.clock.now().0.saturating_sub(item.last_access().0);
+        count_eviction(self.lru.lock(item.look().lru_id()).counts(), &item, idle);
+        guard.unlink(item, me);
+    }
+
     fn judge(
         &self,
         counts: &mut LruCounts,
@@ -123,10 +136,7 @@ impl Engine {
                 counts.tailrepairs += 1;
             }
         }
-        // Compat: the second of expiry itself has passed for lookups, not for walks.
-        let exptime = item.exptime();
-        let has_expired = exptime != RelTime::NEVER && exptime < now;
-        if has_expired || self.is_flushed(item, now) {
+        if self.ended(item, now).is_some() {
             counts.reclaimed += 1;
             if !item.was_fetched() {
                 counts.expired_unfetched += 1;

@@ -211,7 +211,6 @@ impl Arena {
     }
 
     /// Gives a page's memory back to the kernel. The page itself comes back when that fails.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who empties pages"))]
     pub(super) fn give_back(&mut self, page: Page) -> Result<(), Page> {
         if heap::reserve(&mut self.closed, 1).is_err() {
             return Err(page);

@@ -9,9 +9,10 @@
 //!
 //! One lock guards all of it and is the innermost of the engine: nothing is taken inside. Every class may take its
 //! first page beyond the limit, so that each size can be stored at all. Who evicts when a class is full stands in
-//! `alloc`; where pages come from, in `arena`; how one is cut up, in `page`.
+//! `alloc`; where pages come from, in `arena`; how one is cut up, in `page`; how one leaves its class, in `leaving`.
 
 mod arena;
+mod leaving;
 pub(super) mod page;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::storage::layout::HEADER;
 use crate::storage::layout::State as PieceState;
 use crate::storage::order::{Held, Level};
 use crate::storage::slabs::arena::{Arena, ByPage, Page};
+use crate::storage::slabs::leaving::Leaving;
 use crate::storage::slabs::page::{Chunk, Cut, FreeList};
 
 /// Size of a huge page where the kernel does not say.
@@ -48,9 +50,12 @@ const INITIAL_MALLOC: &str = "T_MEMD_INITIAL_MALLOC";
 pub(super) struct ClassId(u8);
 
 impl ClassId {
+    /// The spare pages.
+    pub(super) const POOL: ClassId = ClassId(0);
+
     #[inline]
-    pub(super) fn new(number: u8) -> ClassId {
-        debug_assert!(usize::from(number) <= CLASS_MAX);
+    pub(super) const fn new(number: u8) -> ClassId {
+        debug_assert!(number as usize <= CLASS_MAX);
         ClassId(number)
     }
 
@@ -65,7 +70,7 @@ impl ClassId {
     }
 
     /// All classes that items can have.
-    pub(super) fn all() -> impl Iterator<Item = ClassId> {
+    pub(super) fn all() -> impl DoubleEndedIterator<Item = ClassId> {
         // CLASS_MAX is 63.
         (1..=CLASS_MAX as u8).map(ClassId)
     }
@@ -198,6 +203,8 @@ struct State {
     pool: Vec<Page>,
     /// Bytes in pages, the pool's too.
     allocated: u64,
+    /// The page that is being emptied, if one is.
+    leaving: Option<Leaving>,
 }
 
 /// All slab memory.
@@ -234,6 +241,7 @@ impl Slabs {
                 classes,
                 pool: Vec::new(),
                 allocated: initially_allocated(),
+                leaving: None,
             }),
             tunables,
         }
@@ -340,18 +348,8 @@ impl SlabsGuard<'_> {
         let owner = &mut self.state.classes[class.index() - 1];
         heap::reserve(&mut owner.pages, 1).ok()?;
         let page = self.new_page(class, size)?;
-        let state = &mut *self.state;
-        state.owners.set(page.id(), Some(class));
-        let owner = &mut state.classes[class.index() - 1];
-        let page = Cut::new(
-            page,
-            &state.arena,
-            size.chunk as usize,
-            size.per_page as usize,
-            &mut owner.free,
-        );
-        owner.pages.push(page);
-        owner.free.pop()
+        self.cut(page, class);
+        self.state.classes[class.index() - 1].free.pop()
     }
 
     fn new_page(&mut self, class: ClassId, size: ClassSize) -> Option<Page> {
@@ -387,7 +385,10 @@ impl SlabsGuard<'_> {
             self.is_of_its_class(&chunk),
             "a chunk lies in a page of its class"
         );
-        self.state.classes[class.index() - 1].free.push(chunk);
+        match &mut self.state.leaving {
+            Some(leaving) if leaving.has(&chunk) => leaving.retire(chunk),
+            _ => self.state.classes[class.index() - 1].free.push(chunk),
+        }
     }
 
     /// Whether a page of the chunk's class is cut where the chunk begins.

@@ -9,20 +9,23 @@
     reason = "free chunks are linked through their own memory"
 )]
 
+use std::ops::Range;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::limits::PAGE_SIZE;
+use crate::storage::item::ItemPtr;
 use crate::storage::layout::{FREE, HEADER, Header, MOVING, State};
-use crate::storage::slabs::ClassId;
 use crate::storage::slabs::arena::{Arena, Page};
+use crate::storage::slabs::{ClassId, SlabsGuard};
 
 /// What debug builds leave behind the header of a free chunk.
 const PATTERN: u8 = 0xdb;
 
 /// A page that is cut into chunks of one class. Each begins with a header whose word is accessed by atomics alone.
 pub(super) struct Cut {
+    page: Page,
     base: NonNull<u8>,
     class: ClassId,
     size: usize,
@@ -50,6 +53,7 @@ impl Cut {
         assert!(size * count <= PAGE_SIZE, "chunks fit their page");
         let cut = Cut {
             base: arena.base(page.id()),
+            page,
             class: into.class,
             size,
             count,
@@ -77,6 +81,81 @@ impl Cut {
     /// What the chunk of that index is; good as long as the slab lock, see `layout`.
     pub(super) fn state(&self, index: usize) -> State {
         State::of(self.word(index).load(Ordering::Acquire))
+    }
+
+    /// The first byte and the one behind the last.
+    pub(super) fn bounds(&self) -> Range<usize> {
+        let start = self.base.addr().get();
+        start..start + PAGE_SIZE
+    }
+
+    /// Who lives in the chunk of that index; `_lock` is the slab lock, and the answer good as long as that.
+    pub(super) fn occupant<'l>(&self, index: usize, _lock: &'l SlabsGuard<'_>) -> Occupant<'l> {
+        let at = self.at(index);
+        let address = at.addr().get();
+        match self.state(index) {
+            State::Free | State::Moving => Occupant::Nobody,
+            State::Held => Occupant::Unknown,
+            // SAFETY: what is linked keeps lengths and key until the slab lock is given up (see `layout`).
+            State::Linked => Occupant::Item(unsafe { Tenant::of(at, address) }),
+            State::Part => {
+                // SAFETY: a part names its head, which changes under the slab lock alone.
+                let head = unsafe { (*at.as_ptr()).chain_or_head };
+                // SAFETY: a head is not freed before its parts, so it is there; only the atomic field is borrowed.
+                let word = unsafe { &(*head).word };
+                if State::of(word.load(Ordering::Acquire)) != State::Linked {
+                    return Occupant::Unknown;
+                }
+                let head = NonNull::new(head).expect("a part names its head");
+                // SAFETY: as for what is linked above.
+                Occupant::Part(unsafe { Tenant::of(head, address) })
+            }
+        }
+    }
+
+    /// The page, uncut. All its chunks are out of use.
+    pub(super) fn into_page(self) -> Page {
+        debug_assert!(
+            (0..self.count).all(|index| self.state(index) == State::Moving),
+            "a page leaves its class empty"
+        );
+        self.page
+    }
+}
+
+/// Who lives in a chunk.
+pub(in crate::storage) enum Occupant<'l> {
+    /// It is free, or out of use.
+    Nobody,
+    /// Somebody whom only its holder knows: it is being filled, or is no longer in the table and still read.
+    Unknown,
+    /// An item in the table.
+    Item(Tenant<'l>),
+    /// A part of one.
+    Part(Tenant<'l>),
+}
+
+/// An item in the table that has the chunk, seen under the slab lock alone.
+pub(in crate::storage) struct Tenant<'l> {
+    /// What its bucket is found by.
+    pub(in crate::storage) key: &'l [u8],
+    /// Where the item lies.
+    pub(in crate::storage) item: usize,
+    /// Where the chunk lies, which is another place if it holds a part.
+    pub(in crate::storage) chunk: usize,
+}
+
+impl<'l> Tenant<'l> {
+    /// # Safety
+    /// `item` is an item whose key stays for `'l`.
+    unsafe fn of(item: NonNull<Header>, chunk: usize) -> Tenant<'l> {
+        let at = ItemPtr::from_raw(item.as_ptr()).expect("no item lies at address 0");
+        Tenant {
+            // SAFETY: handed on from the caller.
+            key: unsafe { at.look() }.key(),
+            item: item.addr().get(),
+            chunk,
+        }
     }
 }
 
@@ -118,8 +197,16 @@ impl Chunk {
     }
 
     /// Where it lies.
+    #[inline]
     pub(super) fn address(&self) -> usize {
         self.base.addr().get()
+    }
+
+    /// Takes it out of use: its page is being emptied.
+    pub(super) fn retire(self) {
+        let raw: *mut Header = self.into_base().cast().as_ptr();
+        // SAFETY: the chunk was handed over by value and begins with a header; only the atomic field is borrowed.
+        unsafe { &(*raw).word }.store(MOVING, Ordering::Relaxed);
     }
 
     fn behind_header(&self) -> (*mut u8, usize) {
@@ -202,7 +289,6 @@ impl FreeList {
     ///
     /// # Panics
     /// When the page is of another class.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who empties pages"))]
     pub(super) fn withdraw(&mut self, page: &Cut, index: usize) -> bool {
         assert!(
             page.class == self.class,
@@ -235,7 +321,6 @@ impl FreeList {
     ///
     /// # Panics
     /// When it was not, or the page is of another class.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who empties pages"))]
     pub(super) fn restore(&mut self, page: &Cut, index: usize) {
         assert!(
             page.state(index) == State::Moving,
@@ -244,6 +329,15 @@ impl FreeList {
         // SAFETY: `withdraw` took it from the list, and nobody else has known it since.
         let chunk = unsafe { Chunk::adopt(page.at(index).cast(), page.class, page.size) };
         self.push(chunk);
+    }
+
+    /// Puts all chunks of a page that were taken out of use on the list again.
+    pub(super) fn restore_all(&mut self, page: &Cut) {
+        for index in 0..page.count {
+            if page.state(index) == State::Moving {
+                self.restore(page, index);
+            }
+        }
     }
 
     #[inline]

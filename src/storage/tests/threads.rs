@@ -1,6 +1,6 @@
 //! Many threads on one engine, with growth, maintainer and flushes going on; afterwards the invariants hold.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
@@ -19,6 +19,8 @@ const ROUNDS: usize = if cfg!(sanitize_thread) {
 };
 /// Evictions without which a run with little memory has tested nothing.
 const EVICTIONS: u64 = ROUNDS as u64 / 60;
+/// Pages without whose moves a run with moving pages has tested nothing.
+const PAGES_MOVED: u64 = ROUNDS as u64 / 10_000;
 const KEYS: usize = 2_000;
 
 fn key(number: usize) -> Vec<u8> {
@@ -194,6 +196,24 @@ fn run_amid(
     lab.engine.check_invariants(&[]);
     assert_eq!(lab.used(), [], "all memory is free");
     lab.engine.totals().lru.evicted
+}
+
+#[test]
+fn threads_do_not_harm_each_other_while_pages_move() {
+    let moved = AtomicU64::new(0);
+    let meddle = |lab: Lab, turn: u64| {
+        // Any class gives, each gets, and the spare pages, too.
+        let classes = u64::from(lab.engine.slabs.table().largest().number()) + 1;
+        lab.engine.reassign(-1, (turn % classes) as i32);
+        if turn % 1_000 == 0 {
+            lab.engine.memory_limit_changed();
+        }
+        let stats = lab.engine.mover_stats().expect("there is a mover");
+        moved.store(stats.moved, Ordering::Relaxed);
+    };
+    run_amid(meddle, |settings| megabytes(settings, 16));
+    let moved = moved.into_inner();
+    assert!(moved > PAGES_MOVED, "{moved}");
 }
 
 #[test]
