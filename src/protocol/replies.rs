@@ -56,6 +56,14 @@ pub(super) const REFCOUNT_OVERFLOW: &[u8] = b"SERVER_ERROR refcount overflow dur
 
 /// `-A` was not given. Compat: with a colon, unlike every other line.
 pub(super) const SHUTDOWN_OFF: &[u8] = b"SERVER_ERROR: shutdown not enabled\r\n";
+/// slabs reassign: another page is waited for or under way.
+pub(super) const REASSIGN_BUSY: &[u8] = b"BUSY currently processing reassign request\r\n";
+/// slabs reassign: no such class.
+pub(super) const REASSIGN_BAD_CLASS: &[u8] = b"BADCLASS invalid src or dst class id\r\n";
+/// slabs reassign: the source has one page at most.
+pub(super) const REASSIGN_NO_SPARE: &[u8] = b"NOSPARE source class has no spare pages\r\n";
+/// slabs reassign: nothing would change.
+pub(super) const REASSIGN_SAME: &[u8] = b"SAME src and dst class are identical\r\n";
 /// cache_memlimit: less than a slab page for a few classes.
 pub(super) const MEMLIMIT_TOO_SMALL: &[u8] =
     b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n";
@@ -118,6 +126,10 @@ pub(super) enum ClientError {
     NonNumeric,
     /// `-F` forbids flush_all.
     FlushNotAllowed,
+    /// `-o no_slab_reassign` forbids slabs reassign.
+    ReassignDisabled,
+    /// slabs automove window with a number that is none.
+    AutomoveWindow,
     /// shutdown with an unknown word.
     InvalidShutdownMode,
     /// `-X` forbids stats detail.
@@ -171,6 +183,8 @@ impl ClientError {
                 b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
             }
             ClientError::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
+            ClientError::ReassignDisabled => b"CLIENT_ERROR slab reassignment disabled\r\n",
+            ClientError::AutomoveWindow => b"CLIENT_ERROR automove window too low or too high\r\n",
             ClientError::InvalidShutdownMode => b"CLIENT_ERROR invalid shutdown mode\r\n",
             ClientError::DetailNotAllowed => b"CLIENT_ERROR stats detail not allowed\r\n",
             ClientError::DetailUsage => b"CLIENT_ERROR usage: stats detail on|off|dump\r\n",

@@ -122,11 +122,28 @@ fn traffic_rows(
     lines.show("conn_yields", threads.scalars.conn_yields);
 }
 
+/// Without a page mover there is nothing to tell of it.
+fn mover_rows(registry: &Registry, lines: &mut Lines<'_>) {
+    let Some(mover) = registry.services.engine.mover_stats() else {
+        return;
+    };
+    lines.show("slab_reassign_rescues", mover.rescues);
+    lines.show("slab_reassign_chunk_rescues", mover.chunk_rescues);
+    lines.show("slab_reassign_inline_reclaim", mover.inline_reclaim);
+    lines.show("slab_reassign_busy_items", mover.busy_items);
+    lines.show("slab_reassign_busy_deletes", mover.busy_deletes);
+    lines.show("slab_reassign_busy_nomem", mover.busy_nomem);
+    lines.text("slab_reassign_last_busy_status", mover.last_busy_status);
+    lines.bit("slab_reassign_running", mover.is_running);
+    lines.show("slabs_moved", mover.moved);
+}
+
 fn engine_rows(registry: &Registry, conns: &ConnFigures, lines: &mut Lines<'_>) {
     let table = registry.services.engine.hash_stats();
     lines.show("hash_power_level", table.power);
     lines.show("hash_bytes", table.bytes);
     lines.bit("hash_is_expanding", table.is_expanding);
+    mover_rows(registry, lines);
     crawler_rows(registry, lines);
     if registry.services.engine.maintainer_running() {
         lines.show(

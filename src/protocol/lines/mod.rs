@@ -193,6 +193,7 @@ fn carry_out(request: &Request<'_>, command: &mut Command<'_>, session: &mut Ses
         Request::Admin(admin) => admin.run(command),
         Request::Lru(lru) => lru.run(command),
         Request::Crawler(crawler) => crawler.run(command),
+        Request::Slabs(slabs) => slabs.run(command),
         #[cfg(feature = "debug-server")]
         Request::Debug(debug) => debug.run(command, &mut session.kept),
         Request::Quit => After::close(CloseReason::Normal),

@@ -10,7 +10,7 @@ use crate::protocol::request::{Tokens, Words, find};
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug;
 use crate::protocol::text::get::Family;
-use crate::protocol::text::{admin, arith, crawler, delete, get, lru, set, touch};
+use crate::protocol::text::{admin, arith, crawler, delete, get, lru, set, slabs, touch};
 use crate::storage::{Direction, StoreMode};
 
 /// Shortest line that may be a command, line end included.
@@ -51,6 +51,8 @@ pub(super) enum Request<'a> {
     Lru(lru::Request),
     /// lru_crawler
     Crawler(crawler::Request),
+    /// slabs
+    Slabs(slabs::Request),
     /// debugtime, debugitem, debughandover
     #[cfg(feature = "debug-server")]
     Debug(debug::Request<'a>),
@@ -110,6 +112,7 @@ fn read_unusual(line: &[u8]) -> Result<Request<'_>, Refusal> {
         Some(b"shutdown") => Ok(Request::Admin(admin::Request::parse_shutdown(&tokens))),
         Some(b"cache_memlimit") => admin::Request::parse_memlimit(&tokens).map(Request::Admin),
         Some(b"lru") => lru::Request::parse(&tokens).map(Request::Lru),
+        Some(b"slabs") => slabs::Request::parse(&tokens).map(Request::Slabs),
         Some(b"refresh_certs") => Ok(Request::Admin(admin::Request::parse_refresh_certs(&tokens))),
         Some(b"lru_crawler") => crawler::Request::parse(&tokens).map(Request::Crawler),
         #[cfg(feature = "debug-server")]
@@ -182,6 +185,9 @@ mod tests {
             }),
             (&["lru_crawler enable", " lru_crawler crawl all"], |r| {
                 matches!(r, Request::Crawler(_))
+            }),
+            (&["slabs reassign 1 2", " slabs automove 1"], |r| {
+                matches!(r, Request::Slabs(_))
             }),
             (&["GET / HTTP/1.1"], |r| matches!(r, Request::Http)),
             #[cfg(feature = "debug-server")]

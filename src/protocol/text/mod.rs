@@ -12,4 +12,5 @@ pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod lru;
 pub(super) mod set;
+pub(super) mod slabs;
 pub(super) mod touch;

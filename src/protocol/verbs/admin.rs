@@ -87,7 +87,7 @@ pub(in crate::protocol) enum Memlimit {
     Fixed,
 }
 
-/// Sets the memory limit.
+/// Sets the memory limit. What is beyond a lower one goes back to the kernel, item by item if need be.
 pub(in crate::protocol) fn set_memlimit(megabytes: u32, env: &Env) -> Memlimit {
     if megabytes < MEMLIMIT_MIN {
         return Memlimit::TooSmall;
@@ -100,6 +100,7 @@ pub(in crate::protocol) fn set_memlimit(megabytes: u32, env: &Env) -> Memlimit {
     }
     let limit = u64::from(megabytes) << 20;
     env.tunables.memory_limit.store(limit, Ordering::Relaxed);
+    env.engine.memory_limit_changed();
     tell!(env.tunables, 1, "maxbytes adjusted to {megabytes}m");
     Memlimit::Done
 }

@@ -15,6 +15,7 @@ pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod lru;
 pub(super) mod set;
+pub(super) mod slabs;
 pub(super) mod touch;
 
 use std::sync::atomic::Ordering;
