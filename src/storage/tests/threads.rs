@@ -1,4 +1,4 @@
-//! Many threads on one engine, with growth, maintainer and flushes going on; afterwards the invariants hold.
+//! Many threads on one engine, with growth, maintainer, crawls, dumps and flushes going on; afterwards the invariants hold.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, mpsc};
@@ -7,7 +7,7 @@ use std::thread;
 use super::lab::{Lab, lab, megabytes, value_of};
 use crate::settings::LruShares;
 use crate::storage::slabs::ClassId;
-use crate::storage::{Bump, ItemRef, StoreMode};
+use crate::storage::{Bump, ClassSet, Dumped, ItemRef, Lists, LockedItem, StoreMode};
 use crate::threads::Crew;
 
 const THREADS: usize = 4;
@@ -175,6 +175,19 @@ fn run_amid(
                 meddle(lab, round);
                 round += 1;
                 thread::yield_now();
+            }
+        });
+        // Somebody looks at everything there is, again and again.
+        scope.spawn(|| {
+            let all = Lists::Classes(ClassSet::ALL);
+            let mut look = |item: &LockedItem<'_>| assert!(item.key().starts_with(b"key"));
+            while !done.load(Ordering::Relaxed) {
+                // It may be out on the maintainer's behalf.
+                let _sent_out = lab.engine.crawl(all);
+                for lists in [all, Lists::Table] {
+                    let mut dump = lab.engine.dump(lists).expect("there is memory");
+                    while dump.step(&mut look) != Dumped::End {}
+                }
             }
         });
         for hammer in hammers {
