@@ -28,6 +28,7 @@ pub mod server;
 pub mod settings;
 pub mod stats;
 pub mod storage;
+mod sync;
 pub mod threads;
 pub mod tls;
 pub mod transport;

@@ -28,6 +28,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("lock", 0),
     ("pool", 0),
     ("settings", 0),
+    ("sync", 0),
 ];
 
 /// Edges within one storey.

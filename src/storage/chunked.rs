@@ -18,9 +18,9 @@ use std::mem::align_of;
 use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use crate::storage::item::ItemPtr;
+use crate::storage::item::{Count, ItemPtr};
 use crate::storage::layout::{Header, List, PART, PART_HEADER};
 use crate::storage::slabs::page::Chunk;
 use crate::storage::slabs::{ClassId, SlabsGuard};
@@ -98,7 +98,7 @@ impl Part {
             (*raw).chain_or_head = links.head;
             (*raw).time_or_capacity = AtomicU32::new(capacity);
             (*raw).exptime_or_used = AtomicU32::new(used);
-            (*raw).refcount = AtomicU16::new(1);
+            (*raw).refcount = Count::new(1);
             (*raw).lru_id_or_class = AtomicU8::new(class.number());
         }
         // Under the slab lock: who reads it under that lock finds the head.

@@ -40,6 +40,7 @@ use std::slice;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32};
 
 use crate::storage::chunked::Chunks;
+use crate::storage::item::Count;
 
 /// Bytes of the header that every piece of slab memory begins with.
 pub const HEADER: usize = 48;
@@ -90,7 +91,7 @@ pub(super) struct Header {
     pub(super) exptime_or_used: AtomicU32,
     /// Item: length of value and CR LF, wherever they are.
     pub(super) nbytes: u32,
-    pub(super) refcount: AtomicU16,
+    pub(super) refcount: Count,
     pub(super) word: AtomicU16,
     /// Item: its queue. Part and free: the class of the memory.
     pub(super) lru_id_or_class: AtomicU8,

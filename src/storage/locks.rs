@@ -1,4 +1,4 @@
-//! Striped bucket locks, one byte each, and the guard that stands for a held one.
+//! The guard that stands for a held stripe of the bucket locks, which `stripes` has.
 //!
 //! A stripe covers all buckets whose hash shares its low bits: one bucket of a smaller table and both its halves in
 //! the doubled one, so a growing hash table needs no other lock. Workers hold at most one stripe and wait for none
@@ -15,86 +15,14 @@
 )]
 
 use std::cell::Cell;
-use std::hint;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
 
 #[cfg(feature = "debug-server")]
 use crate::lock::lock;
 use crate::storage::item::{Gone, ItemPtr, LockedItem};
 use crate::storage::order::{Held, Level};
 use crate::storage::{Engine, Hv};
-
-/// Tries before a waiter gives its processor away.
-const SPINS: u32 = 100;
-
-const FREE: u8 = 0;
-const HELD: u8 = 1;
-
-/// The table of stripes.
-pub(super) struct Stripes {
-    cells: Box<[AtomicU8]>,
-    mask: usize,
-}
-
-impl Stripes {
-    /// 2^`power` of them, a power by the number of workers (`limits::item_lock_power`).
-    pub(super) fn new(power: u32) -> Stripes {
-        let len = 1_usize << power;
-        Stripes {
-            cells: (0..len).map(|_| AtomicU8::new(FREE)).collect(),
-            mask: len - 1,
-        }
-    }
-
-    /// Number of stripes.
-    pub(super) fn len(&self) -> usize {
-        self.cells.len()
-    }
-
-    #[inline]
-    fn cell(&self, hv: Hv) -> &AtomicU8 {
-        &self.cells[hv.0 as usize & self.mask]
-    }
-
-    #[inline]
-    fn acquire(&self, hv: Hv) {
-        let cell = self.cell(hv);
-        if !Stripes::grab(cell) {
-            Stripes::wait(cell);
-        }
-    }
-
-    #[inline]
-    fn grab(cell: &AtomicU8) -> bool {
-        cell.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    #[cold]
-    fn wait(cell: &AtomicU8) {
-        let mut spins = 0;
-        loop {
-            // Looking without writing leaves the line with its holder until it is free.
-            if cell.load(Ordering::Relaxed) == FREE && Stripes::grab(cell) {
-                return;
-            }
-            spins += 1;
-            if spins % SPINS == 0 {
-                thread::yield_now();
-            } else {
-                hint::spin_loop();
-            }
-        }
-    }
-
-    #[inline]
-    fn release(&self, hv: Hv) {
-        self.cell(hv).store(FREE, Ordering::Release);
-    }
-}
 
 /// A held stripe of the bucket locks; `!Send`, since the debug record of held locks is per thread.
 pub struct BucketGuard<'e> {
@@ -120,7 +48,9 @@ impl BucketGuard<'static> {
     /// Locks the stripe of `hv` if nobody holds it.
     #[inline]
     pub(super) fn try_lock(engine: &'static Engine, hv: Hv) -> Option<BucketGuard<'static>> {
-        Stripes::grab(engine.stripes.cell(hv))
+        engine
+            .stripes
+            .try_acquire(hv)
             .then(|| BucketGuard::new(engine, hv, Held::tried(Level::Bucket)))
     }
 

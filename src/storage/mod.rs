@@ -36,6 +36,7 @@ mod report;
 mod services;
 mod slabs;
 mod store;
+mod stripes;
 #[cfg(test)]
 mod tests;
 
@@ -55,12 +56,12 @@ use crate::storage::crawler::Crawler;
 use crate::storage::flush::Flushes;
 use crate::storage::hash::KeyHash;
 use crate::storage::item::Unqueued;
-use crate::storage::locks::Stripes;
 use crate::storage::lru::Lru;
 use crate::storage::lru::bumps::BumpRing;
 use crate::storage::lru::maintainer::Maintainer;
 use crate::storage::mover::Mover;
 use crate::storage::slabs::Slabs;
+use crate::storage::stripes::Stripes;
 use crate::threads::Bell;
 
 pub use crate::storage::assoc::HashStats;

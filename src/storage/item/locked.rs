@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use crate::clock::RelTime;
 use crate::decimal::lenient_u64;
-use crate::limits::REFCOUNT_MAX;
 use crate::storage::item::{ItemPtr, ItemRef, Look, mark_bits};
 use crate::storage::layout::{ACTIVE, Body, FETCHED, KEY_BINARY, STALE, TOKEN_SENT};
 use crate::storage::locks::BucketGuard;
@@ -218,23 +217,17 @@ impl<'g> LockedItem<'g> {
     #[inline]
     #[must_use]
     pub fn retain(&self) -> Option<ItemRef> {
-        let count = self.look.refcount_cell();
-        // Only holders of the guard raise it, so between the two steps it can but fall.
-        let held = count.load(Ordering::Relaxed);
-        debug_assert!(held > 0, "the table's reference is there");
-        if held >= REFCOUNT_MAX {
+        if !self.look.count().raise() {
             return None;
         }
-        count.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the line above raised it.
+        // SAFETY: it was raised for this reference.
         Some(unsafe { ItemRef::counted(self.look.ptr(), self.guard.engine()) })
     }
 
     /// True when someone besides the table holds the item; it may stop being so at any time.
     #[inline]
     pub(in crate::storage) fn is_referenced(&self) -> bool {
-        // The load pairs with the decrement: once the others are gone, their reads of the value are done.
-        self.look.refcount_cell().load(Ordering::Acquire) > 1
+        self.look.count().is_shared()
     }
 
     /// The classes of all memory that the item has.

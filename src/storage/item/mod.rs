@@ -11,6 +11,7 @@
     reason = "items lie in slab memory and are reached by address"
 )]
 
+mod count;
 mod locked;
 mod moving;
 mod new;
@@ -20,7 +21,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use crate::clock::RelTime;
 use crate::storage::chunked::Chunks;
@@ -33,6 +34,7 @@ use crate::storage::slabs::page::Chunk;
 use crate::storage::slabs::{ClassId, SlabsGuard};
 use crate::storage::{Engine, Marks};
 
+pub(super) use crate::storage::item::count::Count;
 pub use crate::storage::item::locked::LockedItem;
 pub use crate::storage::item::new::NewItem;
 pub(super) use crate::storage::item::new::Plan;
@@ -79,7 +81,7 @@ impl ItemPtr {
             (*raw).time_or_capacity = AtomicU32::new(0);
             (*raw).exptime_or_used = AtomicU32::new(plan.exptime.0);
             (*raw).nbytes = plan.nbytes;
-            (*raw).refcount = AtomicU16::new(1);
+            (*raw).refcount = Count::new(1);
             (*raw).lru_id_or_class = AtomicU8::new(plan.lru_id.number());
             (*raw).nkey = nkey;
             (*raw).generation = AtomicU32::new(0);
@@ -162,21 +164,10 @@ impl ItemPtr {
     pub(super) unsafe fn release(self, engine: &'static Engine) {
         // SAFETY: the caller's reference keeps the item; only the atomic field is borrowed.
         let count = unsafe { &(*self.as_raw()).refcount };
-        // One means the caller's alone. An item in the table has the table's reference too, so this one is not in
-        // it, and what is not found cannot be retained: nobody raises the count any more.
-        if count.load(Ordering::Acquire) == 1 {
-            count.store(0, Ordering::Relaxed);
-        } else {
-            let before = count.fetch_sub(1, Ordering::Release);
-            debug_assert!(before > 0, "a reference was given back twice");
-            if before != 1 {
-                return;
-            }
-            // Other holders' reads of the value come before its memory is used again.
-            fence(Ordering::Acquire);
+        if count.lower() {
+            // SAFETY: the count is zero, which is final.
+            unsafe { self.free(engine) };
         }
-        // SAFETY: the count is zero, which is final.
-        unsafe { self.free(engine) };
     }
 
     /// # Safety
@@ -284,7 +275,7 @@ impl<'a> Look<'a> {
     }
 
     #[inline]
-    fn refcount_cell(self) -> &'a AtomicU16 {
+    fn count(self) -> &'a Count {
         // SAFETY: the item is live for 'a; only this atomic field is borrowed.
         unsafe { &(*self.item.as_raw()).refcount }
     }

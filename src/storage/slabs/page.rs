@@ -272,7 +272,7 @@ impl FreeList {
         // SAFETY: the chunk was handed over by value, is aligned to 8 and at least as large as a header.
         unsafe { (*raw).next = self.head };
         // SAFETY: as above; only the atomic field is borrowed.
-        unsafe { &(*raw).refcount }.store(0, Ordering::Relaxed);
+        unsafe { &(*raw).refcount }.reset(0);
         // SAFETY: as above.
         unsafe { &(*raw).lru_id_or_class }.store(self.class.number(), Ordering::Relaxed);
         // SAFETY: as above.
