@@ -7,9 +7,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 
-use crate::lock::lock;
+use crate::lock::{self, lock};
 
 /// Lets so many pass at a time.
 #[derive(Debug)]
@@ -59,8 +59,7 @@ impl Turnstile {
         let mut has_waited = false;
         while number >= passages.over + self.width {
             has_waited = true;
-            let woken = self.freed.wait(passages);
-            passages = woken.unwrap_or_else(PoisonError::into_inner);
+            passages = lock::wait(&self.passages, &self.freed, passages, None);
         }
         Passage {
             turnstile: self,

@@ -4,10 +4,10 @@
 //! the bell is given to another thread. Its lock is a leaf, held for no longer than a look.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::lock::lock;
+use crate::lock::{self, lock};
 
 /// The bell of one thread; others ring it.
 #[derive(Debug, Default)]
@@ -58,17 +58,11 @@ impl Bell {
                 *rung = false;
                 return Ok(Woken::Rung);
             }
-            let Some(end) = end else {
-                let woken = self.changed.wait(rung);
-                rung = woken.unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Woken::Time);
             }
-            let woken = self.changed.wait_timeout(rung, left);
-            rung = woken.unwrap_or_else(PoisonError::into_inner).0;
+            rung = lock::wait(&self.rung, &self.changed, rung, left);
         }
     }
 
