@@ -8,6 +8,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::num::NonZero;
+
 use crate::conn::{AfterWrite, Conn, Env, Flow};
 use crate::limits::YIELD_FLUSH;
 use crate::os::Interest;
@@ -41,7 +43,7 @@ impl Conn {
     /// Runs one turn.
     pub(super) fn drive(&mut self, env: &mut Env) -> Flow {
         let mut turn = Turn {
-            budget: self.carried.take().unwrap_or(env.turn_requests),
+            budget: self.carried.take().map_or(env.turn_requests, NonZero::get),
             doublings: 0,
             reads: 0,
         };
@@ -150,7 +152,7 @@ impl Conn {
             Next::Flush => self.write_then(AfterWrite::NewCmd),
             Next::Budget => self.give_way(env),
             Next::Midway => {
-                self.carried = Some(turn.budget);
+                self.carried = NonZero::new(turn.budget);
                 Step::GiveWay
             }
             Next::ReadValue => Step::Go(State::Nread),

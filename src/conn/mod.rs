@@ -20,6 +20,7 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
@@ -167,7 +168,7 @@ pub struct Conn {
     /// Input that is still to be discarded.
     swallow: u64,
     /// What is left of the budget of a turn that a long multiget has cut in two.
-    carried: Option<u32>,
+    carried: Option<NonZero<u32>>,
     /// On its worker's list of conns to resume, and only there until it is resumed: its events mean nothing meanwhile,
     /// and it is not dropped.
     gave_way: bool,

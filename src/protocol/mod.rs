@@ -53,7 +53,7 @@ use crate::protocol::lines::Road;
 use crate::protocol::text::crawler::DumpLines;
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug::DebugLines;
-use crate::protocol::text::get::Shares;
+use crate::protocol::text::get::Midway;
 use crate::protocol::upload::Upload;
 use crate::response::{Out, Source};
 use crate::settings::Protocol;
@@ -86,12 +86,11 @@ const BINARY_MAGIC: u8 = 0x80;
 /// A client's protocol state, part of its conn; small, no heap.
 pub struct Session {
     protocol: Protocol,
-    /// The value being received.
-    upload: Option<Upload>,
+    unfinished: Unfinished,
     /// Bytes at the front of the unread input that were searched for a line end before, in vain.
     searched: usize,
-    /// Where a long multiget stands.
-    shares: Shares,
+    /// Bytes of long multiget lines that were executed in this turn.
+    keys_spent: u32,
     /// What `debugitem ref` keeps.
     #[cfg(feature = "debug-server")]
     kept: Option<ItemRef>,
@@ -100,15 +99,26 @@ pub struct Session {
     window_lines: u64,
 }
 
+/// What the last command has begun and not ended; one of them at a time.
+#[derive(Default)]
+enum Unfinished {
+    #[default]
+    Nothing,
+    /// A value is being received.
+    Value(Upload),
+    /// A long multiget has given way.
+    Multiget(Midway),
+}
+
 impl Session {
     /// `protocol` is the listener's; `Negotiate` looks at the first byte.
     #[must_use]
     pub fn new(protocol: Protocol) -> Session {
         Session {
             protocol,
-            upload: None,
+            unfinished: Unfinished::Nothing,
             searched: 0,
-            shares: Shares::default(),
+            keys_spent: 0,
             #[cfg(feature = "debug-server")]
             kept: None,
             #[cfg(debug_assertions)]
@@ -149,7 +159,7 @@ impl Session {
         env: &Env,
         budget: &mut u32,
     ) -> (usize, Next) {
-        assert!(self.upload.is_none(), "the value is received first");
+        assert!(!self.is_uploading(), "the value is received first");
         if self.protocol == Protocol::Negotiate {
             match bytes.first() {
                 None => return (0, Next::NeedMore),
@@ -175,7 +185,13 @@ impl Session {
     #[inline]
     #[must_use]
     pub fn is_uploading(&self) -> bool {
-        self.upload.is_some()
+        matches!(self.unfinished, Unfinished::Value(_))
+    }
+
+    /// A multiget is at the front of the unread input, with a part of its keys done.
+    #[inline]
+    fn is_midway(&self) -> bool {
+        matches!(self.unfinished, Unfinished::Multiget(_))
     }
 
     /// Where the next bytes of the value go. On [`UploadSpace::Failed`] the upload is over.
@@ -183,12 +199,12 @@ impl Session {
     /// # Panics
     /// When no value is being received.
     pub fn upload_space(&mut self, out: &mut Out, env: &mut Env) -> UploadSpace<'_> {
-        let upload = self.upload.as_mut().expect("a value is being received");
+        let upload = self.upload();
         if upload.remaining() == 0 {
             return UploadSpace::Complete;
         }
         if upload.reserve(env) {
-            return UploadSpace::Space(self.upload.as_mut().expect("as above").space(env));
+            return UploadSpace::Space(self.upload().space(env));
         }
         let swallow = upload.remaining() as u64;
         self.take_upload().fail(out, env);
@@ -201,8 +217,7 @@ impl Session {
     /// When no value is being received, or the space was smaller.
     #[inline]
     pub fn upload_advance(&mut self, n: usize) {
-        let upload = self.upload.as_mut().expect("a value is being received");
-        upload.advance(n);
+        self.upload().advance(n);
     }
 
     /// Stores the whole value and writes the reply.
@@ -221,7 +236,18 @@ impl Session {
         }
     }
 
+    #[inline]
+    fn upload(&mut self) -> &mut Upload {
+        match &mut self.unfinished {
+            Unfinished::Value(upload) => upload,
+            Unfinished::Nothing | Unfinished::Multiget(_) => panic!("no value is being received"),
+        }
+    }
+
     fn take_upload(&mut self) -> Upload {
-        mem::take(&mut self.upload).expect("a value is being received")
+        match mem::take(&mut self.unfinished) {
+            Unfinished::Value(upload) => upload,
+            Unfinished::Nothing | Unfinished::Multiget(_) => panic!("no value is being received"),
+        }
     }
 }

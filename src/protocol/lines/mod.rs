@@ -18,9 +18,9 @@ use crate::protocol::meta;
 use crate::protocol::refusal::Quiet;
 use crate::protocol::replies;
 use crate::protocol::request::find;
-use crate::protocol::text::get;
+use crate::protocol::text::get::{self, Progress};
 use crate::protocol::upload::{Finish, Upload};
-use crate::protocol::{CloseReason, Next, Session};
+use crate::protocol::{CloseReason, Next, Session, Unfinished};
 use crate::response::Out;
 use crate::storage::{NewItem, NoMemory};
 
@@ -57,7 +57,7 @@ pub(super) fn run(
     // Bytes searched in vain before are at the front, and no more of them once something was taken.
     let mut searched = mem::take(&mut session.searched);
     let mut at = 0;
-    if session.shares.midway.is_some() {
+    if session.is_midway() {
         match go_on_with_multiget(session, bytes, out, env, budget) {
             Some(end) => at = end,
             None => return (0, Next::Midway),
@@ -66,11 +66,11 @@ pub(super) fn run(
     loop {
         // The budget comes before the question whether anything is left: a batch that ends with it yields.
         if *budget == 0 {
-            session.shares.keys_spent = 0;
+            session.keys_spent = 0;
             return (at, Next::Budget);
         }
-        if session.shares.keys_spent >= KEYS_PER_TURN && at < bytes.len() {
-            session.shares.keys_spent = 0;
+        if session.keys_spent as usize >= KEYS_PER_TURN && at < bytes.len() {
+            session.keys_spent = 0;
             return (at, Next::Midway);
         }
         if !out.has_room() {
@@ -89,7 +89,7 @@ pub(super) fn run(
         let rest = &bytes[at..];
         let Some(end) = find(rest.get(searched..).unwrap_or(&[]), b'\n') else {
             session.searched = rest.len();
-            session.shares.keys_spent = 0;
+            session.keys_spent = 0;
             return (at, without_end(rest));
         };
         let end = searched + end;
@@ -105,7 +105,7 @@ pub(super) fn run(
         if after.next == Some(Next::Midway) {
             // The line stays, and counts when it is done.
             *budget += 1;
-            if let Some(midway) = &mut session.shares.midway {
+            if let Unfinished::Multiget(midway) = &mut session.unfinished {
                 midway.set_line(line.len(), end + 1);
             }
             return (at, Next::Midway);
@@ -127,19 +127,32 @@ fn go_on_with_multiget(
     env: &Env,
     budget: &mut u32,
 ) -> Option<usize> {
-    let midway = session.shares.midway.take()?;
+    let Unfinished::Multiget(midway) = mem::take(&mut session.unfinished) else {
+        unreachable!("a multiget is midway")
+    };
     let end = midway.line_end();
     let mut command = Command {
         env,
         out,
         body: &bytes[end..],
     };
-    let after = get::go_on(&mut command, midway, bytes, &mut session.shares);
-    if after.next == Some(Next::Midway) {
+    let progress = get::go_on(&mut command, midway, bytes, &mut session.keys_spent);
+    if note_progress(progress, session).next == Some(Next::Midway) {
         return None;
     }
     *budget -= 1;
     Some(end)
+}
+
+/// What a multiget leaves behind, which keeps its place in the session when it gives way.
+fn note_progress(progress: Progress, session: &mut Session) -> After {
+    match progress {
+        Progress::Over(after) => after,
+        Progress::Midway(midway) => {
+            session.unfinished = Unfinished::Multiget(midway);
+            After::stop(Next::Midway)
+        }
+    }
 }
 
 /// What to do about unread bytes without a line end: only a multiget may be long.
@@ -171,7 +184,10 @@ fn execute(command: &mut Command<'_>, session: &mut Session, line: &[u8], len: u
 /// Gives a request to the codec that it came from.
 fn carry_out(request: &Request<'_>, command: &mut Command<'_>, session: &mut Session) -> After {
     match request {
-        Request::Get(get) => get.run(command, &mut session.shares),
+        Request::Get(get) => {
+            let progress = get.run(command, &mut session.keys_spent);
+            note_progress(progress, session)
+        }
         Request::Store(store) => {
             let begun = store.begin(command);
             receive(command, session, begun)
@@ -238,7 +254,7 @@ fn receive_value(
             After { taken, next: None }
         }
         Ok(_) => {
-            session.upload = Some(upload);
+            session.unfinished = Unfinished::Value(upload);
             let next = Some(Next::ReadValue);
             After { taken, next }
         }

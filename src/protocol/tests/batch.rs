@@ -193,7 +193,7 @@ fn a_long_multiget_gives_way_and_answers_as_one() {
             "{}",
             long.ways_given
         );
-        assert!(long.session.shares.midway.is_none());
+        assert!(!long.session.is_midway());
         short.ask("get key0\r\n");
         let (ours, theirs) = (long.counters(), short.counters());
         assert_eq!(ours.scalars.cmd_touch, theirs.scalars.cmd_touch);

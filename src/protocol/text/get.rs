@@ -2,12 +2,11 @@
 //!
 //! Keys are taken in windows, hashed and prefetched together as `lines::window` does with lines. A small value is
 //! copied while its bucket is held, a larger one leaves a reference in the output. A line of many keys is executed in
-//! shares, one a turn ([`Midway`]), so that others need not wait for all of it. (text-protocol.md §6.2)
+//! shares, one a turn ([`Progress`]), so that others need not wait for all of it. (text-protocol.md §6.2)
 
 use crate::limits::{KEY_MAX, KEYS_PER_TURN, LINE_MAX, WINDOW};
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
-use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i32;
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
@@ -75,8 +74,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Carries it out and answers, or begins to.
-    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>, shares: &mut Shares) -> After {
+    /// Carries it out and answers, or begins to. `spent` are the bytes of long lines that were executed in this turn.
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>, spent: &mut u32) -> Progress {
         let mut multiget = Multiget {
             family: self.family,
             count: self.count(command.env),
@@ -85,12 +84,12 @@ impl<'a> Request<'a> {
         };
         let keys = self.keys;
         if keys.rest().len() > LINE_MAX {
-            return multiget.take_share(command, keys.rest(), shares);
+            return multiget.take_share(command, keys.rest(), spent);
         }
-        match multiget.collect(command, keys) {
+        Progress::Over(match multiget.collect(command, keys) {
             Ok(()) => multiget.end(command),
             Err(refused) => refused,
-        }
+        })
     }
 
     /// Carries out a request of one key that is known to be good, and answers.
@@ -112,17 +111,16 @@ struct Multiget {
     has_keys: bool,
 }
 
-/// What long multigets of a client have had of its turn; plain data, part of its session.
-#[derive(Default)]
-pub(in crate::protocol) struct Shares {
-    /// Bytes of long multiget lines that were executed in this turn.
-    pub(in crate::protocol) keys_spent: usize,
-    /// The multiget at the front of the unread input, when a part of its keys is done.
-    pub(in crate::protocol) midway: Option<Midway>,
+/// How far a multiget has come.
+pub(in crate::protocol) enum Progress {
+    /// It is answered.
+    Over(After),
+    /// A part of its keys is done, the others have to wait for another turn.
+    Midway(Midway),
 }
 
 /// A multiget that gave way with a part of its keys done: its line is at the front of the unread input, its values wait
-/// in the output.
+/// in the output. Plain data, part of its client's session.
 pub(in crate::protocol) struct Midway {
     multiget: Multiget,
     /// Replies that its values hold.
@@ -151,8 +149,8 @@ pub(in crate::protocol) fn go_on(
     command: &mut Command<'_>,
     midway: Midway,
     bytes: &[u8],
-    shares: &mut Shares,
-) -> After {
+    spent: &mut u32,
+) -> Progress {
     let Midway {
         mut multiget,
         held,
@@ -161,34 +159,33 @@ pub(in crate::protocol) fn go_on(
     } = midway;
     multiget.start = command.out.mark_again(multiget.start, held);
     let keys = &bytes[(line.0 - left) as usize..line.0 as usize];
-    let after = multiget.take_share(command, keys, shares);
-    if let Some(midway) = &mut shares.midway {
-        midway.line = line;
+    match multiget.take_share(command, keys, spent) {
+        Progress::Midway(midway) => Progress::Midway(Midway { line, ..midway }),
+        over @ Progress::Over(_) => over,
     }
-    after
 }
 
 impl Multiget {
     /// Looks up as many of the keys as this turn may have. Values are not sent before the last one: a key that is too
     /// long takes them back.
-    fn take_share(mut self, command: &mut Command<'_>, keys: &[u8], shares: &mut Shares) -> After {
-        let (share, left) = split_share(keys, shares.keys_spent);
-        shares.keys_spent += share.len();
+    fn take_share(mut self, command: &mut Command<'_>, keys: &[u8], spent: &mut u32) -> Progress {
+        let (share, left) = split_share(keys, *spent as usize);
+        // Input is not longer than READ_BUFFER_MAX.
+        *spent += share.len() as u32;
         if let Err(refused) = self.collect(command, Words::new(share)) {
-            return refused;
+            return Progress::Over(refused);
         }
         if left.is_empty() {
-            return self.end(command);
+            return Progress::Over(self.end(command));
         }
-        shares.keys_spent = 0;
-        shares.midway = Some(Midway {
+        *spent = 0;
+        Progress::Midway(Midway {
             multiget: self,
             held: command.out.held_since(self.start),
-            // Input is not longer than READ_BUFFER_MAX.
+            // As above.
             left: left.len() as u32,
             line: (0, 0),
-        });
-        After::stop(Next::Midway)
+        })
     }
 
     /// Puts out the values of the keys; `Err` when the command is answered by an error.
