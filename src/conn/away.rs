@@ -19,7 +19,7 @@ use crate::conn::{AfterWrite, Conn, Env, Flow, OpenError};
 use crate::event::Registrar;
 use crate::limits::SHEETS_PER_TURN;
 use crate::os::Interest;
-use crate::protocol::{CloseReason, Session};
+use crate::protocol::{CloseReason, Order, Session};
 use crate::response::{Sheet, Source, Supply};
 use crate::roster::cards::OpenCard;
 use crate::roster::counts::{ConnStats, Counted};
@@ -62,19 +62,25 @@ pub enum Return {
 }
 
 impl Conn {
-    /// Takes the conn off its base, for another thread. Called after [`Flow::HandOver`]: nothing is owed then.
+    /// Takes the conn off its base, for the thread that will tell its client what was ordered. Called after
+    /// [`Flow::HandOver`]: nothing is owed then.
+    ///
+    /// # Panics
+    /// When nothing was ordered.
     #[must_use]
-    pub fn leave(self) -> Away {
+    pub fn leave(mut self) -> (Away, Order) {
         debug_assert!(self.out.is_none(), "away with output unsent");
         debug_assert!(self.handshake.is_none(), "away within the handshake");
+        let order = self.session.take_order();
         drop(self.event);
-        Away {
+        let away = Away {
             card: self.card,
             transport: self.transport,
             session: self.session,
             input: self.input,
             counted: self.counted,
-        }
+        };
+        (away, order)
     }
 
     /// Puts a conn that was away on its worker's base, again or for the first time. It has the next turn, by [`Conn::resume`].

@@ -13,7 +13,7 @@ use std::num::NonZero;
 use crate::conn::{AfterWrite, Conn, Env, Flow};
 use crate::limits::YIELD_FLUSH;
 use crate::os::Interest;
-use crate::protocol::{CloseReason, Next, Order};
+use crate::protocol::{CloseReason, Next};
 use crate::roster::state::State;
 use crate::settings::voice::tell;
 
@@ -35,7 +35,7 @@ pub(super) enum Step {
     /// Be resumed, in the present state.
     GiveWay,
     /// Be taken away from the worker.
-    HandOver(Order),
+    HandOver,
     Close(CloseReason),
 }
 
@@ -70,7 +70,7 @@ impl Conn {
                     self.card.show(self.state);
                     return Flow::Yield;
                 }
-                Step::HandOver(order) => return self.hand_over(order, env),
+                Step::HandOver => return self.hand_over(env),
                 Step::Close(reason) => return self.close(reason, env),
             }
         }
@@ -160,7 +160,7 @@ impl Conn {
                 self.swallow = bytes;
                 Step::Go(State::Swallow)
             }
-            Next::HandOver(order) => self.write_then(AfterWrite::HandOver(order)),
+            Next::HandOver => self.write_then(AfterWrite::HandOver),
             Next::CloseAfterFlush(reason) => self.write_then(AfterWrite::Close(reason)),
             Next::Close(reason) => Step::Close(reason),
         }
@@ -184,8 +184,8 @@ impl Conn {
         Step::Go(State::Mwrite)
     }
 
-    /// Gives back the buffers that hold nothing.
-    #[inline]
+    /// Gives back the buffers that hold nothing. Once a turn, so that a call would cost more than a copy.
+    #[inline(always)]
     fn give_back_empty(&mut self, env: &mut Env) {
         if let Some(input) = self.input.take_if(|input| input.is_empty()) {
             env.buffers.return_input(input);
@@ -197,11 +197,11 @@ impl Conn {
 
     /// Another thread will have the conn; it keeps what is unread.
     #[cold]
-    fn hand_over(&mut self, order: Order, env: &mut Env) -> Flow {
+    fn hand_over(&mut self, env: &mut Env) -> Flow {
         self.give_back_empty(env);
         self.enter(State::Watch, env);
         self.card.show(State::Watch);
-        Flow::HandOver(order)
+        Flow::HandOver
     }
 
     /// The one road to sleep: gives back what is empty, waits for `want`.

@@ -29,7 +29,7 @@ use crate::os;
 use crate::os::Interest;
 use crate::os::heap::NoMemory;
 use crate::os::socket::Address;
-use crate::protocol::{self, CloseReason, Order, Session};
+use crate::protocol::{self, CloseReason, Session};
 use crate::response::Out;
 use crate::roster::cards::{Cards, Kind, OpenCard};
 use crate::roster::counts::Counted;
@@ -137,7 +137,7 @@ pub enum Flow {
     /// It has more to do: resume it after a look at the sockets.
     Yield,
     /// It owes nothing and is to be told what was ordered by another thread: let it [`leave`](Conn::leave).
-    HandOver(Order),
+    HandOver,
     /// It is over and has given everything back: drop it.
     Close,
 }
@@ -149,7 +149,7 @@ enum AfterWrite {
     /// What is unread is an incomplete command.
     Wait,
     GiveWay,
-    HandOver(Order),
+    HandOver,
     Close(CloseReason),
 }
 

@@ -44,7 +44,7 @@ impl Conn {
                 self.state = State::NewCmd;
                 Step::GiveWay
             }
-            AfterWrite::HandOver(order) => Step::HandOver(order),
+            AfterWrite::HandOver => Step::HandOver,
             AfterWrite::Close(reason) => Step::Close(reason),
         }
     }

@@ -4,6 +4,7 @@
 //! the refusal here. Every single line goes through [`reply`], so `noreply` silences errors, too.
 
 use crate::protocol::env::Env;
+use crate::protocol::handover::Order;
 use crate::protocol::next::{CloseReason, Next};
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::response::Out;
@@ -47,6 +48,14 @@ impl After {
     pub(super) fn close(reason: CloseReason) -> After {
         After::stop(Next::CloseAfterFlush(reason))
     }
+}
+
+/// Who tells the client what a command came to.
+pub(super) enum Told {
+    /// The worker has.
+    Here(After),
+    /// Another thread will.
+    Elsewhere(Order),
 }
 
 /// Puts one reply line out, unless it is not wanted.

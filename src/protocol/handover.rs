@@ -1,8 +1,9 @@
 //! Commands that take a conn away from its worker: what the protocol asks for, as plain data.
 //!
-//! A verb that answers [`Next::HandOver`](crate::protocol::Next) has said all that is said on the worker. The conn sends
-//! what it owes, leaves its worker, and a thread that keeps such conns tells the client what `Order::source` gives; then
-//! the conn comes home and goes on with what the client has sent behind the command.
+//! When the session answers [`Next::HandOver`](crate::protocol::Next), all is said that is said on the worker. The conn
+//! sends what it owes and leaves its worker with the order that the session keeps, and a thread that keeps such conns tells
+//! the client what `Order::source` gives; then the conn comes home and goes on with what the client has sent behind the
+//! command.
 
 use crate::storage::Lists;
 

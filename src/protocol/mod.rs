@@ -108,6 +108,8 @@ enum Unfinished {
     Value(Upload),
     /// A long multiget has given way.
     Multiget(Midway),
+    /// The conn is to be handed over.
+    Ordered(Order),
 }
 
 impl Session {
@@ -181,6 +183,19 @@ impl Session {
         out.push(replies::NO_MEMORY_FOR_LINE);
     }
 
+    /// What the client is to be told by another thread; asked for once after [`Next::HandOver`].
+    ///
+    /// # Panics
+    /// When nothing was ordered.
+    pub fn take_order(&mut self) -> Order {
+        match mem::take(&mut self.unfinished) {
+            Unfinished::Ordered(order) => order,
+            Unfinished::Nothing | Unfinished::Value(_) | Unfinished::Multiget(_) => {
+                panic!("nothing was ordered")
+            }
+        }
+    }
+
     /// A value is being received.
     #[inline]
     #[must_use]
@@ -240,14 +255,18 @@ impl Session {
     fn upload(&mut self) -> &mut Upload {
         match &mut self.unfinished {
             Unfinished::Value(upload) => upload,
-            Unfinished::Nothing | Unfinished::Multiget(_) => panic!("no value is being received"),
+            Unfinished::Nothing | Unfinished::Multiget(_) | Unfinished::Ordered(_) => {
+                panic!("no value is being received")
+            }
         }
     }
 
     fn take_upload(&mut self) -> Upload {
         match mem::take(&mut self.unfinished) {
             Unfinished::Value(upload) => upload,
-            Unfinished::Nothing | Unfinished::Multiget(_) => panic!("no value is being received"),
+            Unfinished::Nothing | Unfinished::Multiget(_) | Unfinished::Ordered(_) => {
+                panic!("no value is being received")
+            }
         }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Plain data, named by the conn and by every codec.
 
-use crate::protocol::handover::Order;
-
 /// Why a conn is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
@@ -33,13 +31,16 @@ pub enum Next {
     ReadValue,
     /// Discard so many bytes of input (those beyond `consumed`), then go on.
     Swallow(u64),
-    /// Send what is owed, then let another thread tell the client what was ordered; go on when the conn is back.
-    HandOver(Order),
+    /// Send what is owed, then let another thread tell the client what [`Session::take_order`] gives; go on when the conn
+    /// is back. The order is not part of the answer: that is returned for every batch, and has two words without it.
+    HandOver,
     /// Send what is owed, then close.
     CloseAfterFlush(CloseReason),
     /// Close at once; what is owed may be lost.
     Close(CloseReason),
 }
+
+const _: () = assert!(size_of::<Next>() <= 16);
 
 /// Where the next bytes of a value go.
 #[derive(Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ use crate::limits::{READ_BUFFER, TLS_RECORD};
 use crate::os;
 use crate::os::Interest;
 use crate::os::heap::{self, NoMemory, Room};
-use crate::protocol::{self, CloseReason, Order, Reach};
+use crate::protocol::{self, CloseReason, Reach};
 use crate::roster::Books;
 use crate::roster::gauges::BufferGauges;
 use crate::roster::tls_pending::Handshakes;
@@ -357,7 +357,7 @@ impl Worker {
         match act(conn, &mut self.env) {
             Flow::Wait => {}
             Flow::Yield => self.gave_way.push(fd),
-            Flow::HandOver(order) => self.hand_over(fd, order),
+            Flow::HandOver => self.hand_over(fd),
             Flow::Close => self.remove(fd),
         }
     }
@@ -371,7 +371,7 @@ impl Worker {
 
     /// Sends a conn away; it comes back by [`Message::Home`].
     #[cold]
-    fn hand_over(&mut self, fd: RawFd, order: Order) {
+    fn hand_over(&mut self, fd: RawFd) {
         // What it will need again is kept for it: whoever comes home is not refused.
         let kept = self
             .keep_room()
@@ -383,8 +383,9 @@ impl Worker {
         let slot = usize::try_from(fd).ok();
         let conn = slot.and_then(|at| self.conns[at].take());
         let conn = conn.expect("the conn whose turn it was");
+        let (away, order) = conn.leave();
         let arrival = Arrival {
-            away: room.fill(conn.leave()),
+            away: room.fill(away),
             order,
             home,
         };

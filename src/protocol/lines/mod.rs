@@ -10,7 +10,7 @@ mod window;
 use std::mem;
 
 use crate::limits::{KEYS_PER_TURN, LINE_BLANKS_MAX, LINE_MAX};
-use crate::protocol::command::{After, Command};
+use crate::protocol::command::{After, Command, Told};
 use crate::protocol::env::Env;
 use crate::protocol::lines::read::{Request, read};
 use crate::protocol::lines::window::Taken;
@@ -208,12 +208,24 @@ fn carry_out(request: &Request<'_>, command: &mut Command<'_>, session: &mut Ses
         Request::Stats(stats) => stats.run(command),
         Request::Admin(admin) => admin.run(command),
         Request::Lru(lru) => lru.run(command),
-        Request::Crawler(crawler) => crawler.run(command),
+        Request::Crawler(crawler) => tell(crawler.run(command), session),
         Request::Slabs(slabs) => slabs.run(command),
         #[cfg(feature = "debug-server")]
-        Request::Debug(debug) => debug.run(command, &mut session.kept),
+        Request::Debug(debug) => tell(debug.run(command, &mut session.kept), session),
         Request::Quit => After::close(CloseReason::Normal),
         Request::Http => After::close(CloseReason::Error),
+    }
+}
+
+/// What another thread is to tell is kept until the conn leaves.
+#[cold]
+fn tell(told: Told, session: &mut Session) -> After {
+    match told {
+        Told::Here(after) => after,
+        Told::Elsewhere(order) => {
+            session.unfinished = Unfinished::Ordered(order);
+            After::stop(Next::HandOver)
+        }
     }
 }
 

@@ -182,7 +182,8 @@ impl Peer {
                     self.swallow = len;
                     return;
                 }
-                Next::HandOver(order) => {
+                Next::HandOver => {
+                    let order = self.session.take_order();
                     self.flush();
                     self.sent.extend(said(order, &self.env));
                 }

@@ -7,9 +7,8 @@ use crate::clock::{Clock, RelTime};
 use crate::decimal::Digits;
 use crate::os::heap::NoMemory;
 use crate::protocol::base64;
-use crate::protocol::command::{After, Command};
+use crate::protocol::command::{Command, Told};
 use crate::protocol::handover::{self, DumpForm};
-use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_u32;
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
@@ -68,7 +67,7 @@ impl Request {
     }
 
     /// Carries it out and answers.
-    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
+    pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> Told {
         let env = command.env;
         let line = match self.order {
             Order::Enable if crawler::enable(env) => replies::OK,
@@ -89,14 +88,11 @@ impl Request {
                 Err(why) => refusal(why, DumpForm::Metadump),
             },
             Order::Dump(form, lists) => match crawler::dump(lists, !command.out.is_empty(), env) {
-                Ok(lists) => {
-                    let order = handover::Order::Dump { lists, form };
-                    return After::stop(Next::HandOver(order));
-                }
+                Ok(lists) => return Told::Elsewhere(handover::Order::Dump { lists, form }),
                 Err(why) => refusal(why, form),
             },
         };
-        command.reply(line, self.quiet)
+        Told::Here(command.reply(line, self.quiet))
     }
 }
 

@@ -4,9 +4,8 @@
 //! `misbehave` would try what a server that has given up its privileges may not do; as long as none are given up
 //! both attempts would work, which is what the answer of an unknown command says. (text-protocol.md §16)
 
-use crate::protocol::command::{After, Command};
+use crate::protocol::command::{Command, Told};
 use crate::protocol::handover::{self, Reach};
-use crate::protocol::next::Next;
 use crate::protocol::numbers::strict_i64;
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
@@ -82,7 +81,7 @@ impl<'a> Request<'a> {
         &self,
         command: &mut Command<'_>,
         kept: &mut Option<ItemRef>,
-    ) -> After {
+    ) -> Told {
         let env = command.env;
         let line = match self.order {
             Order::Time(time) => {
@@ -92,11 +91,11 @@ impl<'a> Request<'a> {
             Order::Item(grip, key) if grip.run(key, kept, env) => replies::OK,
             Order::Item(..) => replies::MISS,
             Order::HandOver(count) if env.reach == Reach::Conn => {
-                return After::stop(Next::HandOver(handover::Order::Lines(count)));
+                return Told::Elsewhere(handover::Order::Lines(count));
             }
             Order::HandOver(_) => replies::ERROR,
         };
-        command.reply(line, self.quiet)
+        Told::Here(command.reply(line, self.quiet))
     }
 }
 
