@@ -62,25 +62,27 @@ pub enum Return {
 }
 
 impl Conn {
-    /// Takes the conn off its base, for the thread that will tell its client what was ordered. Called after
-    /// [`Flow::HandOver`]: nothing is owed then.
+    /// What its client is to be told by another thread. Called once after [`Flow::HandOver`].
     ///
     /// # Panics
     /// When nothing was ordered.
+    pub fn take_order(&mut self) -> Order {
+        self.session.take_order()
+    }
+
+    /// Takes the conn off its base, for another thread. Called after [`Flow::HandOver`]: nothing is owed then.
     #[must_use]
-    pub fn leave(mut self) -> (Away, Order) {
+    pub fn leave(self) -> Away {
         debug_assert!(self.out.is_none(), "away with output unsent");
         debug_assert!(self.handshake.is_none(), "away within the handshake");
-        let order = self.session.take_order();
         drop(self.event);
-        let away = Away {
+        Away {
             card: self.card,
             transport: self.transport,
             session: self.session,
             input: self.input,
             counted: self.counted,
-        };
-        (away, order)
+        }
     }
 
     /// Puts a conn that was away on its worker's base, again or for the first time. It has the next turn, by [`Conn::resume`].

@@ -928,7 +928,7 @@ impl Lab {
     fn take(&mut self, client: &Client) -> Away {
         let at = usize::try_from(client.fd).expect("a descriptor");
         let conn = self.bench.conns[at].take().expect("it is open");
-        conn.leave().0
+        conn.leave()
     }
 
     fn take_home(&mut self, away: Away) {

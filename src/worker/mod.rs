@@ -382,11 +382,10 @@ impl Worker {
         };
         let slot = usize::try_from(fd).ok();
         let conn = slot.and_then(|at| self.conns[at].take());
-        let conn = conn.expect("the conn whose turn it was");
-        let (away, order) = conn.leave();
+        let mut conn = conn.expect("the conn whose turn it was");
         let arrival = Arrival {
-            away: room.fill(away),
-            order,
+            order: conn.take_order(),
+            away: room.fill(conn.leave()),
             home,
         };
         if let Err(arrival) = self.services.hosts.receive(arrival) {
