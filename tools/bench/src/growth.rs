@@ -2,12 +2,14 @@
 //!
 //! Two clients store, in pipelines without replies. A third asks for 2,000 values a second: each request has a moment
 //! when it is due, and its wait counts from then, whether or not the one before it has been answered. One probe on
-//! each worker asks all the time: when none of them has an answer, no worker works.
+//! each worker asks all the time: when none of them has an answer, no worker works. Some of that may be the machine's
+//! doing, which has CPUs for few of these threads: so it is told how long the worker that then answered waited for one.
 
 use std::fmt::Write;
 use std::io::Write as _;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -34,7 +36,9 @@ const READER: Workload = Workload::new("reader", 1, 1, Verb::Get, SMALL);
 const BEAT: Duration = Duration::from_micros(500);
 /// Pause between two requests of a probe; odd, so that it keeps step with nothing.
 const PAUSE: Duration = Duration::from_micros(311);
-/// Requests sent at once.
+/// Requests by which a probe's worker is told from others.
+const ROUNDS_TO_TELL: usize = 200;
+/// Bytes sent at once.
 const BATCH: usize = 64 * 1024;
 /// Keys have up to 12 bytes, so that an item of 120 bytes and its place in the hash table are enough.
 const VALUE_LEN: usize = 32;
@@ -45,7 +49,7 @@ const GOAL_SILENCE_MS: f64 = 5.0;
 /// What was seen while one server grew.
 struct Seen {
     waits: Latencies,
-    silence: Duration,
+    silence: Gap,
     /// Items stored a second.
     rate: f64,
     resident: u64,
@@ -59,7 +63,11 @@ impl Seen {
     }
 
     fn silence_ms(&self) -> f64 {
-        micros(self.silence) / 1e3
+        micros(self.silence.length) / 1e3
+    }
+
+    fn cpu_wait_ms(&self) -> f64 {
+        micros(self.silence.for_a_cpu) / 1e3
     }
 }
 
@@ -73,11 +81,12 @@ pub fn run(lab: &Lab) -> Outcome<Findings> {
             let side = Side::BOTH[index];
             let one = grow(&lab, side).map_err(|e| e.during(format_args!("growth, {side}")))?;
             eprintln!(
-                "[{}] growth  {side:<6} p99.9 {:.2} ms, worst {:.2} ms, silent for {:.2} ms, {} items/s",
+                "[{}] growth  {side:<6} p99.9 {:.2} ms, worst {:.2} ms, silent for {:.2} ms ({:.2} without a CPU), {} items/s",
                 start + 1,
                 one.wait_ms(0.999),
                 one.wait_ms(1.0),
                 one.silence_ms(),
+                one.cpu_wait_ms(),
                 grouped(one.rate),
             );
             seen[index].push(one);
@@ -131,11 +140,11 @@ fn memory_mb(lab: &Lab) -> Outcome<usize> {
 }
 
 /// Stores all items; returns what the others noticed, and how long it took.
-fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Duration, Duration)> {
+fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Gap, Duration)> {
     let target = server.plain_target();
     // Opened one after the other, so that each worker has one of them.
     let mut probes = (0..lab.threads)
-        .map(|number| Lockstep::connect(&target, READER, number as u64))
+        .map(|number| Probe::connect(server, &target, number as u64))
         .collect::<Outcome<Vec<_>>>()?;
     let mut reader = Lockstep::connect(&target, READER, lab.seed(0))?;
     let (stop, silence) = (AtomicBool::new(false), Silence::begin());
@@ -143,7 +152,7 @@ fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Duration,
         let reader = scope.spawn(|| read(&mut reader, &stop));
         let probes: Vec<_> = probes
             .iter_mut()
-            .map(|probe| scope.spawn(|| listen(probe, &silence, &stop)))
+            .map(|probe| scope.spawn(|| probe.listen(&silence, &stop)))
             .collect();
         let began = Instant::now();
         let loaders: Vec<_> = (0..LOADERS)
@@ -206,43 +215,78 @@ fn read(reader: &mut Lockstep, stop: &AtomicBool) -> Outcome<Latencies> {
     Ok(waits)
 }
 
-fn listen(probe: &mut Lockstep, silence: &Silence, stop: &AtomicBool) -> Outcome<()> {
-    probe::go_first(None)?;
-    while !stop.load(Ordering::Relaxed) {
-        probe.round()?;
-        silence.end();
-        thread::sleep(PAUSE);
+/// A connection that asks all the time, and the worker that answers it.
+struct Probe {
+    conn: Lockstep,
+    worker: u32,
+}
+
+impl Probe {
+    fn connect(server: &Server, target: &Target, seed: u64) -> Outcome<Self> {
+        let mut conn = Lockstep::connect(target, READER, seed)?;
+        let before = process::thread_times(server.pid())?;
+        for _ in 0..ROUNDS_TO_TELL {
+            conn.round()?;
+        }
+        let after = process::thread_times(server.pid())?;
+        let used = |thread: &u32| after[thread] - before.get(thread).copied().unwrap_or(0);
+        let worker = after.keys().copied().max_by_key(used);
+        Ok(Probe {
+            conn,
+            worker: worker.unwrap_or(server.pid()),
+        })
     }
-    Ok(())
+
+    fn listen(&mut self, silence: &Silence, stop: &AtomicBool) -> Outcome<()> {
+        probe::go_first(None)?;
+        while !stop.load(Ordering::Relaxed) {
+            let before = process::delay_of(self.worker);
+            self.conn.round()?;
+            silence.end(process::delay_of(self.worker) - before);
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+/// A time without answers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gap {
+    length: Duration,
+    /// How long the worker that ended it had been ready, and waited for a CPU.
+    for_a_cpu: Duration,
 }
 
 /// The longest time in which none of several had an answer.
-struct Silence {
-    began: Instant,
-    /// When the last answer came, in nanoseconds since then.
-    last: AtomicU64,
-    longest: AtomicU64,
+struct Silence(Mutex<Answers>);
+
+struct Answers {
+    last: Instant,
+    longest: Gap,
 }
 
 impl Silence {
     fn begin() -> Self {
-        Silence {
-            began: Instant::now(),
-            last: AtomicU64::new(0),
-            longest: AtomicU64::new(0),
+        Silence(Mutex::new(Answers {
+            last: Instant::now(),
+            longest: Gap::default(),
+        }))
+    }
+
+    /// One of them has an answer, for which its worker waited so long for a CPU.
+    fn end(&self, for_a_cpu: Duration) {
+        let mut answers = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let now = Instant::now();
+        let length = now - answers.last;
+        answers.last = now;
+        if length > answers.longest.length {
+            let for_a_cpu = for_a_cpu.min(length);
+            answers.longest = Gap { length, for_a_cpu };
         }
     }
 
-    /// One of them has an answer.
-    fn end(&self) {
-        let now = self.began.elapsed().as_nanos() as u64; // 584 years fit
-        let last = self.last.fetch_max(now, Ordering::Relaxed);
-        let silence = now.saturating_sub(last);
-        self.longest.fetch_max(silence, Ordering::Relaxed);
-    }
-
-    fn longest(&self) -> Duration {
-        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
+    fn longest(&self) -> Gap {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).longest
     }
 }
 
@@ -257,10 +301,10 @@ fn findings(lab: &Lab, seen: &[Vec<Seen>; 2]) -> Findings {
          {LOADERS} clients store {} items of {VALUE_LEN} bytes in pipelines of `set … noreply`, `-t {}`, nothing pinned. \
          Beside them one client makes 2,000 `get` a second, whose waits count from when each is due, and a probe on \
          each worker asks all the time: the longest time in which none of them had an answer is how long all workers \
-         were silent. The one client, the probes and the servers go before other threads of their CPUs (`nice -n -20`). \
+         were silent; behind it stands for how long of that the worker which then answered had no CPU. The one client, the probes and the servers go before other threads of their CPUs (`nice -n -20`). \
          Medians over {} start(s); the worst is the worst of all.\n\n\
-         | | p50 / p99 / p99.9 / worst ms | all workers silent, ms | Items stored /s | Resident MiB | Hash power |\n\
-         |---|---|---|---|---|---|\n",
+         | | p50 / p99 / p99.9 / worst ms | all workers silent, ms | without a CPU | Items stored /s | Resident MiB | Hash power |\n\
+         |---|---|---|---|---|---|---|\n",
         grouped(lab.options.items as f64),
         lab.threads,
         lab.options.starts,
@@ -292,12 +336,13 @@ fn line(side: Side, seen: &[Seen]) -> String {
     let wait = |share| figure(median(&|one| one.wait_ms(share)));
     let worst = seen.iter().map(|one| one.wait_ms(1.0)).fold(0.0, f64::max);
     format!(
-        "| {side} | {} / {} / **{}** / {} | **{}** | {} | {} | {} to {} |\n",
+        "| {side} | {} / {} / **{}** / {} | **{}** | {} | {} | {} | {} to {} |\n",
         wait(0.5),
         wait(0.99),
         wait(0.999),
         figure(worst),
         figure(median(&Seen::silence_ms)),
+        figure(median(&Seen::cpu_wait_ms)),
         grouped(median(&|one| one.rate)),
         grouped(median(&|one| one.resident as f64 / 1_048_576.0)),
         median(&|one| one.powers[0] as f64),
@@ -312,6 +357,7 @@ fn note(findings: &mut Findings, side: Side, start: usize, one: &Seen) {
         ("p999_ms", one.wait_ms(0.999)),
         ("worst_ms", one.wait_ms(1.0)),
         ("silence_ms", one.silence_ms()),
+        ("cpu_wait_ms", one.cpu_wait_ms()),
         ("rate", one.rate),
         ("resident", one.resident as f64),
     ] {
@@ -333,13 +379,12 @@ mod tests {
     #[test]
     fn silence_lasts_until_anybody_has_an_answer() {
         let silence = Silence::begin();
-        silence.last.store(1 << 40, Ordering::Relaxed);
-        // Another's answer was later than this one, which therefore ends nothing.
-        silence.end();
-        assert_eq!(silence.longest(), Duration::ZERO);
-        let silence = Silence::begin();
+        thread::sleep(Duration::from_millis(4));
+        silence.end(Duration::from_millis(1));
         thread::sleep(Duration::from_millis(2));
-        silence.end();
-        assert!(silence.longest() >= Duration::from_millis(2));
+        silence.end(Duration::from_secs(1));
+        let longest = silence.longest();
+        assert!(longest.length >= Duration::from_millis(4));
+        assert!(longest.for_a_cpu <= longest.length, "{longest:?}");
     }
 }

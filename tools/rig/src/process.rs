@@ -64,7 +64,16 @@ pub fn times_by_name(pid: u32) -> Outcome<BTreeMap<String, u64>> {
 /// How long the calling thread has waited for a CPU that others had: the second field of its schedstat, zero where
 /// the kernel does not tell.
 pub fn own_delay() -> Duration {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    delay_in("/proc/thread-self/schedstat")
+}
+
+/// How long a thread of any process has waited for a CPU.
+pub fn delay_of(thread: u32) -> Duration {
+    delay_in(&format!("/proc/{thread}/schedstat"))
+}
+
+fn delay_in(path: &str) -> Duration {
+    let text = fs::read_to_string(path).unwrap_or_default();
     Duration::from_nanos(delay_nanos(&text).unwrap_or(0))
 }
 
