@@ -24,7 +24,8 @@ plan skip_all => 'valgrind is too slow for it' if $ENV{VALGRIND_TEST};
 my $progress = TestServer::scratch() . '/progress';
 my $seed = $ENV{ENDURE_SEED} // int rand 1_000_000;
 my $server = TestServer::server_path();
-my $report = `'$bench' endure --server '$server' --seconds 1 --seed $seed 2>'$progress'`;
+my $way = $ENV{TLS_ON_WORKERS} ? "--server-args '-o ssl_handshake_threads=0'" : '';
+my $report = `'$bench' endure --server '$server' $way --seconds 1 --seed $seed 2>'$progress'`;
 my $status = $?;
 
 my @trials = ('aborted handshakes', 'half-open handshakes', 'crowds', 'error queue', 'pipelines', 'values',

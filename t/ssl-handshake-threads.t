@@ -14,6 +14,7 @@ use Time::HiRes qw(time);
 
 BEGIN { TestServer::need_feature('tls') }
 TestServer::need_new('it has no handshake threads');
+plan skip_all => 'it is about what workers do not do' if $ENV{TLS_ON_WORKERS};
 use TestCerts;
 use TestWire;
 
