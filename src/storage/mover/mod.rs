@@ -285,6 +285,11 @@ impl Engine {
 
     /// Whether a page was moved.
     fn carry_out(&'static self, order: Order, me: &PerThread, bell: &Bell) -> bool {
+        let is_last = !self.slabs.lock().has_page_to_spare(order.from);
+        if is_last && order.force != Force::OnlyDead {
+            // There were more when it was asked for.
+            return false;
+        }
         let counts = &self.mover.counts;
         counts.set_running(true);
         let moved = if order.from == ClassId::POOL {

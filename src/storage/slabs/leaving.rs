@@ -41,7 +41,7 @@ impl Leaving {
 }
 
 impl SlabsGuard<'_> {
-    /// Whether `class` has a page that may leave it for `to`: any but its last one. Spare pages are the class 0.
+    /// Whether `class` has a page that may leave it: any but its last one. Spare pages are the class 0.
     pub(in crate::storage) fn has_page_to_spare(&self, class: ClassId) -> bool {
         let pages = match class {
             ClassId::POOL => self.pool_pages(),

@@ -293,6 +293,27 @@ fn a_reader_keeps_the_old_memory_and_the_page_waits_for_it() {
 }
 
 #[test]
+fn a_wish_takes_no_last_page_though_there_were_two_when_it_came() {
+    let lab = still(64);
+    fill(lab, 0..PER_PAGE + 20);
+    let reader = retain(lab, &key(5));
+    let background = lab.engine.start(&Crew::default()).expect("threads");
+    set_limit_to(lab, 1);
+    soon("a page is on its way to the kernel", || {
+        stats(lab).rescues >= 1
+    });
+    assert_eq!(lab.engine.reassign(FROM, 1), Reassigned::Queued);
+    drop(reader);
+    soon("it has left", || stats(lab).moved == 1);
+    soon("the wish was heard", || {
+        lab.engine.reassign(FROM, 1) == Reassigned::NoSpare
+    });
+    background.stop();
+    assert_eq!((pages(lab, CLASS), pages(lab, 1)), (1, 0));
+    lab.engine.check_invariants(&[]);
+}
+
+#[test]
 fn a_page_with_an_unfinished_value_stays_and_another_goes() {
     let lab = still(64);
     let unfinished = lab
@@ -447,11 +468,15 @@ fn spare_pages_go_to_a_class_as_long_as_two_are_there() {
     assert_eq!((pages(lab, 1), lab.engine.totals().pool_pages), (1, 1));
 }
 
-fn set_limit(lab: Lab, megabytes: u64) {
+fn set_limit_to(lab: Lab, megabytes: u64) {
     lab.tunables
         .memory_limit
         .store(megabytes << 20, Ordering::Relaxed);
     lab.engine.memory_limit_changed();
+}
+
+fn set_limit(lab: Lab, megabytes: u64) {
+    set_limit_to(lab, megabytes);
     while lab.engine.move_wanted_page(lab.me, &Bell::default()) {}
     lab.engine.check_invariants(&[]);
 }
