@@ -390,6 +390,9 @@ impl<'a> Chunks<'a> {
 
     /// The classes of the memory of head and parts.
     ///
+    /// # Panics
+    /// When a link of the list, either way or to the head, leads elsewhere.
+    ///
     /// # Safety
     /// Nobody is writing the list.
     #[cfg(test)]
@@ -398,12 +401,26 @@ impl<'a> Chunks<'a> {
         let mut classes = vec![unsafe { self.head_class() }];
         // SAFETY: as above.
         let mut next = unsafe { self.first() };
+        let mut before = ptr::null_mut();
         while let Some(part) = next {
+            let raw = part.0.as_ptr();
             // SAFETY: a part on the list is live.
             classes.push(unsafe { part.class() });
             // SAFETY: as above, and the list is not being written.
+            assert!(
+                unsafe { (*raw).prev } == before,
+                "the list is one both ways"
+            );
+            // SAFETY: as above.
+            let head = unsafe { (*raw).chain_or_head };
+            assert!(head == self.head.as_raw(), "a part knows its head");
+            before = raw;
+            // SAFETY: as above.
             next = unsafe { part.next() };
         }
+        // SAFETY: as above.
+        let last = unsafe { (*self.list).last };
+        assert!(last == before, "the list ends with its last part");
         classes
     }
 }

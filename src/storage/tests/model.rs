@@ -1,4 +1,5 @@
-//! Random verbs against a plain map, under memory pressure and a moving clock.
+//! Random verbs against a plain map, under memory pressure and a moving clock, with the engine's own threads at rest or
+//! at work.
 //!
 //! With room for everything engine and map agree on every answer. With little memory an item may be gone, evicted,
 //! but what is found is right, to the byte. Readers keep references and check, much later, that their bytes are those
@@ -10,9 +11,11 @@ use std::collections::HashMap;
 use super::lab::{Lab, Refusal, lab, megabytes, value_of};
 use crate::clock::RelTime;
 use crate::settings::Settings;
+use crate::storage::background::Background;
 use crate::storage::{
     AllocFailure, Bump, CasCheck, CasId, Direction, ItemRef, Marks, Miss, StoreMode, StoreOutcome,
 };
+use crate::threads::Crew;
 
 const STEPS: u64 = 12_000;
 const KEYS: u64 = 600;
@@ -63,6 +66,8 @@ struct Run {
     /// Second of a pending flush.
     pending: Option<u32>,
     kind: Kind,
+    /// Growth, crawler and maintainer.
+    threads: Option<Background>,
     /// True when everything fits, so that nothing may be missing.
     is_roomy: bool,
     name: String,
@@ -77,6 +82,8 @@ struct Kind {
     segmented: bool,
     cas: bool,
     evict: bool,
+    /// The engine's own threads are at work, too.
+    busy: bool,
 }
 
 impl Run {
@@ -95,8 +102,10 @@ impl Run {
             settings.storage.track_sizes = true;
             settings.storage.temp_lru = true;
         });
+        let threads = kind.busy.then(|| lab.engine.start(&Crew::default()));
         Run {
             lab,
+            threads: threads.map(|started| started.expect("threads can be had")),
             dice: Dice(seed),
             known: HashMap::new(),
             readers: Vec::new(),
@@ -475,7 +484,7 @@ impl Run {
                 let segmented = self.dice.one_in(2);
                 self.lab.set_segmented(segmented);
             }
-            2 => {
+            2 if !self.kind.busy => {
                 self.readers.clear();
                 self.lab.engine.check_invariants(&[]);
             }
@@ -486,6 +495,9 @@ impl Run {
     fn finish(mut self, shall_cover: bool) {
         while !self.readers.is_empty() {
             self.let_go();
+        }
+        if let Some(threads) = self.threads.take() {
+            threads.stop();
         }
         for number in 0..KEYS {
             let mut key = format!("key{number}").into_bytes();
@@ -526,7 +538,9 @@ fn kinds() -> Vec<Kind> {
         segmented,
         cas,
         evict,
+        busy: false,
     };
+    let busy = |kind| Kind { busy: true, ..kind };
     vec![
         kind(true, true, true, true),
         kind(true, false, false, true),
@@ -535,6 +549,8 @@ fn kinds() -> Vec<Kind> {
         kind(false, false, true, true),
         kind(false, true, true, false),
         kind(false, false, true, false),
+        busy(kind(true, true, true, true)),
+        busy(kind(false, true, true, true)),
     ]
 }
 
