@@ -407,10 +407,8 @@ impl<'a> Chunks<'a> {
             // SAFETY: a part on the list is live.
             classes.push(unsafe { part.class() });
             // SAFETY: as above, and the list is not being written.
-            assert!(
-                unsafe { (*raw).prev } == before,
-                "the list is one both ways"
-            );
+            let prev = unsafe { (*raw).prev };
+            assert!(prev == before, "the list is one both ways");
             // SAFETY: as above.
             let head = unsafe { (*raw).chain_or_head };
             assert!(head == self.head.as_raw(), "a part knows its head");
