@@ -3,7 +3,7 @@
 use rig::fail::{Context, Outcome};
 
 use crate::client::Client;
-use crate::client::known::Content;
+use crate::client::known::{Content, Life};
 use crate::client::request::{Asked, Verb};
 use crate::key::Key;
 use crate::shared::{Count, wrong};
@@ -260,9 +260,12 @@ impl Client<'_> {
             'c' => word.parse::<u64>().is_ok_and(|cas| cas > 0),
             't' => {
                 let held = self.known.may_hold(key, self.flush);
-                let expires = held.map(|held| held.expires.is_some());
-                word.parse::<i64>()
-                    .is_ok_and(|left| expires != Some(left == -1) && (-1..=5).contains(&left))
+                let may_be = |left: i64| match held.map(|held| held.life) {
+                    Some(Life::Endless) => left == -1,
+                    Some(Life::Until(_)) => (0..=5).contains(&left),
+                    Some(Life::Unsure) | None => (-1..=5).contains(&left),
+                };
+                word.parse().is_ok_and(may_be)
             }
             _ => false,
         }
@@ -342,7 +345,7 @@ impl Client<'_> {
         self.shared.add(Count::Numbers, 1);
         let content = Content::Number(number);
         if creates && number == value::first_number(key) {
-            self.known.stored(key, content, 0);
+            self.known.begun(key, content);
         } else {
             self.known.changed(key, content);
         }

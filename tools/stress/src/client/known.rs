@@ -17,13 +17,24 @@ pub enum Content {
     Number(u64),
 }
 
+/// How long a value is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// For ever.
+    Endless,
+    /// Until then.
+    Until(Instant),
+    /// For ever or not: the answer that told of it did not tell whether it was there before.
+    Unsure,
+}
+
 /// What was stored last, unless it has gone.
 #[derive(Debug, Clone)]
 pub struct Held {
     /// The value.
     pub content: Content,
-    /// When it expires.
-    pub expires: Option<Instant>,
+    /// How long it is there.
+    pub life: Life,
     /// When the store had been answered.
     since: Instant,
 }
@@ -39,11 +50,20 @@ impl Known {
     pub fn stored(&mut self, key: Key, content: Content, life: u64) {
         let held = Held {
             content,
-            expires: expiry(life),
+            life: lived(life),
             since: Instant::now(),
         };
         if key.family.is_own() {
             self.held.insert(key, held);
+        }
+    }
+
+    /// A number is there with which numbers begin: a new one, or the one before has come to it.
+    pub fn begun(&mut self, key: Key, content: Content) {
+        let before = self.held.get(&key).map(|held| held.life);
+        self.stored(key, content, 0);
+        if let Some((held, Life::Until(_) | Life::Unsure)) = self.held.get_mut(&key).zip(before) {
+            held.life = Life::Unsure;
         }
     }
 
@@ -57,7 +77,7 @@ impl Known {
     /// It now expires after so many seconds.
     pub fn touched(&mut self, key: Key, life: u64) {
         if let Some(held) = self.held.get_mut(&key) {
-            held.expires = expiry(life);
+            held.life = lived(life);
         }
     }
 
@@ -69,8 +89,9 @@ impl Known {
     /// What may be there when asked after that flush; `None` where nothing may.
     pub fn may_hold(&self, key: Key, flush: Instant) -> Option<&Held> {
         self.held.get(&key).filter(|held| {
-            let expired = |at| Instant::now() > at + CLOCK_SLACK;
-            held.since >= flush && !held.expires.is_some_and(expired)
+            let has_ended =
+                matches!(held.life, Life::Until(at) if Instant::now() > at + CLOCK_SLACK);
+            held.since >= flush && !has_ended
         })
     }
 
@@ -83,8 +104,11 @@ impl Known {
     }
 }
 
-fn expiry(life: u64) -> Option<Instant> {
-    (life > 0).then(|| Instant::now() + Duration::from_secs(life))
+fn lived(seconds: u64) -> Life {
+    match seconds {
+        0 => Life::Endless,
+        seconds => Life::Until(Instant::now() + Duration::from_secs(seconds)),
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +130,25 @@ mod tests {
         assert!(known.may_hold(key, Instant::now() + CLOCK_SLACK).is_none());
         known.gone(key);
         assert!(known.may_hold(key, before).is_none());
+    }
+
+    #[test]
+    fn a_number_may_begin_anew_or_come_back_to_its_beginning() {
+        let key = Key {
+            family: Family::Count,
+            client: 1,
+            number: 1,
+        };
+        let mut known = Known::default();
+        let life = |known: &Known| known.held[&key].life;
+        known.begun(key, Content::Number(1));
+        assert_eq!(life(&known), Life::Endless);
+        known.touched(key, 3);
+        known.begun(key, Content::Number(1));
+        assert_eq!(life(&known), Life::Unsure);
+        known.begun(key, Content::Number(1));
+        assert_eq!(life(&known), Life::Unsure);
+        known.stored(key, Content::Number(1), 0);
+        assert_eq!(life(&known), Life::Endless);
     }
 }
