@@ -137,7 +137,8 @@ impl Engine {
                 .counts()
                 .direct_reclaims += fruitless;
         }
-        found
+        // What was evicted may lie in a page that is leaving the class, where it is out of use at once.
+        found.or_else(|| self.slabs.lock().take_back(class))
     }
 
     /// No share and no age: one item of HOT grows cold for the next round, or one of WARM, when there is none in HOT but

@@ -29,6 +29,8 @@ const FORCE_AFTER: u32 = if cfg!(test) { 50 } else { 1_000 };
 const GIVE_UP_AFTER: u32 = 2 * FORCE_AFTER;
 /// The same where there is no memory, and none can be made.
 const GIVE_UP_FULL_AFTER: u32 = 10;
+/// Times that a page is emptied once more since a chunk was taken back.
+const AGAIN_MAX: u32 = 50;
 /// Rounds of making room for one spare chunk.
 const ROUNDS: u32 = 10;
 /// The first rest between two passes, and the longest.
@@ -55,6 +57,7 @@ pub(super) struct Move<'m> {
     engine: &'static Engine,
     me: &'m PerThread,
     order: Order,
+    per_page: u32,
     /// Chunks that are still in use.
     left: Vec<u32>,
     /// Memory for the next one.
@@ -85,6 +88,7 @@ impl<'m> Move<'m> {
             engine,
             me,
             order,
+            per_page,
             left,
             spare: None,
             force,
@@ -95,17 +99,23 @@ impl<'m> Move<'m> {
     /// Empties the page, resting on `bell` between passes; whether it is where it was to be.
     pub(super) fn run(mut self, bell: &Bell) -> bool {
         let mut rest = REST_MIN;
-        let mut fruitless = 0;
+        let (mut fruitless, mut again) = (0, 0);
         while fruitless < self.patience() && !bell.is_stopping() {
             let before = self.left.len();
             self.pass();
             if self.left.is_empty() {
-                return self.finish();
-            }
-            if self.force == Force::OnlyDead {
+                if self.finish() {
+                    return true;
+                }
+                // Somebody in need has taken a chunk back.
+                again += 1;
+                if again == AGAIN_MAX {
+                    break;
+                }
+                self.left.extend(0..self.per_page);
+            } else if self.force == Force::OnlyDead {
                 break;
-            }
-            if self.left.len() < before {
+            } else if self.left.len() < before {
                 (fruitless, rest) = (0, REST_MIN);
                 continue;
             }
@@ -132,14 +142,9 @@ impl<'m> Move<'m> {
         }
     }
 
-    fn finish(mut self) -> bool {
+    fn finish(&mut self) -> bool {
         self.give_spare_back();
-        let mut slabs = self.engine.slabs.lock();
-        if slabs.finish_leaving(self.order.to) {
-            return true;
-        }
-        slabs.stay();
-        false
+        self.engine.slabs.lock().finish_leaving(self.order.to)
     }
 
     fn give_up(&mut self) {

@@ -101,6 +101,21 @@ impl SlabsGuard<'_> {
         (None, met)
     }
 
+    /// A chunk of the page that is leaving, for somebody of its class who would get none otherwise. It has to be emptied
+    /// once more.
+    #[cold]
+    pub(in crate::storage) fn take_back(&mut self, class: ClassId) -> Option<Chunk> {
+        let state = &mut *self.state;
+        let leaving = state.leaving.as_mut()?;
+        if leaving.class != class {
+            return None;
+        }
+        let Class { pages, free } = &mut state.classes[class.index() - 1];
+        free.restore_one(&pages[0])?;
+        leaving.left += 1;
+        free.pop()
+    }
+
     /// Makes the page that is leaving, now that nobody lives there, one of `to`, or a spare one. False when somebody
     /// does, or there is no memory to note it: then it is still leaving.
     ///

@@ -331,6 +331,13 @@ impl FreeList {
         self.push(chunk);
     }
 
+    /// Puts one of the chunks of a page that were taken out of use on the list again; `None` when there is none.
+    pub(super) fn restore_one(&mut self, page: &Cut) -> Option<()> {
+        let index = (0..page.count).find(|index| page.state(*index) == State::Moving)?;
+        self.restore(page, index);
+        Some(())
+    }
+
     /// Puts all chunks of a page that were taken out of use on the list again.
     pub(super) fn restore_all(&mut self, page: &Cut) {
         for index in 0..page.count {

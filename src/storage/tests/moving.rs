@@ -293,6 +293,19 @@ fn a_reader_keeps_the_old_memory_and_the_page_waits_for_it() {
 }
 
 #[test]
+fn nobody_goes_without_memory_while_the_oldest_items_lie_in_a_page_that_leaves() {
+    let lab = still(2);
+    fill(lab, 0..2 * PER_PAGE);
+    let class = ClassId::new(CLASS);
+    assert_eq!(lab.engine.slabs.lock().begin_leaving(class), PER_PAGE);
+    fill(lab, 2 * PER_PAGE..2 * PER_PAGE + 3);
+    lab.engine.slabs.lock().stay();
+    lab.engine.check_invariants(&[]);
+    assert_eq!(check(lab, 2 * PER_PAGE..2 * PER_PAGE + 3), 3);
+    reassign(lab, FROM, POOL);
+}
+
+#[test]
 fn a_wish_takes_no_last_page_though_there_were_two_when_it_came() {
     let lab = still(64);
     fill(lab, 0..PER_PAGE + 20);
