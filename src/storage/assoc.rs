@@ -108,9 +108,7 @@ impl View {
             _before: before,
         }))
     }
-}
 
-impl View {
     /// The slot of the smaller table that still heads the bucket of `hv`.
     #[inline]
     fn unmoved(&self, hv: Hv) -> Option<&'static Slot> {

@@ -122,13 +122,22 @@ impl Mover {
         &self.bell
     }
 
+    /// Lays a wish on the desk, which is free, to be carried out at the price of items if need be.
+    fn ask(&self, desk: &mut Desk, from: ClassId, to: ClassId) {
+        desk.waiting = Some(Order {
+            from,
+            to,
+            force: Force::Evict,
+        });
+        self.bell.ring();
+    }
+
     /// `stats reset`.
     pub(super) fn reset_counts(&self) {
         self.counts.reset();
     }
 }
 
-/// Everything that is decided here, and done elsewhere.
 impl Engine {
     /// `slabs reassign`: a page of `from` (-1: any class, 0: the spare ones) becomes one of `to` (0: a spare one), at the
     /// price of items if need be. Answers at once.
@@ -152,12 +161,7 @@ impl Engine {
         if !slabs.has_page_to_spare(from) {
             return Reassigned::NoSpare;
         }
-        desk.waiting = Some(Order {
-            from,
-            to,
-            force: Force::Evict,
-        });
-        self.mover.bell.ring();
+        self.mover.ask(&mut desk, from, to);
         Reassigned::Queued
     }
 
@@ -177,12 +181,7 @@ impl Engine {
         }
         let slabs = self.slabs.lock();
         if let Some(from) = self.next_with_spare(&mut desk, &slabs, class) {
-            desk.waiting = Some(Order {
-                from,
-                to: class,
-                force: Force::Evict,
-            });
-            self.mover.bell.ring();
+            self.mover.ask(&mut desk, from, class);
         }
     }
 
