@@ -81,15 +81,16 @@ impl Clock {
         self.unix(exptime)
     }
 
-    /// The expiry for a client's signed exptime: 0 never, negative passed, up to 30 days relative, above that
+    /// The expiry for a client's exptime, signed or not: 0 never, negative passed, up to 30 days relative, above that
     /// a Unix time, passed when it lies before the start.
     #[must_use]
-    pub fn expiry(&self, exptime: i32) -> RelTime {
-        match i64::from(exptime) {
+    pub fn expiry(&self, exptime: impl Into<i64>) -> RelTime {
+        match exptime.into() {
             0 => RelTime::NEVER,
             past if past < 0 => RelTime::PAST,
             relative if relative <= RELATIVE_EXPTIME_MAX => {
-                RelTime(self.now().0.saturating_add(exptime.unsigned_abs()))
+                // Thirty days of seconds have 22 bits.
+                RelTime(self.now().0.saturating_add(relative as u32))
             }
             unix => {
                 let since = unix - self.process_started.load(Ordering::Relaxed);
@@ -168,6 +169,11 @@ mod tests {
         let soon = i32::try_from(unix_now() + 100).expect("the test runs before 2038");
         let expiry = clock.expiry(soon).0;
         assert!((161..=163).contains(&expiry), "{expiry}");
+        assert_eq!(
+            clock.unix(clock.expiry(u32::MAX)),
+            i64::from(u32::MAX),
+            "without a sign, this is a moment in 2106"
+        );
     }
 
     #[test]

@@ -114,9 +114,9 @@ impl Flushes {
 }
 
 impl Engine {
-    /// flush_all with the client's number: 0 and negative numbers mean now.
-    pub fn flush(&self, exptime: i32) {
-        let now = self.clock.now();
+    /// flush_all with the client's number, signed or not: 0 and negative numbers mean now.
+    pub fn flush(&self, exptime: impl Into<i64>) {
+        let (now, exptime) = (self.clock.now(), exptime.into());
         if exptime <= 0 {
             self.flushes.begin(now);
         } else {
