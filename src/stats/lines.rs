@@ -1,7 +1,7 @@
-//! `STAT name value` lines, and how the kinds of values look in them.
+//! Lines of a name and a value, and how the kinds of values look in them.
 //!
-//! Every list writes through [`Lines`]; the text form is made here alone. A list is sent whole or not at all.
-//! (stats-and-admin.md §1, §3)
+//! Every list writes through [`Lines`], in the [`Form`] that its client reads; that of text is made here. A list is sent
+//! whole or not at all. (stats-and-admin.md §1, §3)
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -15,12 +15,51 @@ const VALUE_MAX: usize = 126;
 /// Bytes of a value that are written at a time: the room of a reply holds them and what else a line has.
 const PART_MAX: usize = OUT_ROOM / 2;
 
-/// What a client gets instead of a list that finds no memory.
-const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory writing stats\r\n";
+/// How a list looks on a wire. Each part of it finds the room of a reply.
+pub trait Form {
+    /// What stands before a value of so many bytes.
+    fn begin_line(&self, name: &[u8], value_len: usize, out: &mut Out);
+
+    /// What stands behind it.
+    fn end_line(&self, out: &mut Out);
+
+    /// What closes a list.
+    fn end(&self, out: &mut Out);
+
+    /// What a client gets instead of a list that finds no memory.
+    fn without_memory(&self, out: &mut Out);
+}
+
+/// `STAT name value` lines, and `END`.
+#[derive(Clone, Copy, Debug)]
+pub struct Text;
+
+impl Form for Text {
+    fn begin_line(&self, name: &[u8], value_len: usize, out: &mut Out) {
+        out.push(b"STAT ");
+        out.push(name);
+        if value_len > 0 {
+            out.push(b" ");
+        }
+    }
+
+    fn end_line(&self, out: &mut Out) {
+        out.push(b"\r\n");
+    }
+
+    fn end(&self, out: &mut Out) {
+        out.push(b"END\r\n");
+    }
+
+    fn without_memory(&self, out: &mut Out) {
+        out.push(b"SERVER_ERROR out of memory writing stats\r\n");
+    }
+}
 
 /// Writes one list of statistics into an output.
 pub struct Lines<'o> {
     out: &'o mut Out,
+    form: &'o dyn Form,
     /// Where the list begins.
     start: Mark,
     /// Lines were left out.
@@ -34,10 +73,11 @@ pub struct NoMemory;
 
 impl<'o> Lines<'o> {
     /// A list that begins at the end of `out`.
-    pub fn new(out: &'o mut Out) -> Lines<'o> {
+    pub fn new(form: &'o dyn Form, out: &'o mut Out) -> Lines<'o> {
         Lines {
             start: out.mark(),
             out,
+            form,
             is_cut: false,
             scratch: String::with_capacity(64),
         }
@@ -58,18 +98,14 @@ impl<'o> Lines<'o> {
         if !self.has_room() {
             return;
         }
-        self.out.push(b"STAT ");
-        self.out.push(name.as_bytes());
-        if !value.is_empty() {
-            self.out.push(b" ");
-        }
+        self.form.begin_line(name.as_bytes(), value.len(), self.out);
         for part in value.chunks(PART_MAX) {
             if !self.has_room() {
                 return;
             }
             self.out.push(part);
         }
-        self.out.push(b"\r\n");
+        self.form.end_line(self.out);
     }
 
     /// Anything that prints as its value.
@@ -94,7 +130,7 @@ impl<'o> Lines<'o> {
         );
     }
 
-    /// One `PREFIX` line: the prefix and what was counted of it.
+    /// One `PREFIX` line of text: the prefix and what was counted of it.
     pub fn prefix(&mut self, prefix: &[u8], counts: &[(&str, u64)]) {
         if !self.has_room() {
             return;
@@ -110,7 +146,7 @@ impl<'o> Lines<'o> {
         self.out.push(b"\r\n");
     }
 
-    /// One `ITEM` line of a key that a line can hold; the caller has asked for room.
+    /// One `ITEM` line of text, of a key that a line can hold; the caller has asked for room.
     pub fn item(&mut self, key: &[u8], value_len: usize, exptime: i64) {
         self.out.push(b"ITEM ");
         self.out.push(key);
@@ -151,10 +187,10 @@ impl<'o> Lines<'o> {
     pub fn end(self) -> Result<(), NoMemory> {
         if self.is_cut {
             self.out.truncate(self.start);
-            self.out.push(NO_MEMORY);
+            self.form.without_memory(self.out);
             return Err(NoMemory);
         }
-        self.out.push(b"END\r\n");
+        self.form.end(self.out);
         Ok(())
     }
 }
@@ -167,7 +203,7 @@ mod tests {
     #[test]
     fn a_value_may_be_longer_than_the_room_of_a_reply() {
         let mut out = Out::new();
-        let mut lines = Lines::new(&mut out);
+        let mut lines = Lines::new(&Text, &mut out);
         let value = "x".repeat(40_000);
         lines.whole("name", &value);
         lines.text("cut", &value);
@@ -184,7 +220,7 @@ mod tests {
         let mut out = Out::within(share).expect("memory");
         out.push(b"before\r\n");
         let list = |out: &mut Out, len: usize| {
-            let mut lines = Lines::new(out);
+            let mut lines = Lines::new(&Text, out);
             for n in 0..len {
                 lines.show("name", n);
             }

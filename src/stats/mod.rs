@@ -15,7 +15,7 @@ mod lists;
 pub(crate) mod nothing;
 mod prefixes;
 
-pub use lines::{Lines, NoMemory};
+pub use lines::{Form, Lines, NoMemory, Text};
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -180,9 +180,10 @@ impl Registry {
         }
     }
 
-    /// Writes the whole answer of `family`, `END` included; a single line when it is too long for the memory there is.
-    pub fn answer(&self, family: Family, out: &mut Out) -> Answer {
-        let mut lines = Lines::new(out);
+    /// Writes the whole answer of `family` in a form, its end included; an error instead when it is too long for the
+    /// memory there is.
+    pub fn answer(&self, family: Family, form: &dyn Form, out: &mut Out) -> Answer {
+        let mut lines = Lines::new(form, out);
         match family {
             Family::General => general::write(self, &mut lines),
             Family::Settings => lists::settings(self, &mut lines),
@@ -201,14 +202,14 @@ impl Registry {
                 list.lines(&mut |name, value| lines.whole(name, value));
             }
         }
-        self.close(lines);
+        let _ = self.close(lines);
         Answer::Written
     }
 
-    fn close(&self, lines: Lines<'_>) {
-        if lines.end().is_err() {
+    fn close(&self, lines: Lines<'_>) -> Result<(), NoMemory> {
+        lines.end().inspect_err(|_| {
             self.malloc_fails.fetch_add(1, Ordering::Relaxed);
-        }
+        })
     }
 
     /// `stats reset`: counters begin at zero again, gauges stay.
@@ -225,18 +226,21 @@ impl Registry {
         lock(&self.prefixes).record(key, event);
     }
 
-    /// Writes the answer of `stats detail dump`.
-    pub fn dump_prefixes(&self, out: &mut Out) {
-        let mut lines = Lines::new(out);
+    /// Writes the answer of `stats detail dump`, in text.
+    ///
+    /// # Errors
+    /// It is too long for the memory there is: an error line was written.
+    pub fn dump_prefixes(&self, out: &mut Out) -> Result<(), NoMemory> {
+        let mut lines = Lines::new(&Text, out);
         lock(&self.prefixes).dump(&mut lines);
-        self.close(lines);
+        self.close(lines)
     }
 
     /// Writes the answer of `stats cachedump`: at most `limit` COLD items of a class below 64, 0 for all.
     pub fn dump_cache(&self, class: u8, limit: u32, out: &mut Out) {
-        let mut lines = Lines::new(out);
+        let mut lines = Lines::new(&Text, out);
         cachedump::write(self, class, limit, &mut lines);
-        self.close(lines);
+        let _ = self.close(lines);
     }
 
     /// What all workers have counted since the last reset.

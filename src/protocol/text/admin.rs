@@ -11,7 +11,7 @@ use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::{Tokens, Words};
 use crate::protocol::verbs::admin::{self, Detail, Detailed, Flush, Memlimit, Stop};
-use crate::stats::{Answer, Family};
+use crate::stats::{Answer, Family, Text};
 
 /// A `stats` that was read. It is never quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Stats {
     pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
         let env = command.env;
         match *self {
-            Stats::List(family) => match env.stats.answer(family, command.out) {
+            Stats::List(family) => match env.stats.answer(family, &Text, command.out) {
                 Answer::Written => After::LINE,
                 Answer::Unknown => command.refuse(ClientError::NoSuchCommand),
             },
@@ -121,7 +121,8 @@ impl Stats {
             Stats::Detail(wanted) => match admin::detail(wanted, env) {
                 Detailed::Done => command.reply(replies::OK, Quiet::No),
                 Detailed::Show => {
-                    env.stats.dump_prefixes(command.out);
+                    // The client reads of it where there was no memory.
+                    let _ = env.stats.dump_prefixes(command.out);
                     After::LINE
                 }
                 Detailed::NotAllowed => command.refuse(ClientError::DetailNotAllowed),
