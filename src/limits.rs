@@ -17,6 +17,9 @@ pub const OPAQUE_MAX: usize = 31;
 /// Largest byte count of a storage command: the count plus its CR LF must fit 31 bits (§5.2).
 pub const VALUE_LEN_MAX: i32 = i32::MAX - 2;
 
+/// Longest body of a binary request: extras, key and value (binary-protocol.md §2).
+pub const BODY_MAX: u32 = 1 << 30;
+
 /// Size of a pooled read buffer, in bytes, and the block that all buffer memory is counted in
 /// (options-and-process.md §6.8).
 pub const READ_BUFFER: usize = 16_384;

@@ -44,14 +44,19 @@ const SAME_STOREY: &[(&str, &str)] = &[
     ("settings", "lock"),
 ];
 
-/// Modules of the protocol room that others of it may not name: whose, and by whom they may be. The codecs, `text` and
-/// `meta`, know neither each other nor those who call them, and a verb knows no wire format.
+/// Modules of the protocol room that others of it may not name: whose, and by whom they may be. The codecs, `text`, `meta`
+/// and `binary`, know neither each other nor those who call them, and a verb knows no wire format.
 const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ("lines", &["mod"]),
-    ("upload", &["mod", "lines"]),
+    ("frames", &["mod"]),
+    ("upload", &["mod", "lines", "frames"]),
     ("text", &["mod", "lines", "upload"]),
     ("meta", &["lines", "upload"]),
-    ("command", &["lines", "text", "meta", "upload"]),
+    ("binary", &["mod", "frames", "upload"]),
+    (
+        "command",
+        &["lines", "frames", "text", "meta", "binary", "upload"],
+    ),
     (
         "refusal",
         &["lines", "text", "meta", "upload", "command", "request"],
@@ -67,13 +72,15 @@ const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ),
 ];
 /// What a codec or a verb may have of the room's face: what stands there is defined below.
-const PROTOCOL_FACE: &[&str] = &["mod", "lines"];
+const PROTOCOL_FACE: &[&str] = &["mod", "lines", "frames"];
 
-/// Where lines are read and answered. What commands do and count stands in `protocol/verbs`.
+/// Where lines and frames are read and answered. What commands do and count stands in `protocol/verbs`.
 const CODECS: &[&str] = &[
     "src/protocol/lines/",
+    "src/protocol/frames/",
     "src/protocol/text/",
     "src/protocol/meta/",
+    "src/protocol/binary/",
 ];
 /// What a codec would act or count with.
 const OF_VERBS: &[&str] = &[

@@ -49,6 +49,19 @@ impl Conn {
         }
     }
 
+    /// All that was refused is dropped: some answers have waited for that.
+    fn swallowed(&mut self, env: &mut Env) -> Step {
+        if self.session.owes_late() {
+            let Some(out) = env.buffers.lend_out(&mut self.out) else {
+                env.verbs.me.counters.scalars.response_obj_oom.inc();
+                return Step::Close(CloseReason::Error);
+            };
+            env.verbs.fd = self.transport.fd();
+            self.session.finish_discard(out, &mut env.verbs);
+        }
+        Step::Go(State::NewCmd)
+    }
+
     /// Drops input of a refused command, what is in the read buffer first.
     pub(super) fn swallow(&mut self, env: &mut Env, turn: &mut Turn) -> Step {
         loop {
@@ -61,7 +74,7 @@ impl Conn {
             input.consume(dropped);
             self.swallow -= dropped as u64;
             if self.swallow == 0 {
-                return Step::Go(State::NewCmd);
+                return self.swallowed(env);
             }
             if turn.reads == READS_PER_TURN {
                 return Step::GiveWay;

@@ -80,6 +80,9 @@ const TALKATIVE: i32 = 2;
 /// Level from which every lookup is told.
 const VERY_TALKATIVE: i32 = 3;
 
+/// Lines that a binary header is shown in.
+const HEADER_WORDS: usize = 6;
+
 /// Bytes of a client, shown as text.
 struct Shown<'a>(&'a [u8]);
 
@@ -90,6 +93,25 @@ impl fmt::Display for Shown<'_> {
             f.write_str(chunk.valid())?;
             if !chunk.invalid().is_empty() {
                 f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A binary header, four bytes a line.
+struct Words<'a> {
+    way: char,
+    fd: i32,
+    frame: &'a [u8],
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for word in self.frame.chunks_exact(4).take(HEADER_WORDS) {
+            write!(f, "\n{}{}  ", self.way, self.fd)?;
+            for byte in word {
+                write!(f, " {byte:#04x}")?;
             }
         }
         Ok(())
@@ -129,6 +151,28 @@ impl Env {
             self.fd,
             Shown(key)
         );
+    }
+
+    /// The header of a binary request, which `frame` begins with.
+    pub(super) fn tell_request(&self, frame: &[u8]) {
+        self.tell_header('<', "Read binary protocol data", frame);
+    }
+
+    /// The header of a binary answer.
+    pub(super) fn tell_answer(&self, header: &[u8]) {
+        self.tell_header('>', "Writing bin response", header);
+    }
+
+    #[cold]
+    fn tell_header(&self, way: char, what: &str, frame: &[u8]) {
+        let fd = self.fd;
+        let words = Words { way, fd, frame };
+        tell!(self.tunables, TALKATIVE, "{way}{fd} {what}:{words}");
+    }
+
+    /// The first byte of what should be a binary request.
+    pub(super) fn tell_foreign(&self, magic: u8) {
+        tell!(self.tunables, 1, "Invalid magic:  {magic:x}");
     }
 
     /// What a new conn speaks.

@@ -6,6 +6,8 @@
 //!
 //!  a line ── read: text, meta ─► Request or Refusal ── carried out ─► verbs ─► the engine
 //!                                plain data              outcome ◄────
+//!
+//!                           └─► frames::run ─► the same for frames of `binary`
 //! ```
 //!
 //! The conn asks one question ("run until you cannot go on") and gets one [`Next`]. A value that lies whole in the
@@ -13,9 +15,9 @@
 //! [`Session`] keeps. Runs on workers, one conn at a time; takes one bucket lock per key and never two. Sessions are
 //! small and own no heap memory of their own.
 //!
-//! `text` and `meta` are codecs: bytes to a request, an outcome to bytes. Neither knows the other, nor `lines`, which
-//! gives each line to the one it is for; what a command does and counts, whoever asks, stands in `verbs`, which know no
-//! codec.
+//! `text`, `meta` and `binary` are codecs: bytes to a request, an outcome to bytes. None knows another, nor `lines` and
+//! `frames`, which give each line and frame to the one it is for; what a command does and counts, whoever asks, stands in
+//! `verbs`, which know no codec.
 //!
 //! Reading is one step and carrying out another. `parse` of a codec makes a request of a line's words: keys, flags,
 //! numbers as the client gave them (a time is no moment yet), borrowed from the line; or a `refusal`. It reaches no
@@ -24,13 +26,15 @@
 //!
 //! A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there are
 //! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`, how binary keys are written in `base64`. The same verb has the same file name
-//! in `text`, `meta` and `verbs`. (`tests/tidy.rs` holds the table, and what readers and codecs may not do.)
+//! in `text`, `meta`, `binary` and `verbs`. (`tests/tidy.rs` holds the table, and what readers and codecs may not do.)
 
 #![forbid(unsafe_code)]
 
 mod base64;
+mod binary;
 mod command;
 mod env;
+mod frames;
 mod handover;
 mod lines;
 mod meta;
@@ -49,12 +53,14 @@ mod verbs;
 use std::mem;
 
 use crate::os::heap::{self, NoMemory};
+use crate::protocol::binary::answer::Late;
+use crate::protocol::binary::gate::Gate;
 use crate::protocol::lines::Road;
 use crate::protocol::text::crawler::DumpLines;
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug::DebugLines;
 use crate::protocol::text::get::Midway;
-use crate::protocol::upload::Upload;
+use crate::protocol::upload::{Left, Upload};
 use crate::response::{Out, Source};
 use crate::settings::Protocol;
 use crate::storage::Engine;
@@ -108,6 +114,8 @@ enum Unfinished {
     Value(Upload),
     /// A long multiget has given way.
     Multiget(Midway),
+    /// Input is being discarded; its answer waits for that.
+    Discard(Late),
     /// The conn is to be handed over.
     Ordered(Order),
 }
@@ -162,6 +170,7 @@ impl Session {
         budget: &mut u32,
     ) -> (usize, Next) {
         assert!(!self.is_uploading(), "the value is received first");
+        debug_assert!(!self.owes_late(), "the value is discarded first");
         if self.protocol == Protocol::Negotiate {
             match bytes.first() {
                 None => return (0, Next::NeedMore),
@@ -171,7 +180,7 @@ impl Session {
             env.tell_protocol(self.protocol);
         }
         match self.protocol {
-            Protocol::Binary => (0, Next::Close(CloseReason::Error)),
+            Protocol::Binary => frames::run(self, bytes, out, env, budget),
             Protocol::Ascii | Protocol::Negotiate => {
                 lines::run(self, road, bytes, out, env, budget)
             }
@@ -190,9 +199,20 @@ impl Session {
     pub fn take_order(&mut self) -> Order {
         match mem::take(&mut self.unfinished) {
             Unfinished::Ordered(order) => order,
-            Unfinished::Nothing | Unfinished::Value(_) | Unfinished::Multiget(_) => {
-                panic!("nothing was ordered")
-            }
+            Unfinished::Nothing
+            | Unfinished::Value(_)
+            | Unfinished::Multiget(_)
+            | Unfinished::Discard(_) => panic!("nothing was ordered"),
+        }
+    }
+
+    /// What a client may do that speaks binary.
+    #[inline]
+    fn gate(&self, env: &Env) -> Gate {
+        if env.settings.auth.sasl {
+            Gate::Login
+        } else {
+            Gate::Open
         }
     }
 
@@ -222,7 +242,9 @@ impl Session {
             return UploadSpace::Space(self.upload().space(env));
         }
         let swallow = upload.remaining() as u64;
-        self.take_upload().fail(out, env);
+        if let Left::Answer(late) = self.take_upload().fail(out, env) {
+            self.unfinished = Unfinished::Discard(late);
+        }
         UploadSpace::Failed { swallow }
     }
 
@@ -243,6 +265,21 @@ impl Session {
         self.take_upload().finish(out, env);
     }
 
+    /// An answer waits for input to be discarded.
+    #[must_use]
+    pub fn owes_late(&self) -> bool {
+        matches!(self.unfinished, Unfinished::Discard(_))
+    }
+
+    /// All that [`Next::Swallow`] or [`UploadSpace::Failed`] wanted is discarded: writes the answer that has waited for
+    /// it, if there is one.
+    pub fn finish_discard(&mut self, out: &mut Out, env: &mut Env) {
+        if let Unfinished::Discard(late) = self.unfinished {
+            self.unfinished = Unfinished::Nothing;
+            late.answer(out, env);
+        }
+    }
+
     #[inline]
     fn note_window_line(&mut self) {
         #[cfg(debug_assertions)]
@@ -255,18 +292,20 @@ impl Session {
     fn upload(&mut self) -> &mut Upload {
         match &mut self.unfinished {
             Unfinished::Value(upload) => upload,
-            Unfinished::Nothing | Unfinished::Multiget(_) | Unfinished::Ordered(_) => {
-                panic!("no value is being received")
-            }
+            Unfinished::Nothing
+            | Unfinished::Multiget(_)
+            | Unfinished::Discard(_)
+            | Unfinished::Ordered(_) => panic!("no value is being received"),
         }
     }
 
     fn take_upload(&mut self) -> Upload {
         match mem::take(&mut self.unfinished) {
             Unfinished::Value(upload) => upload,
-            Unfinished::Nothing | Unfinished::Multiget(_) | Unfinished::Ordered(_) => {
-                panic!("no value is being received")
-            }
+            Unfinished::Nothing
+            | Unfinished::Multiget(_)
+            | Unfinished::Discard(_)
+            | Unfinished::Ordered(_) => panic!("no value is being received"),
         }
     }
 }

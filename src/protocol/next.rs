@@ -29,7 +29,8 @@ pub enum Next {
     Midway,
     /// A value is incomplete: read on into [`Session::upload_space`] until it is whole.
     ReadValue,
-    /// Discard so many bytes of input (those beyond `consumed`), then go on.
+    /// Discard so many bytes of input (those beyond `consumed`), call [`Session::finish_discard`] if it
+    /// [owes](Session::owes_late) an answer, then go on.
     Swallow(u64),
     /// Send what is owed, then let another thread tell the client what [`Session::take_order`] gives; go on when the conn
     /// is back. The order is not part of the answer: that is returned for every batch, and has two words without it.
@@ -49,7 +50,7 @@ pub enum UploadSpace<'a> {
     Space(&'a mut [u8]),
     /// The value is whole: call [`Session::finish_upload`].
     Complete,
-    /// Memory ran out: the error is in the output, so many bytes are to be swallowed.
+    /// Memory ran out: the error is in the output or [owed](Session::owes_late), so many bytes are to be swallowed.
     Failed {
         /// Bytes of the value that were not read.
         swallow: u64,

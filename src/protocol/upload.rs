@@ -3,6 +3,8 @@
 //! Made by the storage commands; kept by the session only when the value did not come with its command line. It is
 //! part of every conn, so it holds no key, no line and no heap memory: the key lies in the item already.
 
+use crate::protocol::binary;
+use crate::protocol::binary::answer::Late;
 use crate::protocol::command::reply;
 use crate::protocol::env::Env;
 use crate::protocol::meta;
@@ -25,6 +27,17 @@ pub(super) enum Finish {
     Text(text::set::Finish),
     /// `ms`.
     Meta(meta::set::Finish),
+    /// A binary storage command.
+    Binary(binary::set::Finish),
+}
+
+/// What a client is owed when the rest of its value was discarded.
+#[must_use]
+pub(super) enum Left {
+    /// It was told already.
+    Nothing,
+    /// This.
+    Answer(Late),
 }
 
 impl From<text::set::Finish> for Finish {
@@ -39,15 +52,31 @@ impl From<meta::set::Finish> for Finish {
     }
 }
 
+impl From<binary::set::Finish> for Finish {
+    fn from(finish: binary::set::Finish) -> Finish {
+        Finish::Binary(finish)
+    }
+}
+
+impl Finish {
+    /// Bytes at an item's end that do not come with its value.
+    fn own_end(&self) -> usize {
+        match self {
+            Finish::Text(_) | Finish::Meta(_) => 0,
+            Finish::Binary(_) => b"\r\n".len(),
+        }
+    }
+}
+
 impl Upload {
     pub(super) fn new(item: NewItem, finish: Finish) -> Upload {
         Upload { item, finish }
     }
 
-    /// Bytes still to come, CR LF included.
+    /// Bytes still to come, with CR LF where the wire carries it.
     #[inline]
     pub(super) fn remaining(&self) -> usize {
-        self.item.remaining()
+        self.item.remaining() - self.finish.own_end()
     }
 
     /// Sees to it that there is memory for the next bytes; false when there is none.
@@ -59,8 +88,12 @@ impl Upload {
     /// Where the next bytes go; memory was seen to.
     #[inline]
     pub(super) fn space(&mut self, env: &Env) -> &mut [u8] {
+        let remaining = self.remaining();
         match self.item.space(env.me) {
-            Ok(space) => space,
+            Ok(space) => {
+                let len = space.len().min(remaining);
+                &mut space[..len]
+            }
             Err(NoMemory) => unreachable!("memory was reserved and nothing read since"),
         }
     }
@@ -71,28 +104,28 @@ impl Upload {
     }
 
     /// Memory for the rest of the value ran out. An older value of the key stays.
-    pub(super) fn fail(self, out: &mut Out, env: &Env) {
+    pub(super) fn fail(self, out: &mut Out, env: &Env) -> Left {
         set::give_up(env);
-        reply(NO_MEMORY_READING, self.quiet(), out, env);
+        let quiet = match &self.finish {
+            Finish::Text(finish) => finish.quiet,
+            // Errors of meta commands are never quiet.
+            Finish::Meta(_) => Quiet::No,
+            Finish::Binary(finish) => return Left::Answer(finish.late()),
+        };
+        reply(NO_MEMORY_READING, quiet, out, env);
+        Left::Nothing
     }
 
     /// The value is whole.
     pub(super) fn finish(self, out: &mut Out, env: &Env) {
-        if !self.item.ends_in_crlf() {
-            reply(ClientError::BadChunk.line(), self.quiet(), out, env);
-            return;
-        }
+        let ends = || self.item.ends_in_crlf();
+        let bad_chunk = ClientError::BadChunk.line();
         match self.finish {
-            Finish::Text(finish) => finish.store(self.item, out, env),
-            Finish::Meta(finish) => finish.store(self.item, out, env),
-        }
-    }
-
-    /// Errors of meta commands are never quiet.
-    fn quiet(&self) -> Quiet {
-        match &self.finish {
-            Finish::Text(finish) => finish.quiet,
-            Finish::Meta(_) => Quiet::No,
+            Finish::Text(finish) if ends() => finish.store(self.item, out, env),
+            Finish::Text(finish) => reply(bad_chunk, finish.quiet, out, env),
+            Finish::Meta(finish) if ends() => finish.store(self.item, out, env),
+            Finish::Meta(_) => reply(bad_chunk, Quiet::No, out, env),
+            Finish::Binary(finish) => finish.store(self.item, out, env),
         }
     }
 }

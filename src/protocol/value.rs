@@ -1,12 +1,12 @@
 //! The value of an item on its way into the output: copied while its bucket is held, or kept by a reference.
 //!
-//! The same rule for classic and meta gets, so that one number, `limits::COPY_MAX`, says where copying stops paying.
+//! The same rule for the gets of all codecs, so that one number, `limits::COPY_MAX`, says where copying stops paying.
 
 use crate::limits::COPY_MAX;
 use crate::response::Out;
 use crate::storage::{ItemRef, LockedItem};
 
-/// A value with its CR LF.
+/// A value, which in memory ends in CR LF.
 pub(super) enum Value<'g> {
     /// Copying costs less than a reference and a gathered send.
     Small(&'g [u8]),
@@ -26,11 +26,21 @@ impl<'g> Value<'g> {
         item.retain().map(Value::Large)
     }
 
+    /// With its CR LF.
     #[inline]
     pub(super) fn push(self, out: &mut Out) {
         match self {
             Value::Small(value) => out.push(value),
             Value::Large(held) => out.push_item(held),
+        }
+    }
+
+    /// Without its CR LF.
+    #[inline]
+    pub(super) fn push_bare(self, out: &mut Out) {
+        match self {
+            Value::Small(value) => out.push(&value[..value.len() - b"\r\n".len()]),
+            Value::Large(held) => out.push_bare_item(held),
         }
     }
 }

@@ -27,10 +27,13 @@ impl Out {
                 return load.filled;
             }
             from = piece.at;
+            let mut left = piece.left();
             let mut goes_on = true;
             piece.item.slices(piece.done, &mut |part| {
+                let part = &part[..part.len().min(left)];
+                left -= part.len();
                 goes_on = load.add(part);
-                goes_on
+                goes_on && left > 0
             });
             if !goes_on {
                 return load.filled;

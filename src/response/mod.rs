@@ -56,7 +56,7 @@ pub struct Out {
     share: Option<&'static Share>,
 }
 
-/// A large value with its CR LF, sent from item memory.
+/// A large value, with its CR LF or without, sent from item memory.
 struct Piece {
     /// It stands behind so many flat bytes.
     at: usize,
@@ -263,6 +263,12 @@ impl Out {
     #[must_use]
     pub fn flat_since(&self, mark: Mark) -> &[u8] {
         &self.flat[mark.flat..]
+    }
+
+    /// Puts `bytes` over the first that were written flat since `mark`: what they tell was not known before.
+    pub fn rewrite(&mut self, mark: Mark, bytes: &[u8]) {
+        debug_assert!(self.sent <= mark.flat, "what has left cannot be changed");
+        self.flat[mark.flat..][..bytes.len()].copy_from_slice(bytes);
     }
 
     /// Drops everything (all is sent, or the conn ends).

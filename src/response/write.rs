@@ -54,8 +54,18 @@ impl Out {
 
     /// A value with its CR LF, sent from item memory.
     pub fn push_item(&mut self, item: ItemRef) {
-        debug_assert!(self.pieces.len() < self.pieces.capacity(), "room was asked");
         let len = item.len_crlf();
+        self.push_piece(item, len);
+    }
+
+    /// A value alone, sent from item memory.
+    pub fn push_bare_item(&mut self, item: ItemRef) {
+        let len = item.len_crlf() - b"\r\n".len();
+        self.push_piece(item, len);
+    }
+
+    fn push_piece(&mut self, item: ItemRef, len: usize) {
+        debug_assert!(self.pieces.len() < self.pieces.capacity(), "room was asked");
         self.pieces.push(Piece {
             at: self.flat.len(),
             item,

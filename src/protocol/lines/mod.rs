@@ -257,7 +257,8 @@ fn receive_value(
     let left = len - taken;
     match filled {
         Err(NoMemory) => {
-            upload.fail(command.out, command.env);
+            // Lines are answered before their rest is discarded.
+            let _ = upload.fail(command.out, command.env);
             let next = (left > 0).then_some(Next::Swallow(left as u64));
             After { taken, next }
         }

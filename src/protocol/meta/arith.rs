@@ -3,6 +3,7 @@
 //! All under one bucket: the comparison with `C`, the sum, what flags set, and the reply, which is written in the order
 //! of the request. An opaque that is too long is noticed last, when the number has changed already.
 
+use crate::clock::RelTime;
 use crate::decimal::Digits;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
@@ -87,6 +88,8 @@ fn act(
         cas: flags.cas().map(CasId),
         create: flags.vivify().map(|_| Create {
             initial: flags.initial(),
+            // Flag N sets it in its turn.
+            expiry: RelTime::NEVER,
             key_is_binary: key.is_binary(),
         }),
     };

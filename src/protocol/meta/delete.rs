@@ -10,7 +10,7 @@ use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::Prefix;
-use crate::protocol::verbs::delete::{Delete, Empty, Outcome, Stale};
+use crate::protocol::verbs::delete::{Delete, Empty, Mismatch, Outcome, Stale};
 use crate::storage::CasId;
 
 /// An md that was read.
@@ -59,6 +59,7 @@ fn delete<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
     Delete {
         key: key.bytes(),
         compare: flags.compare().map(CasId),
+        mismatch: Mismatch::Miss,
         empty: flags.has(b'x').then(|| Empty {
             client_flags: flags.client_flags(),
             expiry: clock.expiry(flags.ttl().unwrap_or(0)),

@@ -13,7 +13,7 @@ use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::Prefix;
-use crate::protocol::verbs::set::{self, OldValue, Prepare};
+use crate::protocol::verbs::set::{self, OldValue, Prepare, Tally};
 use crate::response::Out;
 use crate::storage::{CasCheck, CasId, NewItem, StoreMode, StoreOutcome, Stored};
 
@@ -92,6 +92,7 @@ impl<'a> Request<'a> {
             len,
             // Compat: in every mode, unlike the classic commands.
             on_failure: OldValue::Removed,
+            tally: Tally::Begun,
             prefix: Prefix::Ignored,
         };
         let mut item = wanted.run(env).map_err(|failure| {

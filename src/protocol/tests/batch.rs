@@ -240,10 +240,12 @@ fn long_multigets_share_a_turn() {
 }
 
 #[test]
-fn binary_is_not_spoken_here() {
-    let mut peer = peer();
-    peer.feed(&[0x80, 0x0a, 0, 0]);
-    assert_eq!(peer.rest, Rest::Closed(CloseReason::Error));
+fn the_first_byte_decides_unless_the_listener_has() {
+    for (byte, protocol) in [(0x80, Protocol::Binary), (0x81, Protocol::Ascii)] {
+        let mut peer = peer();
+        peer.feed(&[byte]);
+        assert_eq!(peer.session.protocol(), protocol);
+    }
     let mut session = Session::new(Protocol::Ascii);
     let env = env(|_| {});
     let mut out = Out::new();

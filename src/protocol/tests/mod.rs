@@ -1,6 +1,7 @@
 //! Dialogues through [`Session`], with a conn of bytes in place of a socket.
 
 mod batch;
+mod binary;
 mod counters;
 mod crawler;
 mod dialogues;
@@ -142,6 +143,9 @@ impl Peer {
         }
         let skipped = self.swallow.min(bytes.len() as u64);
         self.swallow -= skipped;
+        if self.swallow == 0 {
+            self.session.finish_discard(&mut self.out, &mut self.env);
+        }
         self.unread.extend_from_slice(&bytes[skipped as usize..]);
         if self.swallow == 0 && !self.session.is_uploading() {
             self.drive();

@@ -12,7 +12,7 @@ use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
 use crate::protocol::verbs::Prefix;
-use crate::protocol::verbs::set::{self, OldValue, Prepare};
+use crate::protocol::verbs::set::{self, OldValue, Prepare, Tally};
 use crate::response::Out;
 use crate::storage::{CLIENT_FLAGS, CasCheck, CasId, NewItem, StoreMode, StoreOutcome};
 
@@ -110,6 +110,7 @@ impl<'a> Request<'a> {
             expiry: command.env.engine.clock().expiry(self.exptime),
             len: self.len,
             on_failure,
+            tally: Tally::Begun,
             prefix: Prefix::Counted,
         };
         match wanted.run(command.env) {

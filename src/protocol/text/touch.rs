@@ -6,6 +6,7 @@ use crate::protocol::numbers::strict_i32;
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
+use crate::protocol::verbs::Prefix;
 use crate::protocol::verbs::touch::{self, Outcome};
 
 /// A touch that was read.
@@ -41,8 +42,9 @@ impl<'a> Request<'a> {
     /// Carries it out and answers.
     pub(in crate::protocol) fn run(&self, command: &mut Command<'_>) -> After {
         let expiry = command.env.engine.clock().expiry(self.exptime);
-        let line = match touch::touch(self.key, expiry, command.env) {
-            Outcome::Touched => replies::TOUCHED,
+        // Compat: no touch of the text protocol is counted by its prefix.
+        let line = match touch::touch(self.key, expiry, Prefix::Ignored, command.env) {
+            Outcome::Touched(_) => replies::TOUCHED,
             Outcome::NotFound => replies::NOT_FOUND,
         };
         command.reply(line, self.quiet)

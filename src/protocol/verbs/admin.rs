@@ -27,10 +27,10 @@ pub(in crate::protocol) enum Flush {
 }
 
 /// All items that are there at `exptime` (0: now) are there no longer. `None` stands for something that is no time: it
-/// is counted, too.
-pub(in crate::protocol) fn flush(exptime: Option<i32>, env: &Env) -> Flush {
+/// is counted, too, and so is what is not allowed.
+pub(in crate::protocol) fn flush(exptime: Option<impl Into<i64>>, env: &Env) -> Flush {
     env.me.counters.scalars.cmd_flush.inc();
-    if !env.settings.commands.flush_enabled {
+    if !may_flush(env) {
         return Flush::NotAllowed;
     }
     match exptime {
@@ -40,6 +40,11 @@ pub(in crate::protocol) fn flush(exptime: Option<i32>, env: &Env) -> Flush {
         }
         None => Flush::NoTime,
     }
+}
+
+/// Whether clients may have items forgotten; `-F` forbids it.
+pub(in crate::protocol) fn may_flush(env: &Env) -> bool {
+    env.settings.commands.flush_enabled
 }
 
 /// How much the server tells on stderr.

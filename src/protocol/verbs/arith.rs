@@ -27,6 +27,8 @@ pub(in crate::protocol) struct Arith<'a> {
 pub(in crate::protocol) struct Create {
     /// The number.
     pub(in crate::protocol) initial: u64,
+    /// When it expires.
+    pub(in crate::protocol) expiry: RelTime,
     /// The key was given in base64.
     pub(in crate::protocol) key_is_binary: bool,
 }
@@ -122,7 +124,7 @@ impl Arith<'_> {
         let digits = digits.bytes();
         let new = env
             .engine
-            .allocate(self.key, 0, RelTime::NEVER, digits.len(), env.me);
+            .allocate(self.key, 0, create.expiry, digits.len(), env.me);
         let mut new = new.map_err(|_| NoMemory)?;
         new.fill(digits, env.me)?;
         new.fill(b"\r\n", env.me)?;

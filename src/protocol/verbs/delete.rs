@@ -15,12 +15,24 @@ pub(in crate::protocol) struct Delete<'a> {
     pub(in crate::protocol) key: &'a [u8],
     /// Only an item of this id goes.
     pub(in crate::protocol) compare: Option<CasId>,
+    /// What one of another id counts as.
+    pub(in crate::protocol) mismatch: Mismatch,
     /// Its place is taken by an item without a value.
     pub(in crate::protocol) empty: Option<Empty>,
     /// What stays is served as stale; the next who asks is to fetch it anew.
     pub(in crate::protocol) stale: Option<Stale>,
     /// Whether it is counted by the prefix of its key.
     pub(in crate::protocol) prefix: Prefix,
+}
+
+/// What it counts when an item is there that is not the one to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum Mismatch {
+    /// As if there was none.
+    Miss,
+    /// Nothing.
+    // Compat: binary deletes.
+    Nothing,
 }
 
 /// An item without a value, in the place of another.
@@ -62,6 +74,7 @@ impl Delete<'_> {
         Delete {
             key,
             compare: None,
+            mismatch: Mismatch::Miss,
             empty: None,
             stale: None,
             prefix: Prefix::Counted,
@@ -78,7 +91,9 @@ impl Delete<'_> {
             return Outcome::NotFound;
         };
         if self.compare.is_some_and(|cas| cas != item.cas()) {
-            counters.scalars.delete_misses.inc();
+            if self.mismatch == Mismatch::Miss {
+                counters.scalars.delete_misses.inc();
+            }
             return Outcome::Exists;
         }
         let class = usize::from(item.class());

@@ -1,12 +1,12 @@
 //! The set family: an item for a value that is to come, and its storing when it has come.
 //!
-//! The item is allocated, and `cmd_set` counted, before the value is read.
+//! The item is allocated before the value is read, and `cmd_set` counted then or when it has come.
 
 use crate::clock::RelTime;
 use crate::protocol::env::Env;
 use crate::protocol::verbs::Prefix;
 use crate::stats::PrefixEvent;
-use crate::storage::{AllocFailure, Bump, CasCheck, CasId, NewItem, StoreMode, Stored};
+use crate::storage::{AllocFailure, Bump, CasCheck, CasId, NewItem, NoMemory, StoreMode, Stored};
 
 /// An item that is wanted for a value.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,20 @@ pub(in crate::protocol) struct Prepare<'a> {
     pub(in crate::protocol) len: usize,
     /// What becomes of the key's present value when there is no item for the new one.
     pub(in crate::protocol) on_failure: OldValue,
+    /// When it is counted.
+    pub(in crate::protocol) tally: Tally,
     /// Whether the store is counted by the prefix of its key.
     pub(in crate::protocol) prefix: Prefix,
+}
+
+/// When a store is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum Tally {
+    /// With its item, or when that is too large.
+    Begun,
+    /// When its value is [`whole`]; what does not come so far, or is too large, never is.
+    // Compat: binary stores.
+    Whole,
 }
 
 /// What becomes of a value whose successor could not be had.
@@ -42,22 +54,25 @@ impl Prepare<'_> {
             .engine
             .allocate(self.key, self.client_flags, self.expiry, self.len, env.me);
         match &item {
-            Ok(item) => {
-                let class = &env.me.counters.classes[usize::from(item.class())];
-                class.set_cmds.inc();
-            }
+            Ok(item) if self.tally == Tally::Begun => count(item, env),
+            Ok(_) => {}
             Err(failure) => {
                 if self.on_failure == OldValue::Removed {
                     self.remove_old(env);
                 }
-                let scalars = &env.me.counters.scalars;
-                match failure {
-                    AllocFailure::TooLarge => scalars.store_too_large.inc(),
-                    AllocFailure::NoMemory => scalars.store_no_memory.inc(),
-                }
+                self.count_failure(*failure, env);
             }
         }
         item
+    }
+
+    fn count_failure(&self, failure: AllocFailure, env: &Env) {
+        let scalars = &env.me.counters.scalars;
+        match failure {
+            AllocFailure::TooLarge if self.tally == Tally::Whole => {}
+            AllocFailure::TooLarge => scalars.store_too_large.inc(),
+            AllocFailure::NoMemory => scalars.store_no_memory.inc(),
+        }
     }
 
     fn remove_old(&self, env: &Env) {
@@ -66,6 +81,21 @@ impl Prepare<'_> {
             guard.unlink(item, env.me);
         }
     }
+}
+
+fn count(item: &NewItem, env: &Env) {
+    let class = &env.me.counters.classes[usize::from(item.class())];
+    class.set_cmds.inc();
+}
+
+/// Closes a value that has come whole but for its CR LF, which not every wire carries, and counts it.
+///
+/// # Errors
+/// There is no memory for these two bytes.
+pub(in crate::protocol) fn whole(item: &mut NewItem, env: &Env) -> Result<(), NoMemory> {
+    item.fill(b"\r\n", env.me).inspect_err(|_| give_up(env))?;
+    count(item, env);
+    Ok(())
 }
 
 /// There was no memory for the rest of a value that is being received.

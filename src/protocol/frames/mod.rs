@@ -1,0 +1,153 @@
+//! Binary frames, one by one, each to its codec.
+//!
+//! [`run`] is the batch. A frame is read as soon as its key is there; a value that lies whole in the input is stored at
+//! once, of another the rest is read by the conn, and one that nobody wants is discarded before its answer goes out.
+//! (binary-protocol.md §2, §7, §9)
+
+use crate::protocol::binary::answer::{Echo, Late};
+use crate::protocol::binary::header::{Frame, NoFrame};
+use crate::protocol::binary::{Refusal, Request, sasl, set};
+use crate::protocol::command::After;
+use crate::protocol::env::Env;
+use crate::protocol::upload::Upload;
+use crate::protocol::verbs::set::give_up;
+use crate::protocol::{CloseReason, Next, Session, Unfinished};
+use crate::response::Out;
+use crate::storage::NoMemory;
+
+/// A frame being carried out.
+struct Turn<'a> {
+    env: &'a Env,
+    out: &'a mut Out,
+    /// What its answers repeat.
+    echo: Echo,
+    /// What follows its key in the input.
+    body: &'a [u8],
+}
+
+/// Executes the complete frames of `bytes`; see [`Session::run`].
+pub(super) fn run(
+    session: &mut Session,
+    bytes: &[u8],
+    out: &mut Out,
+    env: &Env,
+    budget: &mut u32,
+) -> (usize, Next) {
+    let mut at = 0;
+    loop {
+        // As for lines, the budget comes before the question whether anything is left.
+        if *budget == 0 {
+            return (at, Next::Budget);
+        }
+        if !out.has_room() {
+            return (at, Next::Flush);
+        }
+        let rest = &bytes[at..];
+        let frame = match Frame::read(rest) {
+            Ok(frame) => frame,
+            Err(none) => return (at, without_frame(none, env)),
+        };
+        *budget -= 1;
+        if env.talks() {
+            env.tell_request(rest);
+        }
+        let mut turn = Turn {
+            env,
+            out: &mut *out,
+            echo: Echo::of(&frame.header),
+            body: &rest[frame.len()..],
+        };
+        let after = turn.execute(&frame, session);
+        at += frame.len() + after.taken;
+        if let Some(next) = after.next {
+            return (at, next);
+        }
+    }
+}
+
+/// What to do about unread bytes that are no whole frame.
+#[cold]
+fn without_frame(none: NoFrame, env: &Env) -> Next {
+    match none {
+        NoFrame::Part => Next::NeedMore,
+        NoFrame::Foreign(magic) => {
+            env.tell_foreign(magic);
+            Next::CloseAfterFlush(CloseReason::Error)
+        }
+        NoFrame::TooLong => Next::CloseAfterFlush(CloseReason::Error),
+    }
+}
+
+impl Turn<'_> {
+    fn execute(&mut self, frame: &Frame<'_>, session: &mut Session) -> After {
+        match Request::parse(frame, session.gate(self.env)) {
+            Ok(request) => self.carry_out(&request, session),
+            Err(Refusal::Ending(status)) => {
+                self.echo.refuse(status, self.out, self.env);
+                After::close(CloseReason::Error)
+            }
+            Err(Refusal::NoSuchCommand { value_len }) => {
+                let late = Late::unknown_command(self.echo);
+                self.discard(value_len, late, session)
+            }
+        }
+    }
+
+    /// Gives a request to its codec.
+    fn carry_out(&mut self, request: &Request<'_>, session: &mut Session) -> After {
+        let (echo, env) = (self.echo, self.env);
+        match request {
+            Request::Get(get) => get.run(env.engine.hash(get.key), echo, self.out, env),
+            Request::Store(store) => return self.store(store, session),
+            Request::Delete(delete) => delete.run(echo, self.out, env),
+            Request::Arith(arith) => arith.run(echo, self.out, env),
+            Request::Touch(touch) => touch.run(echo, self.out, env),
+            Request::Admin(admin) => return admin.run(echo, self.out, env),
+            Request::Stat(stat) => stat.run(echo, self.out, env),
+            Request::Sasl(sasl) => return self.log_in(*sasl, session),
+        }
+        After::LINE
+    }
+
+    /// Nobody has to log in here.
+    fn log_in(&mut self, sasl: sasl::Request, session: &mut Session) -> After {
+        self.discard(sasl.len, sasl.refuse(self.echo), session)
+    }
+
+    /// Takes the value as far as it has come; a whole one is stored now.
+    fn store(&mut self, store: &set::Request<'_>, session: &mut Session) -> After {
+        let (mut item, finish) = match store.begin(self.echo, self.env) {
+            Ok(begun) => begun,
+            Err(late) => return self.discard(store.len, late, session),
+        };
+        let taken = store.len.min(self.body.len());
+        match item.fill(&self.body[..taken], self.env.me) {
+            Err(NoMemory) => {
+                give_up(self.env);
+                self.discard(store.len, finish.late(), session)
+            }
+            Ok(_) if taken == store.len => {
+                finish.store(item, self.out, self.env);
+                After { taken, next: None }
+            }
+            Ok(_) => {
+                session.unfinished = Unfinished::Value(Upload::new(item, finish.into()));
+                let next = Some(Next::ReadValue);
+                After { taken, next }
+            }
+        }
+    }
+
+    /// Forgets the value of `len` bytes and answers; what has not come of it has to come before that.
+    fn discard(&mut self, len: usize, late: Late, session: &mut Session) -> After {
+        let taken = len.min(self.body.len());
+        let left = len - taken;
+        if left == 0 {
+            late.answer(self.out, self.env);
+            return After { taken, next: None };
+        }
+        session.unfinished = Unfinished::Discard(late);
+        let next = Some(Next::Swallow(left as u64));
+        After { taken, next }
+    }
+}
