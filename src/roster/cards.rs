@@ -8,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use crate::clock::RelTime;
@@ -48,7 +48,7 @@ impl Kind {
 pub struct Card {
     state: AtomicU8,
     kind: AtomicU8,
-    worker: AtomicU32,
+    worker: AtomicU16,
     last_cmd: AtomicU32,
     held: Mutex<Held>,
 }
@@ -61,8 +61,78 @@ const _: () = assert!(size_of::<Card>() == 64, "a card is one cache line");
 struct Held {
     /// The peer, or a listener's own address; `None` while the card is free.
     address: Option<Address>,
-    /// Boxed, so that the cards of plain conns, and of none, do not pay for it.
-    tls: Option<Box<TlsLook>>,
+    tls: Tls,
+}
+
+/// What is kept of a conn's TLS: little enough for the card itself, as there may be very many that sleep.
+#[derive(Debug, Default)]
+enum Tls {
+    /// It has none.
+    #[default]
+    None,
+    /// In its handshake, which does not last.
+    Handshake(Box<(Class, Instant)>),
+    /// The handshake is finished.
+    Established {
+        class: Class,
+        version: Version,
+        cipher: Cipher,
+        resumed: bool,
+        /// Boxed twice, since few clients have one.
+        peer_cn: Option<Box<Box<str>>>,
+    },
+}
+
+/// A cipher, by its number among those that were met.
+#[derive(Clone, Copy, Debug)]
+struct Cipher(u8);
+
+/// Names of ciphers that were met, by number. No library has so many.
+static CIPHERS: [OnceLock<&str>; 255] = [const { OnceLock::new() }; 255];
+
+impl Cipher {
+    fn of(name: &'static str) -> Cipher {
+        let number = CIPHERS
+            .iter()
+            .position(|slot| *slot.get_or_init(|| name) == name);
+        Cipher(
+            number
+                .and_then(|at| u8::try_from(at).ok())
+                .unwrap_or(u8::MAX),
+        )
+    }
+
+    fn name(self) -> &'static str {
+        let slot = CIPHERS.get(usize::from(self.0));
+        slot.and_then(OnceLock::get).copied().unwrap_or("unknown")
+    }
+}
+
+impl Tls {
+    fn look(&self) -> Option<TlsLook> {
+        match self {
+            Tls::None => None,
+            Tls::Handshake(begun) => Some(TlsLook {
+                class: begun.0,
+                phase: TlsPhase::Handshake(begun.1),
+            }),
+            Tls::Established {
+                class,
+                version,
+                cipher,
+                resumed,
+                peer_cn,
+            } => Some(TlsLook {
+                class: *class,
+                phase: TlsPhase::Established {
+                    version: *version,
+                    cipher: cipher.name(),
+                    resumed: *resumed,
+                    peer_cn: peer_cn.as_deref().cloned(),
+                },
+            }),
+        }
+    }
 }
 
 /// What `stats ssl conns` prints of one conn.
@@ -153,7 +223,7 @@ impl Cards {
         self.cards.is_empty()
     }
 
-    /// Takes the card of `fd` into use; `None` for a descriptor beyond the table.
+    /// Takes the card of `fd` into use; `None` for a descriptor beyond the table, or a thread beyond the 65,536th.
     pub fn open(
         &'static self,
         fd: RawFd,
@@ -164,6 +234,7 @@ impl Cards {
         now: RelTime,
     ) -> Option<OpenCard> {
         let card = self.cards.get(usize::try_from(fd).ok()?)?;
+        let worker = u16::try_from(worker).ok()?;
         let mut held = card.lock();
         debug_assert!(held.address.is_none(), "descriptor {fd} has two conns");
         card.kind.store(kind as u8, Ordering::Relaxed);
@@ -182,7 +253,7 @@ impl Cards {
         (state != State::Closed).then(|| Pulse {
             kind: card.kind(),
             state,
-            worker: card.worker.load(Ordering::Relaxed),
+            worker: card.worker.load(Ordering::Relaxed).into(),
             last_cmd: RelTime(card.last_cmd.load(Ordering::Relaxed)),
         })
     }
@@ -202,7 +273,7 @@ impl Cards {
     pub fn tls_looks(&self) -> impl Iterator<Item = (RawFd, TlsLook)> + '_ {
         (0..self.cards.len()).filter_map(|at| {
             self.pulse(at)?;
-            let tls = self.cards[at].lock().tls.as_deref()?.clone();
+            let tls = self.cards[at].lock().tls.look()?;
             Some((RawFd::try_from(at).ok()?, tls))
         })
     }
@@ -234,7 +305,7 @@ impl Card {
         Card {
             state: AtomicU8::new(State::Closed as u8),
             kind: AtomicU8::new(Kind::Tcp as u8),
-            worker: AtomicU32::new(0),
+            worker: AtomicU16::new(0),
             last_cmd: AtomicU32::new(0),
             held: Mutex::default(),
         }
@@ -259,6 +330,8 @@ impl OpenCard {
 
     /// Shows that the conn is that thread's from now on.
     pub fn belong_to(&self, worker: u32) {
+        // Workers come before the threads that have a conn meanwhile, so the number fits as theirs did.
+        let worker = u16::try_from(worker).unwrap_or(u16::MAX);
         self.card.worker.store(worker, Ordering::Relaxed);
     }
 
@@ -273,21 +346,20 @@ impl OpenCard {
     /// # Errors
     /// There is no memory for what is told of it.
     pub fn show_handshake(&self, class: Class, accepted: Instant) -> Result<(), NoMemory> {
-        let look = heap::boxed(TlsLook {
-            class,
-            phase: TlsPhase::Handshake(accepted),
-        })?;
-        self.card.lock().tls = Some(look);
+        self.card.lock().tls = Tls::Handshake(heap::boxed((class, accepted))?);
         Ok(())
     }
 
     /// Shows what the handshake came to.
     pub fn show_established(&self, facts: HandshakeFacts) {
         let peer_cn = facts.peer_common_name.as_deref().and_then(printable);
-        if let Some(tls) = &mut self.card.lock().tls {
-            tls.phase = TlsPhase::Established {
+        let peer_cn = peer_cn.and_then(|name| heap::boxed(name).ok());
+        let tls = &mut self.card.lock().tls;
+        if let Tls::Handshake(begun) = tls {
+            *tls = Tls::Established {
+                class: begun.0,
                 version: facts.version,
-                cipher: facts.cipher,
+                cipher: Cipher::of(facts.cipher),
                 resumed: facts.resumed,
                 peer_cn,
             };

@@ -66,10 +66,8 @@ const FIRST_REACH: u16 = 4_096;
 #[derive(Debug)]
 pub(super) struct Pipe {
     fd: RawFd,
-    /// Ciphertext in order; no allocation while empty.
-    held: Vec<u8>,
-    /// Bytes at the front of `held` that the socket has taken; no more than [`JOIN_SIZE`] and a record.
-    sent: u32,
+    /// Ciphertext that waits; boxed, since most pipes hold none.
+    held: Option<Box<Held>>,
     /// Whether records may wait for more; set by the session around a write.
     more: More,
     /// The peer has sent its FIN.
@@ -88,7 +86,16 @@ pub(super) struct Pipe {
 }
 
 #[cfg(all(target_pointer_width = "64", ossl111))]
-const _: () = assert!(size_of::<Pipe>() == 48, "an idle conn pays for it");
+const _: () = assert!(size_of::<Pipe>() == 32, "an idle conn pays for it");
+
+/// Ciphertext that has not left.
+#[derive(Debug, Default)]
+struct Held {
+    /// In order.
+    bytes: Vec<u8>,
+    /// Bytes at its front that the socket has taken.
+    sent: usize,
+}
 
 /// How far the peer is read, and what came of it.
 #[derive(Debug)]
@@ -166,8 +173,7 @@ impl Pipe {
     fn new(fd: RawFd) -> Pipe {
         Pipe {
             fd,
-            held: Vec::new(),
-            sent: 0,
+            held: None,
             more: More::Last,
             eof: false,
             errno: None,
@@ -261,16 +267,17 @@ impl Pipe {
     /// True while ciphertext waits here.
     #[inline]
     pub(super) fn has_unsent(&self) -> bool {
-        !self.held.is_empty()
+        self.held.is_some()
     }
 
     fn unsent(&self) -> &[u8] {
-        &self.held[self.sent as usize..]
+        let held = self.held.as_deref();
+        held.map_or(&[], |held| &held.bytes[held.sent..])
     }
 
     /// Sends what waits. The answer says whether all of it is gone.
     pub(super) fn push(&mut self) -> io::Result<bool> {
-        if self.held.is_empty() {
+        if self.held.is_none() {
             return Ok(true);
         }
         match self.send_held() {
@@ -305,7 +312,7 @@ impl Pipe {
                 Io::WouldBlock => {}
             }
         }
-        if self.held.is_empty() && self.more == More::Last {
+        if self.held.is_none() && self.more == More::Last {
             return self.send_directly(data);
         }
         if self.hold(data).is_err() {
@@ -322,7 +329,7 @@ impl Pipe {
     /// There is no memory to hold a record: it goes out at once, behind those that wait, or OpenSSL keeps it.
     #[cold]
     fn send_without_holding(&mut self, data: &[u8]) -> Io {
-        if !self.held.is_empty() {
+        if self.held.is_some() {
             match self.send_held() {
                 Io::Moved(_) => {}
                 stuck => return stuck,
@@ -338,7 +345,7 @@ impl Pipe {
             Io::WouldBlock => 0,
             Io::Broken => return Io::Broken,
         };
-        if taken < data.len() && self.keep(&data[taken..]).is_err() {
+        if taken < data.len() && self.keep(&data[taken..], data.len() - taken).is_err() {
             return match taken {
                 0 => Io::WouldBlock,
                 taken => Io::Moved(taken),
@@ -349,21 +356,29 @@ impl Pipe {
 
     /// Keeps a record that others will follow.
     fn hold(&mut self, data: &[u8]) -> Result<(), NoMemory> {
-        // A full record has others behind it; the messages of a handshake are few and small.
-        if self.held.capacity() == 0 && data.len() > RECORD_ROOM / 2 {
-            heap::reserve_exact(&mut self.held, JOIN_SIZE + RECORD_ROOM)?;
+        if let Some(held) = &mut self.held {
+            held.bytes.drain(..held.sent);
+            held.sent = 0;
+        } else if data.len() > RECORD_ROOM / 2 {
+            // A full record has others behind it; the messages of a handshake are few and small.
+            return self.keep(data, JOIN_SIZE + RECORD_ROOM);
         }
-        if self.sent > 0 {
-            self.held.drain(..self.sent as usize);
-            self.sent = 0;
-        }
-        self.keep(data)
+        self.keep(data, data.len())
     }
 
-    fn keep(&mut self, data: &[u8]) -> Result<(), NoMemory> {
-        heap::reserve(&mut self.held, data.len())?;
-        self.held.extend_from_slice(data);
-        Ok(())
+    /// Keeps bytes behind those that are held, in memory for `room` bytes more.
+    fn keep(&mut self, data: &[u8], room: usize) -> Result<(), NoMemory> {
+        let mut held = match self.held.take() {
+            Some(held) => held,
+            None => heap::boxed(Held::default())?,
+        };
+        let reserved = heap::reserve(&mut held.bytes, room);
+        if reserved.is_ok() {
+            held.bytes.extend_from_slice(data);
+        }
+        // An empty one would look like something unsent.
+        self.held = Some(held).filter(|held| !held.bytes.is_empty());
+        reserved
     }
 
     /// One send of everything held; the buffer goes when all of it left.
@@ -373,13 +388,14 @@ impl Pipe {
             Io::Moved(taken) => taken,
             stuck => return stuck,
         };
-        if taken < self.unsent().len() {
-            // A short send means that the socket is full.
-            self.sent += u32::try_from(taken).expect("what is held is far smaller");
-            return Io::WouldBlock;
+        if let Some(held) = &mut self.held {
+            held.sent += taken;
+            if held.sent < held.bytes.len() {
+                // A short send means that the socket is full.
+                return Io::WouldBlock;
+            }
         }
-        self.held = Vec::new();
-        self.sent = 0;
+        self.held = None;
         Io::Moved(taken)
     }
 
