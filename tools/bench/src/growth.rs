@@ -4,12 +4,14 @@
 //! when it is due, and its wait counts from then, whether or not the one before it has been answered. One probe on
 //! each worker asks all the time: when none of them has an answer, no worker works. Some of that may be the machine's
 //! doing, which has CPUs for few of these threads: so it is told how long the worker that then answered waited for one.
+//! And a virtual machine may be stopped as a whole by its host: a thread on each CPU that goes before all others wakes
+//! up all the time, and when none of them does, that time is nobody's silence.
 
 use std::fmt::Write;
 use std::io::Write as _;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,9 @@ const READER: Workload = Workload::new("reader", 1, 1, Verb::Get, SMALL);
 const BEAT: Duration = Duration::from_micros(500);
 /// Pause between two requests of a probe; odd, so that it keeps step with nothing.
 const PAUSE: Duration = Duration::from_micros(311);
+/// Pause of the threads that show whether the machine runs, and how late all of them are when it does not.
+const PULSE: Duration = Duration::from_micros(250);
+const MISSED_PULSE: Duration = Duration::from_millis(1);
 /// Requests by which a probe's worker is told from others.
 const ROUNDS_TO_TELL: usize = 200;
 /// Bytes sent at once.
@@ -50,6 +55,8 @@ const GOAL_SILENCE_MS: f64 = 5.0;
 struct Seen {
     waits: Latencies,
     silence: Gap,
+    /// Longest time in which the machine itself stood still.
+    standstill: Duration,
     /// Items stored a second.
     rate: f64,
     resident: u64,
@@ -69,6 +76,10 @@ impl Seen {
     fn cpu_wait_ms(&self) -> f64 {
         micros(self.silence.for_a_cpu) / 1e3
     }
+
+    fn standstill_ms(&self) -> f64 {
+        micros(self.standstill) / 1e3
+    }
 }
 
 /// Runs it on fresh servers, one after the other: each may take gigabytes.
@@ -81,12 +92,13 @@ pub fn run(lab: &Lab) -> Outcome<Findings> {
             let side = Side::BOTH[index];
             let one = grow(&lab, side).map_err(|e| e.during(format_args!("growth, {side}")))?;
             eprintln!(
-                "[{}] growth  {side:<6} p99.9 {:.2} ms, worst {:.2} ms, silent for {:.2} ms ({:.2} without a CPU), {} items/s",
+                "[{}] growth  {side:<6} p99.9 {:.2} ms, worst {:.2} ms, silent for {:.2} ms ({:.2} without a CPU; the machine stood still for {:.2} at most), {} items/s",
                 start + 1,
                 one.wait_ms(0.999),
                 one.wait_ms(1.0),
                 one.silence_ms(),
                 one.cpu_wait_ms(),
+                one.standstill_ms(),
                 grouped(one.rate),
             );
             seen[index].push(one);
@@ -107,6 +119,7 @@ fn grow(lab: &Lab, side: Side) -> Outcome<Seen> {
     workload::fill(&mut admin, SMALL, 0..SMALL.count)?;
     let power = admin.stats()?.count("hash_power_level");
     let (waits, silence, took) = load(lab, &server, items)?;
+    let (silence, standstill) = silence.longest();
     let resident = process::resident_bytes(server.pid())?;
     let stored = footprint::settled_items(&mut admin)?;
     let wanted = u64::from(items) + u64::from(SMALL.count);
@@ -119,6 +132,7 @@ fn grow(lab: &Lab, side: Side) -> Outcome<Seen> {
     Ok(Seen {
         waits,
         silence,
+        standstill,
         rate: f64::from(items) / took.as_secs_f64(),
         resident,
         powers: [power, admin.stats()?.count("hash_power_level")],
@@ -140,7 +154,7 @@ fn memory_mb(lab: &Lab) -> Outcome<usize> {
 }
 
 /// Stores all items; returns what the others noticed, and how long it took.
-fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Gap, Duration)> {
+fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Silence, Duration)> {
     let target = server.plain_target();
     // Opened one after the other, so that each worker has one of them.
     let mut probes = (0..lab.threads)
@@ -148,11 +162,19 @@ fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Gap, Dura
         .collect::<Outcome<Vec<_>>>()?;
     let mut reader = Lockstep::connect(&target, READER, lab.seed(0))?;
     let (stop, silence) = (AtomicBool::new(false), Silence::begin());
-    thread::scope(|scope| {
+    let (waits, took) = thread::scope(|scope| {
         let reader = scope.spawn(|| read(&mut reader, &stop));
         let probes: Vec<_> = probes
             .iter_mut()
             .map(|probe| scope.spawn(|| probe.listen(&silence, &stop)))
+            .collect();
+        let pulses: Vec<_> = (0..cpus())
+            .map(|cpu| {
+                scope.spawn({
+                    let (silence, stop) = (&silence, &stop);
+                    move || beat(cpu, silence, stop)
+                })
+            })
             .collect();
         let began = Instant::now();
         let loaders: Vec<_> = (0..LOADERS)
@@ -164,9 +186,25 @@ fn load(lab: &Lab, server: &Server, items: u32) -> Outcome<(Latencies, Gap, Dura
         stop.store(true, Ordering::Relaxed);
         let waits = join(reader);
         probes.into_iter().try_for_each(join)?;
+        pulses.into_iter().try_for_each(join)?;
         loaded?;
-        Ok((waits?, silence.longest(), took))
-    })
+        Ok((waits?, took))
+    })?;
+    Ok((waits, silence, took))
+}
+
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Shows all the time that the machine runs, on that CPU.
+fn beat(cpu: usize, silence: &Silence, stop: &AtomicBool) -> Outcome<()> {
+    probe::go_first(Some(cpu))?;
+    while !stop.load(Ordering::Relaxed) {
+        silence.pulse();
+        thread::sleep(PULSE);
+    }
+    Ok(())
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, Outcome<T>>) -> Outcome<T> {
@@ -257,27 +295,37 @@ struct Gap {
     for_a_cpu: Duration,
 }
 
-/// The longest time in which none of several had an answer.
+/// The longest time in which none of several had an answer though the machine ran.
 struct Silence(Mutex<Answers>);
 
 struct Answers {
     last: Instant,
     longest: Gap,
+    /// When the machine last showed that it runs.
+    pulse: Instant,
+    /// How long it has stood still since the last answer.
+    stood_still: Duration,
+    standstill: Duration,
 }
 
 impl Silence {
     fn begin() -> Self {
+        let now = Instant::now();
         Silence(Mutex::new(Answers {
-            last: Instant::now(),
+            last: now,
             longest: Gap::default(),
+            pulse: now,
+            stood_still: Duration::ZERO,
+            standstill: Duration::ZERO,
         }))
     }
 
     /// One of them has an answer, for which its worker waited so long for a CPU.
     fn end(&self, for_a_cpu: Duration) {
-        let mut answers = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut answers = self.lock();
         let now = Instant::now();
-        let length = now - answers.last;
+        let stood_still = std::mem::take(&mut answers.stood_still);
+        let length = (now - answers.last).saturating_sub(stood_still);
         answers.last = now;
         if length > answers.longest.length {
             let for_a_cpu = for_a_cpu.min(length);
@@ -285,8 +333,25 @@ impl Silence {
         }
     }
 
-    fn longest(&self) -> Gap {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).longest
+    /// The machine runs.
+    fn pulse(&self) {
+        let mut answers = self.lock();
+        let now = Instant::now();
+        let late = now - std::mem::replace(&mut answers.pulse, now);
+        if late > MISSED_PULSE {
+            answers.stood_still += late;
+            answers.standstill = answers.standstill.max(late);
+        }
+    }
+
+    /// The longest silence, and the longest standstill.
+    fn longest(&self) -> (Gap, Duration) {
+        let answers = self.lock();
+        (answers.longest, answers.standstill)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
@@ -301,10 +366,10 @@ fn findings(lab: &Lab, seen: &[Vec<Seen>; 2]) -> Findings {
          {LOADERS} clients store {} items of {VALUE_LEN} bytes in pipelines of `set … noreply`, `-t {}`, nothing pinned. \
          Beside them one client makes 2,000 `get` a second, whose waits count from when each is due, and a probe on \
          each worker asks all the time: the longest time in which none of them had an answer is how long all workers \
-         were silent; behind it stands for how long of that the worker which then answered had no CPU. The one client, the probes and the servers go before other threads of their CPUs (`nice -n -20`). \
+         were silent; behind it stands for how long of that the worker which then answered had no CPU. Time in which the machine itself stood still, shown by a thread on each CPU that goes before all others, is nobody's silence. The one client, the probes and the servers go before other threads of their CPUs (`nice -n -20`). \
          Medians over {} start(s); the worst is the worst of all.\n\n\
-         | | p50 / p99 / p99.9 / worst ms | all workers silent, ms | without a CPU | Items stored /s | Resident MiB | Hash power |\n\
-         |---|---|---|---|---|---|---|\n",
+         | | p50 / p99 / p99.9 / worst ms | all workers silent, ms | without a CPU | machine at a standstill | Items stored /s | Resident MiB | Hash power |\n\
+         |---|---|---|---|---|---|---|---|\n",
         grouped(lab.options.items as f64),
         lab.threads,
         lab.options.starts,
@@ -336,13 +401,14 @@ fn line(side: Side, seen: &[Seen]) -> String {
     let wait = |share| figure(median(&|one| one.wait_ms(share)));
     let worst = seen.iter().map(|one| one.wait_ms(1.0)).fold(0.0, f64::max);
     format!(
-        "| {side} | {} / {} / **{}** / {} | **{}** | {} | {} | {} | {} to {} |\n",
+        "| {side} | {} / {} / **{}** / {} | **{}** | {} | {} | {} | {} | {} to {} |\n",
         wait(0.5),
         wait(0.99),
         wait(0.999),
         figure(worst),
         figure(median(&Seen::silence_ms)),
         figure(median(&Seen::cpu_wait_ms)),
+        figure(median(&Seen::standstill_ms)),
         grouped(median(&|one| one.rate)),
         grouped(median(&|one| one.resident as f64 / 1_048_576.0)),
         median(&|one| one.powers[0] as f64),
@@ -358,6 +424,7 @@ fn note(findings: &mut Findings, side: Side, start: usize, one: &Seen) {
         ("worst_ms", one.wait_ms(1.0)),
         ("silence_ms", one.silence_ms()),
         ("cpu_wait_ms", one.cpu_wait_ms()),
+        ("standstill_ms", one.standstill_ms()),
         ("rate", one.rate),
         ("resident", one.resident as f64),
     ] {
@@ -383,8 +450,24 @@ mod tests {
         silence.end(Duration::from_millis(1));
         thread::sleep(Duration::from_millis(2));
         silence.end(Duration::from_secs(1));
-        let longest = silence.longest();
+        let (longest, _) = silence.longest();
         assert!(longest.length >= Duration::from_millis(4));
         assert!(longest.for_a_cpu <= longest.length, "{longest:?}");
+    }
+
+    #[test]
+    fn while_the_machine_stands_still_nobody_is_silent() {
+        let silence = Silence::begin();
+        thread::sleep(Duration::from_millis(40));
+        silence.pulse();
+        silence.end(Duration::ZERO);
+        let (gap, standstill) = silence.longest();
+        assert!(standstill >= Duration::from_millis(40), "{standstill:?}");
+        assert!(gap.length < Duration::from_millis(40), "{gap:?}");
+        silence.pulse();
+        thread::sleep(Duration::from_millis(4));
+        silence.end(Duration::ZERO);
+        let (gap, _) = silence.longest();
+        assert!(gap.length >= Duration::from_millis(4), "{gap:?}");
     }
 }
