@@ -11,6 +11,7 @@
 //!
 //! A room names only rooms below it; `tests/tidy.rs` holds the table of storeys, doc/architecture.md the reasons.
 
+pub mod auth;
 pub mod clock;
 pub mod conn;
 pub mod decimal;

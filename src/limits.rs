@@ -12,6 +12,8 @@ pub const LINE_MAX: usize = 2048;
 pub const LINE_BLANKS_MAX: usize = 100;
 /// Tokens of a command line that are looked at (text-protocol.md §2.1).
 pub const TOKENS_MAX: usize = 23;
+/// Lines of a password file that count (auth-and-udp.md A2).
+pub const LOGINS_MAX: usize = 8;
 /// Longest opaque of a meta command, without its letter (text-protocol.md §7.3).
 pub const OPAQUE_MAX: usize = 31;
 /// Largest byte count of a storage command: the count plus its CR LF must fit 31 bits (§5.2).

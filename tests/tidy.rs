@@ -17,6 +17,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("response", 3),
     ("stats", 3),
     ("storage", 2),
+    ("auth", 1),
     ("transport", 1),
     ("tls", 1),
     ("event", 1),
