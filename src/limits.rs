@@ -14,6 +14,11 @@ pub const LINE_BLANKS_MAX: usize = 100;
 pub const TOKENS_MAX: usize = 23;
 /// Lines of a password file that count (auth-and-udp.md A2).
 pub const LOGINS_MAX: usize = 8;
+/// Fewest bytes of a line that a login is read from, without its LF: a shorter one is no client's of ours
+/// (auth-and-udp.md A3).
+pub const LOGIN_LINE_MIN: usize = 6;
+/// Largest token that a login line may announce, though not all of them fit the buffer that they are read into (A3).
+pub const TOKEN_MAX: u16 = 16_384;
 /// Longest opaque of a meta command, without its letter (text-protocol.md §7.3).
 pub const OPAQUE_MAX: usize = 31;
 /// Largest byte count of a storage command: the count plus its CR LF must fit 31 bits (§5.2).

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # Goal: every example in doc/protocol.txt is true.
 # Method: each block of C: and S: lines is spoken on a fresh connection to a server that holds nothing; what comes
-# back must be the S: lines, byte for byte, and nothing more.
+# back must be the S: lines, byte for byte, and nothing more. Where a line is refused for want of a login, the server has
+# a file of one user.
 
 use strict;
 use warnings;
@@ -23,9 +24,13 @@ while (my $line = <$document>) {
 }
 cmp_ok(scalar @blocks, '>=', 6, 'the document has examples');
 
+my $users = TestServer::write_file(TestServer::scratch() . '/users', "user:password\n");
+
 for my $block (@blocks) {
     my ($where, @lines) = @$block;
-    my $server = TestServer->start;
+    my $asks = grep { $_->[1] =~ /unauthenticated/ } @lines;
+    my $server = TestServer->start($asks ? ('-Y', $users) : ());
+    $server->admin->log_in('user', 'password') if $asks;
     # Expiry times are those of the document however long the talk takes.
     $server->freeze_clock if TestServer::has_feature('debug');
     my $client = $server->client;

@@ -11,7 +11,7 @@ use TestServer;
 
 TestServer::need_new('a server that is complete');
 
-for my $row ([ '-U', '11211' ], [ '-Y', '/nonexistent' ], [ '-e', '/nonexistent' ]) {
+for my $row ([ '-U', '11211' ], [ '-e', '/nonexistent' ]) {
     my $run = TestServer->run('-p', '0', @$row);
     is($run->{status}, 64, "@$row ends with 64");
     like($run->{stderr}, qr/^\Q$row->[0]\E: not built yet\n/, "@$row says why");

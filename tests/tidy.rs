@@ -50,35 +50,42 @@ const SAME_STOREY: &[(&str, &str)] = &[
 const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ("lines", &["mod"]),
     ("frames", &["mod"]),
+    ("login", &["mod"]),
+    ("access", &["mod", "login"]),
     ("upload", &["mod", "lines", "frames"]),
     ("text", &["mod", "lines", "upload"]),
     ("meta", &["lines", "upload"]),
     ("binary", &["mod", "frames", "upload"]),
     (
         "command",
-        &["lines", "frames", "text", "meta", "binary", "upload"],
+        &[
+            "lines", "frames", "login", "text", "meta", "binary", "upload",
+        ],
     ),
     (
         "refusal",
-        &["lines", "text", "meta", "upload", "command", "request"],
+        &[
+            "lines", "login", "text", "meta", "upload", "command", "request",
+        ],
     ),
-    ("request", &["lines", "text", "meta"]),
+    ("request", &["lines", "login", "text", "meta"]),
     ("numbers", &["lines", "text", "meta"]),
     ("base64", &["text", "meta"]),
     (
         "replies",
         &[
-            "mod", "lines", "text", "meta", "upload", "command", "env", "refusal",
+            "mod", "lines", "login", "text", "meta", "upload", "command", "env", "refusal",
         ],
     ),
 ];
 /// What a codec or a verb may have of the room's face: what stands there is defined below.
-const PROTOCOL_FACE: &[&str] = &["mod", "lines", "frames"];
+const PROTOCOL_FACE: &[&str] = &["mod", "lines", "frames", "login"];
 
 /// Where lines and frames are read and answered. What commands do and count stands in `protocol/verbs`.
 const CODECS: &[&str] = &[
     "src/protocol/lines/",
     "src/protocol/frames/",
+    "src/protocol/login.rs",
     "src/protocol/text/",
     "src/protocol/meta/",
     "src/protocol/binary/",

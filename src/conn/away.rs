@@ -24,7 +24,6 @@ use crate::response::{Sheet, Source, Supply};
 use crate::roster::cards::OpenCard;
 use crate::roster::counts::{ConnStats, Counted};
 use crate::roster::state::State;
-use crate::settings::Protocol;
 use crate::transport::{Failure, More, Progress, Transport};
 
 /// A detached conn. Fields drop in this order: the card before the descriptor can be another's.
@@ -147,13 +146,13 @@ impl Away {
     pub fn arriving(
         card: OpenCard,
         transport: Transport,
-        protocol: Protocol,
+        session: Session,
         counted: Counted,
     ) -> Away {
         Away {
             card,
             transport,
-            session: Session::new(protocol),
+            session,
             input: None,
             counted,
         }

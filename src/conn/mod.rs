@@ -203,7 +203,7 @@ impl Conn {
             card,
             transport,
             handshake: handshake.transpose()?,
-            session: Session::new(new.protocol),
+            session: Session::new(new.protocol, &env.verbs.settings.auth),
             input: None,
             out: None,
             state: State::NewCmd,

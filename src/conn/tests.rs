@@ -106,6 +106,7 @@ impl Lab {
                     below,
                     stats: leak(registry),
                     control: &Nobody,
+                    logins: None,
                 },
                 me: engine.per_thread(),
                 reach: protocol::Reach::Conn,

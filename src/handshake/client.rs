@@ -15,11 +15,12 @@ use crate::conn::{NewConn, OpenError, told};
 use crate::event::{Event, Registrar};
 use crate::os::Interest;
 use crate::os::socket::{self, Presence};
+use crate::protocol::Session;
 use crate::roster::cards::{Kind, OpenCard};
 use crate::roster::counts::{ConnStats, Counted};
 use crate::roster::state::State;
 use crate::roster::tls_pending::{Handshakes, Place};
-use crate::settings::Protocol;
+use crate::settings::{AuthSettings, Protocol};
 use crate::tls::{FaultKind, Handshake, HandshakeFacts, TlsError, TlsFault, Version};
 use crate::transport::{Opener, Terms, Transport};
 use crate::worker::Services;
@@ -211,7 +212,12 @@ impl Client {
     }
 
     /// Gives its place back, and goes on to a worker.
-    pub(super) fn finish(self, facts: HandshakeFacts, handshakes: &mut Handshakes) -> Away {
+    pub(super) fn finish(
+        self,
+        facts: HandshakeFacts,
+        handshakes: &mut Handshakes,
+        auth: &AuthSettings,
+    ) -> Away {
         let Stage::Speaking(mut transport) = self.stage else {
             unreachable!("a finished handshake has a session");
         };
@@ -223,7 +229,8 @@ impl Client {
         }
         handshakes.finish(self.place, &facts);
         self.card.show_established(facts);
-        Away::arriving(self.card, transport, self.protocol, self.counted)
+        let session = Session::new(self.protocol, auth);
+        Away::arriving(self.card, transport, session, self.counted)
     }
 
     /// How long its client has been silent, where that may end it: `None` for one that is no TCP client.

@@ -66,6 +66,7 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
             below,
             stats: leak(registry),
             control: &Nobody,
+            logins: None,
         },
         books: Books {
             cards: Cards::leak(4_096),

@@ -313,7 +313,11 @@ impl Handshaker {
             return;
         };
         let counts = client.counts();
-        let away = client.finish(facts, &mut self.handshakes);
+        let away = client.finish(
+            facts,
+            &mut self.handshakes,
+            &self.seat.services.settings.auth,
+        );
         let posted = heap::boxed(away)
             .and_then(|away| self.seat.turns.next().post(Message::Established(away)));
         if posted.is_err() {

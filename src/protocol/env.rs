@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
+use crate::auth::file::Logins;
 use crate::protocol::handover::Reach;
 use crate::protocol::replies;
 use crate::settings::Protocol;
@@ -22,6 +23,8 @@ pub struct Services {
     pub stats: &'static Registry,
     /// Verbs that act on the whole server.
     pub control: &'static dyn Control,
+    /// The users and passwords of `-Y`.
+    pub logins: Option<&'static Logins>,
 }
 
 impl Deref for Services {

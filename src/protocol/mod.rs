@@ -24,12 +24,16 @@
 //! [`Env`], so a request can be looked at and sent elsewhere as well as `run` (`begin`, where a value follows), which
 //! asks the verb and writes the answer.
 //!
+//! Where a login is demanded a client is a stranger at first: `access` is the door that every protocol asks, `login` what
+//! a text client says in front of it.
+//!
 //! A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there are
 //! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`, how binary keys are written in `base64`. The same verb has the same file name
 //! in `text`, `meta`, `binary` and `verbs`. (`tests/tidy.rs` holds the table, and what readers and codecs may not do.)
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod base64;
 mod binary;
 mod command;
@@ -37,6 +41,7 @@ mod env;
 mod frames;
 mod handover;
 mod lines;
+mod login;
 mod meta;
 mod next;
 mod numbers;
@@ -53,6 +58,7 @@ mod verbs;
 use std::mem;
 
 use crate::os::heap::{self, NoMemory};
+use crate::protocol::access::Access;
 use crate::protocol::binary::answer::Late;
 use crate::protocol::binary::gate::Gate;
 use crate::protocol::lines::Road;
@@ -62,7 +68,7 @@ use crate::protocol::text::debug::DebugLines;
 use crate::protocol::text::get::Midway;
 use crate::protocol::upload::{Left, Upload};
 use crate::response::{Out, Source};
-use crate::settings::Protocol;
+use crate::settings::{AuthSettings, Protocol};
 use crate::storage::Engine;
 #[cfg(feature = "debug-server")]
 use crate::storage::ItemRef;
@@ -92,6 +98,7 @@ const BINARY_MAGIC: u8 = 0x80;
 /// A client's protocol state, part of its conn; small, no heap.
 pub struct Session {
     protocol: Protocol,
+    access: Access,
     unfinished: Unfinished,
     /// Bytes at the front of the unread input that were searched for a line end before, in vain.
     searched: usize,
@@ -116,16 +123,19 @@ enum Unfinished {
     Multiget(Midway),
     /// Input is being discarded; its answer waits for that.
     Discard(Late),
+    /// A login line has come, and its token of so many bytes is to follow.
+    Token(u16),
     /// The conn is to be handed over.
     Ordered(Order),
 }
 
 impl Session {
-    /// `protocol` is the listener's; `Negotiate` looks at the first byte.
+    /// `protocol` is the listener's; `Negotiate` looks at the first byte. Who may be served, `auth` says.
     #[must_use]
-    pub fn new(protocol: Protocol) -> Session {
+    pub fn new(protocol: Protocol, auth: &AuthSettings) -> Session {
         Session {
             protocol,
+            access: Access::new(auth),
             unfinished: Unfinished::Nothing,
             searched: 0,
             keys_spent: 0,
@@ -181,10 +191,29 @@ impl Session {
         }
         match self.protocol {
             Protocol::Binary => frames::run(self, bytes, out, env, budget),
-            Protocol::Ascii | Protocol::Negotiate => {
+            Protocol::Ascii | Protocol::Negotiate if self.access.is_open() => {
                 lines::run(self, road, bytes, out, env, budget)
             }
+            Protocol::Ascii | Protocol::Negotiate => self.log_in(road, bytes, out, env, budget),
         }
+    }
+
+    /// Reads logins; what follows one that succeeds are commands.
+    #[cold]
+    fn log_in(
+        &mut self,
+        road: Road,
+        bytes: &[u8],
+        out: &mut Out,
+        env: &Env,
+        budget: &mut u32,
+    ) -> (usize, Next) {
+        let (at, next) = login::run(self, bytes, out, env, budget);
+        if let Some(next) = next {
+            return (at, next);
+        }
+        let (taken, next) = lines::run(self, road, &bytes[at..], out, env, budget);
+        (at + taken, next)
     }
 
     /// Answers a line for the rest of which there is no memory; the conn is to be closed then.
@@ -202,17 +231,18 @@ impl Session {
             Unfinished::Nothing
             | Unfinished::Value(_)
             | Unfinished::Multiget(_)
-            | Unfinished::Discard(_) => panic!("nothing was ordered"),
+            | Unfinished::Discard(_)
+            | Unfinished::Token(_) => panic!("nothing was ordered"),
         }
     }
 
     /// What a client may do that speaks binary.
     #[inline]
-    fn gate(&self, env: &Env) -> Gate {
-        if env.settings.auth.sasl {
-            Gate::Login
-        } else {
+    fn gate(&self) -> Gate {
+        if self.access.is_open() {
             Gate::Open
+        } else {
+            Gate::Login
         }
     }
 
@@ -295,6 +325,7 @@ impl Session {
             Unfinished::Nothing
             | Unfinished::Multiget(_)
             | Unfinished::Discard(_)
+            | Unfinished::Token(_)
             | Unfinished::Ordered(_) => panic!("no value is being received"),
         }
     }
@@ -305,6 +336,7 @@ impl Session {
             Unfinished::Nothing
             | Unfinished::Multiget(_)
             | Unfinished::Discard(_)
+            | Unfinished::Token(_)
             | Unfinished::Ordered(_) => panic!("no value is being received"),
         }
     }

@@ -114,6 +114,16 @@ pub(super) fn no_item(failure: AllocFailure) -> &'static [u8] {
 pub(super) enum ClientError {
     /// No such command, or none such of it.
     NoSuchCommand,
+    /// A line of a client that has to log in first.
+    Unauthenticated,
+    /// A login line announces a token that nobody would wait for.
+    TokenTooLong,
+    /// A login's token is not followed by CR LF.
+    TokenNotEnded,
+    /// A login's token is not user, blank and password.
+    BadLogin,
+    /// No such user and password.
+    LoginFailed,
     /// A token is missing, too long or no number.
     BadFormat,
     /// A value is not followed by CR LF.
@@ -175,6 +185,11 @@ impl ClientError {
     pub(super) fn line(self) -> &'static [u8] {
         match self {
             ClientError::NoSuchCommand => ERROR,
+            ClientError::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
+            ClientError::TokenTooLong => b"CLIENT_ERROR auth token too long\r\n",
+            ClientError::TokenNotEnded => b"CLIENT_ERROR bad command line termination\r\n",
+            ClientError::BadLogin => b"CLIENT_ERROR bad authentication token format\r\n",
+            ClientError::LoginFailed => b"CLIENT_ERROR authentication failure\r\n",
             ClientError::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
             ClientError::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
             ClientError::InvalidExptime => b"CLIENT_ERROR invalid exptime argument\r\n",

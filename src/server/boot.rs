@@ -9,6 +9,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::auth::file::{FileError, Logins};
 use crate::clock::Clock;
 use crate::handshake::{self, Handshakers};
 use crate::listener::ListenError;
@@ -19,7 +20,7 @@ use crate::os::{reason, signal};
 use crate::server::leak;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
-use crate::settings::{ExitStatus, Refusal, Settings, TlsSettings};
+use crate::settings::{AuthSettings, ExitStatus, Refusal, Settings, TlsSettings};
 use crate::storage::{Engine, EngineError};
 use crate::threads::Thread;
 use crate::tls::{Current, TlsCounters, TlsError};
@@ -119,6 +120,15 @@ impl From<StartError> for BootError {
     }
 }
 
+impl From<FileError> for BootError {
+    fn from(error: FileError) -> BootError {
+        BootError {
+            lines: error.lines().collect(),
+            status: ExitStatus::Failure,
+        }
+    }
+}
+
 impl From<ListenError> for BootError {
     fn from(error: ListenError) -> BootError {
         BootError {
@@ -188,6 +198,14 @@ pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
             "failed to daemon() in order to daemonize",
         )
     })
+}
+
+/// Reads who may log in, with `-Y`; as the user that the server runs as, who will read it again.
+pub(super) fn read_logins(settings: &AuthSettings) -> Result<Option<&'static Logins>, BootError> {
+    let Some(path) = &settings.file else {
+        return Ok(None);
+    };
+    Ok(Some(leak(Logins::read(path)?)))
 }
 
 /// Keeps memory from being paged out, with `-k`, where the kernel allows it.

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::auth::file::Logins;
 use crate::clock::Clock;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
 use crate::handshake::{self, Handshakers, Reception};
@@ -133,6 +134,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     boot::lock_memory(settings);
     let base: Base<Main> = Base::new(Load::Few)
         .map_err(|error| BootError::kernel("Can't create an event base", &error))?;
+    let logins = boot::read_logins(&settings.auth)?;
 
     let tunables = leak(Tunables::new(settings));
     let books = Books {
@@ -150,7 +152,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         tunables,
         crew: leak(Crew::default()),
     };
-    let services = compose(base_services, books, refresher, woken);
+    let services = compose(base_services, books, refresher, logins, woken);
     let workers = Workers::start(services.below)?;
     services.figures.watch_buffers(workers.gauges());
     let thread_failed = |error| BootError::new(ExitStatus::Failure, reason(&error));
@@ -204,6 +206,7 @@ fn compose(
     below: storage::Services,
     books: Books,
     refresher: Option<&'static Refresher>,
+    logins: Option<&'static Logins>,
     woken: &'static Notifier,
 ) -> Services {
     let clock = below.clock();
@@ -232,6 +235,7 @@ fn compose(
                 below,
                 stats: leak(registry),
                 control: leak(ServerControl::new(refresher)),
+                logins,
             },
             books,
             tls,
@@ -312,13 +316,24 @@ impl Main {
         }
     }
 
-    /// SIGHUP: certificates are loaded again. Success is silent.
+    /// SIGHUP: passwords and certificates are read again. Success is silent.
     fn reload(&self) {
+        self.reload_logins();
         let Some(refresher) = self.services.refresher else {
             return;
         };
         if let Err(error) = refresher.refresh() {
             say!("Could not reload TLS certificates on SIGHUP: {error}");
+        }
+    }
+
+    /// Compat: a file that is bad now is not spoken of but at `-v`.
+    fn reload_logins(&self) {
+        let Some(Err(error)) = self.services.logins.map(Logins::reload) else {
+            return;
+        };
+        for line in error.lines() {
+            tell!(self.services.tunables, 1, "{line}");
         }
     }
 }

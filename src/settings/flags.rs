@@ -345,8 +345,10 @@ pub(super) const OPTIONS: &[Row] = &[
         "<file>",
         Effect::Text(|s| &mut s.auth.file),
     )
-    .help("file of users and passwords for the text protocol")
-    .not_built(|s| s.auth.file.is_some())
+    .help(
+        "demand a login of text clients; the file holds their users and passwords, \
+         user:password, one a line",
+    )
     .stat(23, "auth_enabled_ascii", |now| {
         Some(
             now.settings

@@ -95,6 +95,14 @@ pub struct AuthSettings {
     pub file: Option<String>,
 }
 
+impl AuthSettings {
+    /// Whether clients have to say who they are, whatever they speak and wherever they come in.
+    #[must_use]
+    pub fn demands_login(&self) -> bool {
+        self.sasl || self.file.is_some()
+    }
+}
+
 /// The engine: memory, slab classes, hash table, LRU queues and the threads that tend them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageSettings {

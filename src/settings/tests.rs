@@ -299,7 +299,6 @@ fn values_of_short_options_are_judged_when_reached() {
             "This server is not built with SASL support.",
         ),
         (&["-U", "11211"], USAGE, "-U: not built yet"),
-        (&["-Y", "/f"], USAGE, "-Y: not built yet"),
         (&["-e", "/f"], USAGE, "-e: not built yet"),
         (&["-N", "2"], USAGE, "-N: not built yet"),
         (
@@ -447,7 +446,16 @@ fn an_auth_file_is_for_the_text_protocol() {
         "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.";
     refused(&["-Y", "/f", "-B", "binary"], USAGE, text);
     refused(&["-Y", "/f", "-B", "auto"], USAGE, text);
-    refused(&["-Y", "/f", "-B", "ascii"], USAGE, "-Y: not built yet");
+    for arguments in [&["-Y", "/f", "-B", "ascii"][..], &["-Y", "/f"]] {
+        let settings = run(arguments);
+        assert_eq!(settings.network.protocol, Protocol::Ascii);
+        assert!(settings.auth.demands_login());
+    }
+    refused(
+        &["-Y", "/f", "-U", "11211"],
+        USAGE,
+        "Cannot use UDP with ascii authentication enabled (-U 0 to disable)",
+    );
 }
 
 #[test]
@@ -1050,7 +1058,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     };
     let tls = if cfg!(feature = "tls") { "-Z " } else { "" };
     let order = format!(
-        "-p {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I -F -X -W {tls}-o"
+        "-p {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I -F -X -W -Y {tls}-o"
     );
     assert_eq!(tokens.join(" "), order);
     let names: Vec<&str> = help
@@ -1110,7 +1118,6 @@ fn help_names_only_what_is_built() {
         "relaxed_privileges",
         "udp",
         "napi",
-        "auth-file",
         "memory-file",
     ] {
         assert!(!help.contains(absent), "{absent}");

@@ -50,8 +50,10 @@ pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
         .as_ref()
         .is_some_and(|list| list.contains(','));
     settings.workers.threads_per_udp = if several { 1 } else { settings.workers.threads };
+    protocol_with_sasl(&mut draft)?;
     protocol_with_auth_file(&mut draft)?;
     ports(&mut draft)?;
+    datagrams_with_auth_file(&draft.settings)?;
     refuse_unbuilt(&draft.settings)?;
     hash_power(&draft.settings)?;
     Ok(draft.settings)
@@ -147,6 +149,27 @@ fn slab_sizes(list: &str, smallest: u32, largest: u32) -> Result<Vec<u32>, Refus
     Ok(sizes)
 }
 
+/// A login by SASL is for the binary protocol alone, and no datagram can log in.
+fn protocol_with_sasl(draft: &mut Draft) -> Result<(), Refusal> {
+    let settings = &mut draft.settings;
+    if !settings.auth.sasl {
+        return Ok(());
+    }
+    if !draft.given.protocol && settings.auth.file.is_none() {
+        settings.network.protocol = Protocol::Binary;
+    } else if settings.network.protocol != Protocol::Binary {
+        return Err(Refusal::usage(
+            "ERROR: You cannot allow the ASCII protocol while using SASL.",
+        ));
+    }
+    if settings.network.udp_port != 0 {
+        return Err(Refusal::usage(
+            "ERROR: Cannot enable UDP while using binary SASL authentication.",
+        ));
+    }
+    Ok(())
+}
+
 /// Users and passwords of a file are for the text protocol alone.
 fn protocol_with_auth_file(draft: &mut Draft) -> Result<(), Refusal> {
     if draft.settings.auth.file.is_none() {
@@ -157,6 +180,16 @@ fn protocol_with_auth_file(draft: &mut Draft) -> Result<(), Refusal> {
     } else if draft.settings.network.protocol != Protocol::Ascii {
         return Err(Refusal::usage(
             "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ));
+    }
+    Ok(())
+}
+
+/// No datagram can log in.
+fn datagrams_with_auth_file(settings: &Settings) -> Result<(), Refusal> {
+    if settings.auth.file.is_some() && settings.network.udp_port != 0 {
+        return Err(Refusal::usage(
+            "Cannot use UDP with ascii authentication enabled (-U 0 to disable)",
         ));
     }
     Ok(())

@@ -316,6 +316,13 @@ sub same_bytes {
     return 0;
 }
 
+# Logs in, where a password file asks for that; the answer.
+sub log_in {
+    my ($self, $user, $password) = @_;
+    my $token = "$user $password";
+    return $self->ask([ 'set login 0 0 ' . length $token, $token ]);
+}
+
 # Stores, and dies where that fails: for preparing a test.
 sub set {
     my ($self, $key, $value, %options) = @_;

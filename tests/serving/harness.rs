@@ -143,6 +143,7 @@ impl Server {
                 below,
                 stats: leak(registry),
                 control: &NoControl,
+                logins: None,
             },
             books: Books {
                 cards,

@@ -80,7 +80,7 @@ fn without_frame(none: NoFrame, env: &Env) -> Next {
 
 impl Turn<'_> {
     fn execute(&mut self, frame: &Frame<'_>, session: &mut Session) -> After {
-        match Request::parse(frame, session.gate(self.env)) {
+        match Request::parse(frame, session.gate()) {
             Ok(request) => self.carry_out(&request, session),
             Err(Refusal::Ending(status)) => {
                 self.echo.refuse(status, self.out, self.env);

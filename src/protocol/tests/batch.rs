@@ -246,8 +246,8 @@ fn the_first_byte_decides_unless_the_listener_has() {
         peer.feed(&[byte]);
         assert_eq!(peer.session.protocol(), protocol);
     }
-    let mut session = Session::new(Protocol::Ascii);
     let env = env(|_| {});
+    let mut session = Session::new(Protocol::Ascii, &env.settings.auth);
     let mut out = Out::new();
     session.run_on(Road::Direct, b"\x80\x01\x00k\r\n", &mut out, &env, &mut 20);
     assert_eq!(

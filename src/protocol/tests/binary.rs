@@ -353,7 +353,7 @@ fn what_cannot_be_is_answered_and_ends_the_conn() {
 #[test]
 fn nothing_is_judged_before_a_header_is_whole() {
     let mut peer = peer();
-    peer.session = Session::new(Protocol::Binary);
+    peer.session = Session::new(Protocol::Binary, &peer.env.settings.auth);
     peer.feed(b"version\r\nversion\r\nverso");
     assert_eq!(peer.rest, Rest::Waiting);
     peer.feed(b"n");

@@ -7,6 +7,7 @@ mod crawler;
 mod dialogues;
 #[cfg(feature = "debug-server")]
 mod handover;
+mod login;
 mod memory;
 mod roads;
 mod rubbish;
@@ -63,6 +64,7 @@ fn env(change: impl FnOnce(&mut Settings)) -> Env {
             below,
             stats: Box::leak(Box::new(stats)),
             control: &NoControl,
+            logins: None,
         },
         me: engine.per_thread(),
         reach: Reach::Conn,
@@ -112,8 +114,8 @@ struct Peer {
 impl Peer {
     fn new(env: Env) -> Peer {
         Peer {
+            session: Session::new(Protocol::Negotiate, &env.settings.auth),
             env,
-            session: Session::new(Protocol::Negotiate),
             road: Road::Direct,
             budget: 20,
             out: Out::new(),
