@@ -33,6 +33,7 @@ mod sync;
 pub mod threads;
 pub mod tls;
 pub mod transport;
+pub mod udp;
 pub mod worker;
 
 use os::heap::Heap;

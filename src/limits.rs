@@ -96,6 +96,16 @@ pub const CACHEDUMP_ITEMS_MAX: usize = CACHEDUMP_MAX / b"ITEM k [0 b; 0 s]\r\n".
 /// Slices of one gathered send (IOV_MAX less one).
 pub const SLICES_MAX: usize = 1_023;
 
+/// Largest datagram that is sent, its header included: it crosses an Ethernet in one piece, with room for tunnels
+/// (auth-and-udp.md §B4).
+pub const DATAGRAM: usize = 1_400;
+/// Space for a datagram that is received: more than UDP can carry, so that none is ever cut.
+pub const DATAGRAM_SPACE: usize = 65_536;
+/// Datagrams of answers that one UDP socket sends before others have their turn.
+pub const SENDS_PER_TURN: u32 = 64;
+/// What is asked of the kernel for the send buffer of a UDP socket, which grants what it likes.
+pub const UDP_SEND_BUFFER_MAX: i32 = 256 << 20;
+
 /// A slab page, in bytes (storage-engine.md §1).
 pub const PAGE_SIZE: usize = 1_048_576;
 /// Slab class ids run from 1 to this; 0 is the pool of free pages.

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # Goal: the command line tools of libmemcached work against the server.
 # Method: each tool that is installed: copy files in and out, look, touch, remove, count, load. They
-# speak plain text over TCP, so the server does, too.
+# speak plain text over TCP, so the server does, too. Two of them can store over UDP (they ask for no answer, and none
+# of them reads over it).
 
 use strict;
 use warnings;
@@ -99,5 +100,27 @@ SKIP: {
     is($c->get('binary'), undef, 'flushes');
 }
 ok($server->wait_stat('curr_connections', 2), 'no connection is left behind');
+
+my $udp = TestServer->start({ tls => 0 }, '-t', '2', '-l', '127.0.0.1', '-U', '-1', '-p', '0');
+$where = '--servers=127.0.0.1:' . $udp->udp_port;
+for my $name (qw(small binary)) {
+    my (undef, $good) = runs('memccp', '--udp', "$dir/$name");
+    ok($good, "memccp --udp of a file: $name");
+    my $client = $udp->udp_client;
+    my $hit = sub { $client->ask("get $name\r\n") =~ /\AVALUE $name 0 \d+\r\n\Q$content{$name}\E\r\nEND\r\n\z/ };
+    ok(TestServer::wait_until($hit), 'stores it');
+}
+SKIP: {
+    skip 'no memcslap', 2 unless tool('memcslap');
+    my (undef, $good) = runs('memcslap', '--udp', '--test=set', '--concurrency=2', '--execute-number=500');
+    ok($good, 'memcslap --udp --test=set') or diag(TestServer::slurp("$dir/stderr"));
+    # A part of it: most is cut in the wrong place, and with so much under way the question may be lost, too.
+    my $client = $udp->udp_client;
+    my $stored = sub {
+        $client->send(1, "stats\r\n");
+        return ($client->message(1, 0.5) // '') =~ /^STAT cmd_set (\d+)/m && $1 > 2;
+    };
+    ok(TestServer::wait_until($stored), 'the load arrived');
+}
 
 done_testing;

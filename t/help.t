@@ -35,7 +35,7 @@ my %long = (
 );
 delete @long{qw(s a)} unless $run->{stdout} =~ /unix-socket/;
 # What has no room yet leaves no trace.
-for my $row ([ udp => 'U' ], [ restart => 'e' ]) {
+for my $row ([ restart => 'e' ]) {
     my ($room, $letter) = @$row;
     next unless TestServer::to_come($room);
     my $word = delete $long{$letter};

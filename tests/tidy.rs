@@ -12,6 +12,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("handshake", 7),
     ("worker", 6),
     ("conn", 5),
+    ("udp", 5),
     ("protocol", 4),
     ("roster", 4),
     ("response", 3),
@@ -36,6 +37,8 @@ const STOREYS: &[(&str, u8)] = &[
 const SAME_STOREY: &[(&str, &str)] = &[
     // A statistic is written into an output.
     ("stats", "response"),
+    // Datagrams are answered into buffers of the pool that conns borrow from.
+    ("udp", "conn"),
     // A TLS session is one kind of transport.
     ("transport", "tls"),
     // Whoever has a limit reads it where it stands.

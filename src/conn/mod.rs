@@ -50,7 +50,7 @@ mod value;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use buffers::{Buffers, Input};
 

@@ -82,44 +82,49 @@ fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
+/// What a worker lends, its buffers under these gauges.
+pub(crate) fn env(settings: Settings, gauges: &'static BufferGauges) -> Env {
+    let settings = leak(settings);
+    let tunables = leak(Tunables::new(settings));
+    let clock = leak(Clock::new());
+    let engine = Engine::new(settings, tunables, clock).expect("an engine");
+    let below = storage::Services {
+        engine,
+        settings,
+        tunables,
+        crew: leak(Crew::default()),
+    };
+    let registry = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
+    Env {
+        verbs: protocol::Env {
+            services: protocol::Services {
+                below,
+                stats: leak(registry),
+                control: &Nobody,
+                logins: None,
+            },
+            me: engine.per_thread(),
+            reach: protocol::Reach::Conn,
+            fd: -1,
+        },
+        buffers: Buffers::new(gauges),
+        opener: Opener::new(None, 0),
+        gather: Gather::new(),
+        handshakes: Handshakes::new(HandshakeStats::leak(1).thread(0), None),
+        turn_requests: settings.workers.reqs_per_event,
+        cards: Cards::leak(1024),
+        worker: 0,
+    }
+}
+
 impl Lab {
     fn new() -> Lab {
         Lab::with(Settings::default(), usize::MAX)
     }
 
     fn with(settings: Settings, buffers_most: usize) -> Lab {
-        let settings = leak(settings);
-        let tunables = leak(Tunables::new(settings));
-        let clock = leak(Clock::new());
-        let engine = Engine::new(settings, tunables, clock).expect("an engine");
-        let below = storage::Services {
-            engine,
-            settings,
-            tunables,
-            crew: leak(Crew::default()),
-        };
-        let registry = Registry::new(below, Box::new(Nothing), Box::new(Nothing));
         let gauges = leak(BufferGauges::new(buffers_most));
-        let env = Env {
-            verbs: protocol::Env {
-                services: protocol::Services {
-                    below,
-                    stats: leak(registry),
-                    control: &Nobody,
-                    logins: None,
-                },
-                me: engine.per_thread(),
-                reach: protocol::Reach::Conn,
-                fd: -1,
-            },
-            buffers: Buffers::new(gauges),
-            opener: Opener::new(None, 0),
-            gather: Gather::new(),
-            handshakes: Handshakes::new(HandshakeStats::leak(1).thread(0), None),
-            turn_requests: settings.workers.reqs_per_event,
-            cards: Cards::leak(1024),
-            worker: 0,
-        };
+        let env = env(settings, gauges);
         Lab {
             resuming: Vec::with_capacity(1024),
             base: Base::new(Load::Conns).expect("a base"),

@@ -80,7 +80,7 @@ pub enum Ceiling {
 }
 
 impl Ceiling {
-    /// As the settings want it, with so many listening sockets, in a process that may have so many descriptors.
+    /// As the settings want it, with so many sockets that wait for clients, in a process that may have so many descriptors.
     #[must_use]
     pub fn new(settings: &Settings, listeners: usize, descriptors: usize) -> Ceiling {
         let maxconns = to_usize(settings.network.conn_limit);
@@ -160,16 +160,18 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Takes the sockets over and counts them as conns. `descriptors` is how many the process may have.
+    /// Takes the sockets over and counts them as conns. Beside them there are so many UDP `endpoints`; `descriptors` is how
+    /// many the process may have.
     #[must_use]
     pub fn new(
         sockets: Vec<ListenSocket>,
+        endpoints: usize,
         descriptors: usize,
         settings: &Settings,
         tunables: &'static Tunables,
         stats: &'static ConnStats,
     ) -> Acceptor {
-        let ceiling = Ceiling::new(settings, sockets.len(), descriptors);
+        let ceiling = Ceiling::new(settings, sockets.len() + endpoints, descriptors);
         let doors: Vec<Door> = sockets
             .into_iter()
             .map(|socket| Door {
@@ -344,7 +346,8 @@ mod tests {
     use std::io::Read;
     use std::net::TcpStream;
 
-    use crate::listener::open::open_tcp;
+    use crate::listener::open::open_inet;
+    use crate::os::socket::Carries;
     use crate::roster::counts::Counted;
     use crate::settings::{NetworkSettings, WorkerSettings};
     use crate::tls;
@@ -375,14 +378,14 @@ mod tests {
             };
             let stats: &'static ConnStats = Box::leak(Box::default());
             let tunables = Box::leak(Box::new(Tunables::new(&settings)));
-            let opened = open_tcp(&settings, None).expect("a port");
+            let opened = open_inet(&settings, None).expect("a port");
             let (_, port) = opened.sockets[0]
                 .address_text
                 .rsplit_once(':')
                 .expect("a port");
             let port = port.parse().expect("a number");
             Fixture {
-                acceptor: Acceptor::new(opened.sockets, usize::MAX, &settings, tunables, stats),
+                acceptor: Acceptor::new(opened.sockets, 0, usize::MAX, &settings, tunables, stats),
                 stats,
                 port,
                 kept: Vec::new(),
@@ -397,7 +400,11 @@ mod tests {
         fn take(&mut self) {
             match self.acceptor.accept(0) {
                 Accepted::Conn(fd, peer) => {
-                    assert!(peer.to_string().starts_with("tcp:127.0.0.1:"));
+                    assert!(
+                        peer.shown(Carries::Streams)
+                            .to_string()
+                            .starts_with("tcp:127.0.0.1:")
+                    );
                     self.kept.push((fd, self.stats.conn_opened()));
                 }
                 other => panic!("no client but {other:?}"),

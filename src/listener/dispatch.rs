@@ -30,6 +30,8 @@ use crate::worker::inbox::{Message, Turns};
 pub struct Parts<'a> {
     /// The sockets of [`open`](crate::listener::open::open).
     pub sockets: Vec<ListenSocket>,
+    /// Descriptors of UDP sockets that the workers have been given.
+    pub endpoints: usize,
     /// What there is of the server.
     pub services: Services,
     /// Where clients go.
@@ -86,6 +88,7 @@ impl Dispatcher {
             },
             acceptor: Acceptor::new(
                 parts.sockets,
+                parts.endpoints,
                 parts.services.books.cards.len(),
                 parts.services.settings,
                 parts.services.tunables,
@@ -161,7 +164,7 @@ impl Hand {
     /// Gives a client to the next thread. Where there is no memory for that the client is gone.
     fn over(&mut self, socket: &ListenSocket, client: OwnedFd, peer: Address) {
         let kind = match peer {
-            Address::Tcp(_) => Kind::Tcp,
+            Address::Inet(_) => Kind::Tcp,
             Address::Unix(_) | Address::Unnamed => Kind::Unix,
         };
         let new = NewConn {

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! -l text ─ grammar ─► Piece ─ open ─► ListenSocket ─► Acceptor ─ accept ─► descriptor + peer ─► a worker
-//!                                        port file       limit, pause, resume
+//!                                 │      port file       limit, pause, resume
+//!                                 └──► UDP socket ─ endpoints ─► a descriptor for each worker
 //! ```
 //!
 //! `grammar` reads the `-l` list, `open` turns each piece into bound sockets, `accept` takes clients from them and
-//! turns them away at the limit, `dispatch` hands them to the workers. The boot calls [`open()`](open::open) once; the
+//! turns them away at the limit, `dispatch` hands them to the workers; `endpoints` deals with UDP. The boot calls [`open()`](open::open) once; the
 //! main loop's handler owns the [`Dispatcher`]. One thread, no locks: what others may see of it is in
 //! [`ConnStats`](crate::roster::counts::ConnStats) and on the sockets' cards. (options-and-process.md §3, tls.md §5)
 
@@ -14,6 +15,7 @@
 
 pub mod accept;
 pub mod dispatch;
+pub mod endpoints;
 pub mod grammar;
 pub mod open;
 

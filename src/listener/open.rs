@@ -1,8 +1,8 @@
 //! From what the operator wrote to sockets that wait: looked up, set up, bound, listed in the port file.
 //!
 //! Called once, by the boot, on the main thread, after root has been given up. It says nothing by itself: lines for
-//! stderr come back in the order in which they arose, with the sockets or with the failure. No locks.
-//! Datagram sockets are not made here. (options-and-process.md §3.2–3.4)
+//! stderr come back in the order in which they arose, with the sockets or with the failure. The list is gone through once
+//! for TCP and once for UDP, each only where it has a port. No locks. (options-and-process.md §3.2–3.4, §3.6)
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::limits::UDP_SEND_BUFFER_MAX;
 use crate::listener::grammar::{self, ListenClass, Piece, Rules};
 use crate::os::reason;
-use crate::os::socket::{self, Address, SocketOption};
+use crate::os::socket::{self, Address, Carries, SocketOption};
 use crate::settings::{ExitStatus, Protocol, Settings};
 
 /// A socket that waits for clients, and what they will be told apart by.
@@ -36,6 +37,8 @@ pub struct ListenSocket {
 pub struct Opened {
     /// In the order of opening.
     pub sockets: Vec<ListenSocket>,
+    /// UDP sockets, bound and non-blocking, in the order of opening.
+    pub datagram_sockets: Vec<OwnedFd>,
     /// For stderr: warnings, and the listeners themselves from `-vv` on.
     pub lines: Vec<String>,
 }
@@ -49,7 +52,7 @@ pub struct ListenError {
     pub status: ExitStatus,
 }
 
-/// Opens all that the settings ask for: the unix socket, or else the TCP pass with its port file.
+/// Opens all that the settings ask for: the unix socket, or else those for TCP and UDP with their port file.
 ///
 /// `port_file` is the path of `MEMCACHED_PORT_FILENAME`.
 ///
@@ -65,12 +68,7 @@ pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, Lis
             .map_err(|complaint| lines.push(complaint))
             .ok()
     });
-    let opened = if settings.network.port == 0 {
-        Ok(Opened::default())
-    } else {
-        open_tcp(settings, ports.as_mut())
-    };
-    match opened {
+    match open_inet(settings, ports.as_mut()) {
         Ok(mut opened) => {
             lines.append(&mut opened.lines);
             lines.extend(ports.and_then(|ports| ports.publish().err()));
@@ -83,37 +81,26 @@ pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, Lis
     }
 }
 
-/// Opens the stream sockets of `-l`, or of every address, and lists their ports.
+/// Opens the TCP sockets of `-l`, or of every address, then the UDP sockets, and lists their ports.
 ///
 /// # Errors
 /// A piece cannot be read, or none of its addresses can be had; the other pieces have been tried nevertheless.
-pub fn open_tcp(settings: &Settings, ports: Option<&mut PortFile>) -> Result<Opened, ListenError> {
-    let rules = Rules {
-        tls_enabled: settings.tls.enabled,
-        default_protocol: settings.network.protocol,
-        ascii_auth: settings.auth.file.is_some(),
-    };
-    let mut pass = Pass {
-        settings,
-        ports,
-        opened: Opened::default(),
-        outcome: Outcome::Complete,
-    };
-    match &settings.network.listen {
-        Some(list) => {
-            for piece in grammar::parse(list, rules) {
-                match piece {
-                    Ok(piece) => pass.open_piece(&piece)?,
-                    Err(error) => {
-                        pass.say(error.to_string());
-                        pass.fail(None);
-                    }
-                }
-            }
+pub fn open_inet(
+    settings: &Settings,
+    mut ports: Option<&mut PortFile>,
+) -> Result<Opened, ListenError> {
+    let network = &settings.network;
+    let mut opened = Opened::default();
+    for (what, port) in [
+        (Carries::Streams, network.port),
+        (Carries::Datagrams, network.udp_port),
+    ] {
+        if port != 0 {
+            let ports = ports.as_deref_mut();
+            opened = Pass::new(settings, what, port, ports, opened).run()?;
         }
-        None => pass.open_piece(&grammar::everywhere(rules))?,
     }
-    pass.finish()
+    Ok(opened)
 }
 
 /// Opens the unix socket of `-s`. It is never TLS and has no tag.
@@ -140,11 +127,14 @@ pub fn open_unix(settings: &Settings, path: &Path) -> Result<Opened, ListenError
         class: ListenClass::Plain,
         protocol: settings.network.protocol,
         tag: 0,
-        address_text: Address::Unix(path.to_owned()).to_string(),
+        address_text: Address::Unix(path.to_owned())
+            .shown(Carries::Streams)
+            .to_string(),
     };
     Ok(Opened {
         lines: announcement(settings, &socket).into_iter().collect(),
         sockets: vec![socket],
+        ..Opened::default()
     })
 }
 
@@ -158,9 +148,12 @@ fn announcement(settings: &Settings, socket: &ListenSocket) -> Option<String> {
     (settings.process.verbosity > 1).then(|| format!("<{fd} server listening ({protocol})"))
 }
 
-/// The TCP pass under way.
+/// One walk through the list, under way.
 struct Pass<'a> {
     settings: &'a Settings,
+    what: Carries,
+    /// Of pieces that name none.
+    port: i32,
     ports: Option<&'a mut PortFile>,
     opened: Opened,
     outcome: Outcome,
@@ -175,14 +168,55 @@ enum Outcome {
 
 /// What became of one address.
 enum Attempt {
-    Listening(OwnedFd),
+    Open(OwnedFd),
     /// Not to be had; another address of the same piece will do.
     Skipped(io::Error),
     /// A reason to give the piece up.
     Refused(io::Error),
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(
+        settings: &'a Settings,
+        what: Carries,
+        port: i32,
+        ports: Option<&'a mut PortFile>,
+        opened: Opened,
+    ) -> Pass<'a> {
+        Pass {
+            settings,
+            what,
+            port,
+            ports,
+            opened,
+            outcome: Outcome::Complete,
+        }
+    }
+
+    fn run(mut self) -> Result<Opened, ListenError> {
+        let settings = self.settings;
+        let rules = Rules {
+            tls_enabled: settings.tls.enabled,
+            default_protocol: settings.network.protocol,
+            ascii_auth: settings.auth.file.is_some(),
+        };
+        match &settings.network.listen {
+            Some(list) => {
+                for piece in grammar::parse(list, rules) {
+                    match piece {
+                        Ok(piece) => self.open_piece(&piece)?,
+                        Err(error) => {
+                            self.say(error.to_string());
+                            self.fail(None);
+                        }
+                    }
+                }
+            }
+            None => self.open_piece(&grammar::everywhere(rules))?,
+        }
+        self.finish()
+    }
+
     fn say(&mut self, line: String) {
         self.opened.lines.push(line);
     }
@@ -195,13 +229,13 @@ impl Pass<'_> {
         self.outcome = Outcome::Failed(earlier.or(fault));
     }
 
-    /// Listens on every address of a piece. An error ends the start at once.
+    /// Takes every address of a piece. An error ends the start at once.
     fn open_piece(&mut self, piece: &Piece) -> Result<(), ListenError> {
         if let Some(warning) = piece.warning {
             self.say(warning.to_owned());
         }
-        let port = port_text(piece.port.unwrap_or(self.settings.network.port));
-        let addresses = match socket::resolve(piece.host.as_deref(), &port) {
+        let port = port_text(piece.port.unwrap_or(self.port));
+        let addresses = match socket::resolve(piece.host.as_deref(), &port, self.what) {
             Ok(addresses) => addresses,
             Err(error) => {
                 self.say(format!("getaddrinfo(): {error}"));
@@ -213,7 +247,7 @@ impl Pass<'_> {
         let mut fault = None;
         for address in &addresses {
             match self.open_address(address)? {
-                Attempt::Listening(fd) => {
+                Attempt::Open(fd) => {
                     self.adopt(fd, address, piece);
                     served = true;
                 }
@@ -231,7 +265,7 @@ impl Pass<'_> {
     }
 
     fn open_address(&mut self, address: &SocketAddr) -> Result<Attempt, ListenError> {
-        let socket = match socket::tcp_socket(address) {
+        let socket = match socket::inet_socket(address, self.what) {
             Ok(socket) => socket,
             Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
                 let line = format!("server_socket: {}", reason(&error));
@@ -251,7 +285,7 @@ impl Pass<'_> {
             }
         }
         self.set_up(&socket);
-        match socket::bind_tcp(socket.as_fd(), address) {
+        match socket::bind_inet(socket.as_fd(), address) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return Ok(Attempt::Skipped(error));
@@ -261,8 +295,11 @@ impl Pass<'_> {
                 return Ok(Attempt::Refused(error));
             }
         }
+        if self.what == Carries::Datagrams {
+            return Ok(Attempt::Open(socket));
+        }
         match socket::listen(socket.as_fd(), self.settings.network.backlog) {
-            Ok(()) => Ok(Attempt::Listening(socket)),
+            Ok(()) => Ok(Attempt::Open(socket)),
             Err(error) => {
                 self.say(format!("listen(): {}", reason(&error)));
                 Ok(Attempt::Refused(error))
@@ -270,43 +307,69 @@ impl Pass<'_> {
         }
     }
 
-    /// Options that conns inherit; none is worth failing for.
+    /// Options, which TCP's conns inherit; none is worth failing for.
     fn set_up(&mut self, socket: &OwnedFd) {
         let cookie = self.settings.network.sock_cookie_id;
         let mark = (cookie != 0).then_some(SocketOption::Mark(cookie));
-        let always = [
-            SocketOption::ReuseAddr,
-            SocketOption::KeepAlive,
-            SocketOption::NoLinger,
-            SocketOption::NoDelay,
-        ];
-        for option in mark.into_iter().chain(always) {
-            if let Err(error) = socket::set_option(socket.as_fd(), option) {
+        let always: &[SocketOption] = match self.what {
+            Carries::Streams => &[
+                SocketOption::ReuseAddr,
+                SocketOption::KeepAlive,
+                SocketOption::NoLinger,
+                SocketOption::NoDelay,
+            ],
+            Carries::Datagrams => &[SocketOption::ReuseAddr],
+        };
+        for option in mark.iter().chain(always) {
+            if let Err(error) = socket::set_option(socket.as_fd(), *option) {
                 self.say(format!("setsockopt: {}", reason(&error)));
             }
+        }
+        if self.what == Carries::Datagrams {
+            self.raise_send_buffer(socket);
+        }
+    }
+
+    /// An answer of many datagrams is to leave in one go where it can.
+    fn raise_send_buffer(&mut self, socket: &OwnedFd) {
+        match socket::raise_send_buffer(socket.as_fd(), UDP_SEND_BUFFER_MAX) {
+            Ok((before, now)) if self.settings.process.verbosity > 1 => {
+                let fd = socket.as_raw_fd();
+                self.say(format!("<{fd} send buffer was {before}, now {now}"));
+            }
+            Ok(_) => {}
+            Err(error) => self.say(format!("getsockopt(SO_SNDBUF): {}", reason(&error))),
         }
     }
 
     fn adopt(&mut self, fd: OwnedFd, asked: &SocketAddr, piece: &Piece) {
         // The kernel chose the port where 0 was asked for.
         let address = match socket::local_address(fd.as_raw_fd()) {
-            Ok(Address::Tcp(address)) => address,
+            Ok(Address::Inet(address)) => address,
             _ => *asked,
         };
+        let what = self.what;
+        if let Some(complaint) = self
+            .ports
+            .as_mut()
+            .and_then(|ports| ports.record(what, &address).err())
+        {
+            self.say(complaint);
+        }
+        match what {
+            Carries::Streams => self.adopt_listener(fd, address, piece),
+            Carries::Datagrams => self.opened.datagram_sockets.push(fd),
+        }
+    }
+
+    fn adopt_listener(&mut self, fd: OwnedFd, address: SocketAddr, piece: &Piece) {
         let socket = ListenSocket {
             fd,
             class: piece.class,
             protocol: piece.protocol,
             tag: piece.tag,
-            address_text: Address::Tcp(address).to_string(),
+            address_text: Address::Inet(address).shown(Carries::Streams).to_string(),
         };
-        if let Some(complaint) = self
-            .ports
-            .as_mut()
-            .and_then(|ports| ports.record_tcp(&address).err())
-        {
-            self.say(complaint);
-        }
         if let Some(line) = announcement(self.settings, &socket) {
             self.say(line);
         }
@@ -330,12 +393,19 @@ impl Pass<'_> {
         let why = fault.map_or_else(|| "Success".to_owned(), reason);
         let line = match &self.settings.network.listen {
             Some(list) => format!("failed to listen on one of interface(s) {list}: {why}"),
-            None => format!(
-                "failed to listen on TCP port {}: {why}",
-                self.settings.network.port
-            ),
+            None => {
+                let (protocol, port) = (protocol_name(self.what), self.port);
+                format!("failed to listen on {protocol} port {port}: {why}")
+            }
         };
         Err(self.fatal(line, ExitStatus::OsError))
+    }
+}
+
+fn protocol_name(what: Carries) -> &'static str {
+    match what {
+        Carries::Streams => "TCP",
+        Carries::Datagrams => "UDP",
     }
 }
 
@@ -379,9 +449,10 @@ impl PortFile {
         }
     }
 
-    fn record_tcp(&mut self, address: &SocketAddr) -> Result<(), String> {
+    fn record(&mut self, what: Carries, address: &SocketAddr) -> Result<(), String> {
+        let protocol = protocol_name(what);
         let family = if address.is_ipv4() { "INET" } else { "INET6" };
-        let line = format!("TCP {family}: {}\n", address.port());
+        let line = format!("{protocol} {family}: {}\n", address.port());
         self.file
             .write_all(line.as_bytes())
             .map_err(|error| self.complaint("write", &error))

@@ -1,7 +1,8 @@
 //! Sockets through libc: looked up, made, bound, accepted, read and written.
 //!
-//! The listener room makes and accepts here, the transport room reads and writes. Every descriptor is
-//! non-blocking, closed on exec and owned; every call answers at once with an `io::Result`, `EINTR` retried.
+//! The listener room makes and accepts here, the transport room reads and writes, the udp room takes and sends
+//! datagrams. Every descriptor is non-blocking, closed on exec and owned; every call answers at once with an
+//! `io::Result`, `EINTR` retried.
 //! No locks, any thread. On Linux the calls that run once a request go to the kernel directly: libc's `read`
 //! and `sendmsg` are cancellation points and pay for it. (options-and-process.md §3.2; design-notes.md §1)
 
@@ -23,20 +24,42 @@ use crate::os::cvt;
 /// Where a socket stands, as the kernel tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A TCP socket's address and port.
-    Tcp(SocketAddr),
+    /// An address and a port; whether TCP's or UDP's, its socket knows.
+    Inet(SocketAddr),
     /// A unix socket's path.
     Unix(PathBuf),
     /// No name: the client's end of a unix socket, or a descriptor that has just lost its peer.
     Unnamed,
 }
 
-/// The form of `stats conns`.
-impl fmt::Display for Address {
+impl Address {
+    /// The form of `stats conns`, of a socket that carries this.
+    #[must_use]
+    pub fn shown(&self, what: Carries) -> impl fmt::Display + '_ {
+        Shown {
+            address: self,
+            what,
+        }
+    }
+}
+
+/// See [`Address::shown`].
+struct Shown<'a> {
+    address: &'a Address,
+    what: Carries,
+}
+
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(SocketAddr::V4(v4)) => write!(f, "tcp:{}:{}", v4.ip(), v4.port()),
-            Address::Tcp(SocketAddr::V6(v6)) => write!(f, "tcp6:[{}]:{}", v6.ip(), v6.port()),
+        let protocol = match self.what {
+            Carries::Streams => "tcp",
+            Carries::Datagrams => "udp",
+        };
+        match self.address {
+            Address::Inet(SocketAddr::V4(v4)) => write!(f, "{protocol}:{}:{}", v4.ip(), v4.port()),
+            Address::Inet(SocketAddr::V6(v6)) => {
+                write!(f, "{protocol}6:[{}]:{}", v6.ip(), v6.port())
+            }
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
             Address::Unnamed => f.write_str("?:<AF 0>"),
         }
@@ -53,11 +76,33 @@ impl fmt::Display for ResolveError {
     }
 }
 
+/// What an inet socket carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// TCP.
+    Streams,
+    /// UDP.
+    Datagrams,
+}
+
+impl Carries {
+    fn kind(self) -> libc::c_int {
+        match self {
+            Carries::Streams => libc::SOCK_STREAM,
+            Carries::Datagrams => libc::SOCK_DGRAM,
+        }
+    }
+}
+
 /// The addresses on which `host` (all addresses when `None`) and `port` can be listened to, in the resolver's order.
 ///
 /// # Errors
 /// The resolver's refusal.
-pub fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+pub fn resolve(
+    host: Option<&str>,
+    port: &str,
+    what: Carries,
+) -> Result<Vec<SocketAddr>, ResolveError> {
     let no_nul = |text: &str| {
         CString::new(text).map_err(|_| ResolveError("Name or service not known".to_owned()))
     };
@@ -67,7 +112,7 @@ pub fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, Resolv
     let mut hints: libc::addrinfo = unsafe { mem::zeroed() };
     hints.ai_flags = libc::AI_PASSIVE;
     hints.ai_family = libc::AF_UNSPEC;
-    hints.ai_socktype = libc::SOCK_STREAM;
+    hints.ai_socktype = what.kind();
     let mut list: *mut libc::addrinfo = ptr::null_mut();
     let name = host.as_ref().map_or(ptr::null(), |host| host.as_ptr());
     // SAFETY: the strings and `hints` outlive the call; `list` is where it puts its answer.
@@ -99,19 +144,20 @@ fn resolver_fault(code: libc::c_int) -> ResolveError {
     ResolveError(text.to_string_lossy().into_owned())
 }
 
-/// A TCP socket that is not bound yet, for addresses of the family of `address`.
+/// A socket that is not bound yet, for addresses of the family of `address`.
 ///
 /// # Errors
 /// The kernel's: `EMFILE`, or a family it does not have.
-pub fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
-    stream_socket(match address {
+pub fn inet_socket(address: &SocketAddr, what: Carries) -> io::Result<OwnedFd> {
+    let family = match address {
         SocketAddr::V4(_) => libc::AF_INET,
         SocketAddr::V6(_) => libc::AF_INET6,
-    })
+    };
+    new_socket(family, what.kind())
 }
 
-fn stream_socket(family: libc::c_int) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+fn new_socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes no pointers.
     let fd = cvt(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: the descriptor is open, was made the line above, and nobody else knows it.
@@ -180,25 +226,61 @@ fn set_raw<T>(
     .map(drop)
 }
 
+/// Raises the send buffer to the largest that the kernel grants, up to `most` bytes; gives its size before, and what was
+/// granted.
+///
+/// # Errors
+/// The kernel's: it does not tell the size.
+pub fn raise_send_buffer(socket: BorrowedFd<'_>, most: i32) -> io::Result<(i32, i32)> {
+    let before: libc::c_int = get_raw(socket, libc::SOL_SOCKET, libc::SO_SNDBUF)?;
+    let granted = largest(before, most, |size| {
+        set_raw(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &size).is_ok()
+    });
+    Ok((before, granted))
+}
+
+/// The largest number up to `most` that is granted, or `least`: what is granted is granted for all that is smaller.
+fn largest(least: i32, most: i32, mut is_granted: impl FnMut(i32) -> bool) -> i32 {
+    let (mut granted, mut refused) = (least, most.saturating_add(1));
+    while refused - granted > 1 {
+        let middle = granted + (refused - granted) / 2;
+        if is_granted(middle) {
+            granted = middle;
+        } else {
+            refused = middle;
+        }
+    }
+    granted
+}
+
+fn get_raw<T: Default>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<T> {
+    let mut value = T::default();
+    let mut len = socklen(mem::size_of::<T>());
+    // SAFETY: `value` is `len` writable bytes for the call, and `len` is where it puts what it used; callers ask for
+    // plain numbers, of which all bytes are good.
+    cvt(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            ptr::from_mut(&mut value).cast(),
+            &mut len,
+        )
+    })?;
+    Ok(value)
+}
+
 /// The id of the network queue that last fed the socket; listeners are asked only to learn whether the kernel has such ids.
 ///
 /// # Errors
 /// The kernel's: it does not know the option.
 #[cfg(target_os = "linux")]
 pub fn napi_id(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut id: u32 = 0;
-    let mut len = socklen(mem::size_of::<u32>());
-    // SAFETY: `id` is `len` writable bytes for the call, and `len` is where it puts what it used.
-    cvt(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_INCOMING_NAPI_ID,
-            ptr::from_mut(&mut id).cast(),
-            &mut len,
-        )
-    })?;
-    Ok(id)
+    get_raw(socket, libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID)
 }
 
 /// The id of the network queue that last fed the socket.
@@ -214,7 +296,7 @@ pub fn napi_id(_socket: BorrowedFd<'_>) -> io::Result<u32> {
 ///
 /// # Errors
 /// The kernel's; `AddrInUse` is the one to expect.
-pub fn bind_tcp(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+pub fn bind_inet(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V4(v4) => {
             // SAFETY: a sockaddr_in of zeros is a valid value.
@@ -259,7 +341,7 @@ pub fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
         *to = libc::c_char::from_ne_bytes([*from]);
     }
-    let socket = stream_socket(libc::AF_UNIX)?;
+    let socket = new_socket(libc::AF_UNIX, libc::SOCK_STREAM)?;
     for option in [
         SocketOption::ReuseAddr,
         SocketOption::KeepAlive,
@@ -383,6 +465,55 @@ pub fn send_vectored(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Resu
     }
 }
 
+/// Where a datagram came from, as the kernel wants to hear it again: whoever answers need not look at it.
+pub struct Sender(RawAddress);
+
+impl Sender {
+    /// For people to read.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.0.address()
+    }
+}
+
+/// Takes one datagram, which may be empty; what it has beyond `space` is lost.
+///
+/// # Errors
+/// `WouldBlock` when none has arrived, else the kernel's.
+#[inline]
+pub fn receive_from(socket: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<(usize, Sender)> {
+    let mut sender = RawAddress::new();
+    loop {
+        match counted(raw_recvfrom(socket.as_raw_fd(), space, &mut sender)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return Ok((other?, Sender(sender))),
+        }
+    }
+}
+
+/// Sends `slices`, in order, as one datagram to whoever has sent one.
+///
+/// # Errors
+/// `WouldBlock` when the socket is full, else the kernel's.
+#[inline]
+pub fn send_to(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>], to: &Sender) -> io::Result<()> {
+    // SAFETY: a msghdr of zeros is a valid value: no control bytes.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // IoSlice has the layout of iovec, and sendmsg only reads through either pointer.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len() as _;
+    message.msg_name = ptr::from_ref(&to.0.storage).cast_mut().cast();
+    message.msg_namelen = to.0.len;
+    loop {
+        // SAFETY: the message names `slices`, whose bytes are readable during the call, and an address of that length.
+        let returned = unsafe { raw_sendmsg(socket.as_raw_fd(), &message) };
+        match counted(returned) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
 /// Ends our half of the stream: the peer reads what was sent, and then an end.
 ///
 /// # Errors
@@ -477,6 +608,22 @@ unsafe fn raw_send(fd: libc::c_int, from: *const u8, len: usize) -> isize {
     returned
 }
 
+#[inline]
+fn raw_recvfrom(fd: libc::c_int, space: &mut [u8], from: &mut RawAddress) -> isize {
+    from.reset();
+    let (to, len) = (space.as_mut_ptr(), space.len());
+    let address = ptr::from_mut(&mut from.storage);
+    let address_len = ptr::from_mut(&mut from.len);
+    #[cfg(target_os = "linux")]
+    // SAFETY: both spans are writable for their lengths during the call, as the references say; the address's was just set.
+    let returned =
+        unsafe { libc::syscall(libc::SYS_recvfrom, fd, to, len, 0, address, address_len) } as isize;
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: as above.
+    let returned = unsafe { libc::recvfrom(fd, to.cast(), len, 0, address.cast(), address_len) };
+    returned
+}
+
 /// # Safety
 /// All that `message` points to must be readable.
 #[inline]
@@ -517,7 +664,7 @@ impl RawAddress {
             return self.unix_address();
         }
         // SAFETY: a sockaddr_storage is as large and as aligned as any address, and the kernel has set its family.
-        unsafe { inet_address(raw.cast()) }.map_or(Address::Unnamed, Address::Tcp)
+        unsafe { inet_address(raw.cast()) }.map_or(Address::Unnamed, Address::Inet)
     }
 
     fn unix_address(&self) -> Address {

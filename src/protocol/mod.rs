@@ -310,6 +310,14 @@ impl Session {
         }
     }
 
+    /// No more of the value will come: nothing is stored, and the client is told so where its protocol has words for it.
+    ///
+    /// # Panics
+    /// When no value is being received.
+    pub fn cut_short(&mut self, out: &mut Out, env: &mut Env) {
+        self.take_upload().cut_short(out, env);
+    }
+
     #[inline]
     fn note_window_line(&mut self) {
         #[cfg(debug_assertions)]

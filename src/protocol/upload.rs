@@ -116,6 +116,16 @@ impl Upload {
         Left::Nothing
     }
 
+    /// The rest of the value will never come. Binary requests that are cut are not answered, wherever the cut is.
+    pub(super) fn cut_short(self, out: &mut Out, env: &Env) {
+        let quiet = match self.finish {
+            Finish::Text(finish) => finish.quiet,
+            Finish::Meta(_) => Quiet::No,
+            Finish::Binary(_) => return,
+        };
+        reply(ClientError::BadChunk.line(), quiet, out, env);
+    }
+
     /// The value is whole.
     pub(super) fn finish(self, out: &mut Out, env: &Env) {
         let ends = || self.item.ends_in_crlf();

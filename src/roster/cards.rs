@@ -16,7 +16,7 @@ use crate::clock::RelTime;
 use crate::limits::PEER_NAME_MAX;
 use crate::lock::lock;
 use crate::os::heap::{self, NoMemory};
-use crate::os::socket::{self, Address};
+use crate::os::socket::{self, Address, Carries};
 use crate::roster::state::State;
 use crate::tls::{Class, HandshakeFacts, Version};
 
@@ -30,11 +30,22 @@ pub enum Kind {
     Unix,
     /// A socket that clients come to.
     Listener,
+    /// A worker's descriptor of a UDP socket, which serves all clients by itself.
+    Udp,
 }
 
 impl Kind {
+    /// What such a socket carries.
+    #[must_use]
+    pub fn carries(self) -> Carries {
+        match self {
+            Kind::Tcp | Kind::Unix | Kind::Listener => Carries::Streams,
+            Kind::Udp => Carries::Datagrams,
+        }
+    }
+
     /// Every kind, by its number.
-    const ALL: [Kind; 3] = [Kind::Tcp, Kind::Unix, Kind::Listener];
+    const ALL: [Kind; 4] = [Kind::Tcp, Kind::Unix, Kind::Listener, Kind::Udp];
 
     /// The kind of a card's byte.
     fn from_byte(byte: u8) -> Kind {
@@ -59,7 +70,7 @@ const _: () = assert!(size_of::<Card>() == 64, "a card is one cache line");
 /// What a card shows that is more than a number.
 #[derive(Debug, Default)]
 struct Held {
-    /// The peer, or a listener's own address; `None` while the card is free.
+    /// The peer, or a listener's own address, or of a UDP socket whoever was heard last; `None` while the card is free.
     address: Option<Address>,
     tls: Tls,
 }
@@ -179,9 +190,11 @@ pub struct OpenCard {
 pub struct Look {
     /// The descriptor.
     pub fd: RawFd,
-    /// The client's address, or a listener's own.
+    /// What kind of socket it is.
+    pub kind: Kind,
+    /// The client's address, or that of a socket which waits for clients.
     pub address: Address,
-    /// The client's end here; listeners have none.
+    /// The client's end here; a socket that waits for clients has none.
     pub listen_address: Option<Address>,
     /// What it is doing.
     pub state: State,
@@ -249,7 +262,7 @@ impl Cards {
     #[must_use]
     pub fn pulse(&self, fd: usize) -> Option<Pulse> {
         let card = self.cards.get(fd)?;
-        let state = State::from_byte(card.state.load(Ordering::Relaxed));
+        let state = card.state();
         (state != State::Closed).then(|| Pulse {
             kind: card.kind(),
             state,
@@ -283,18 +296,22 @@ impl Cards {
         // The state comes first: a lock for every free card of a large table would be a waste.
         self.pulse(at)?;
         let held = card.lock();
-        let address = held.address.clone()?;
+        let shown = held.address.clone()?;
         let fd = RawFd::try_from(at).ok()?;
-        let listen_address = match card.kind() {
-            Kind::Listener => None,
-            // The lock keeps the descriptor open, so it is this conn's.
-            Kind::Tcp | Kind::Unix => Some(socket::local_address(fd).unwrap_or(Address::Unnamed)),
+        let (kind, state) = (card.kind(), card.state());
+        // The lock keeps the descriptor open, so it is this conn's.
+        let own = || socket::local_address(fd).unwrap_or(Address::Unnamed);
+        let (address, listen_address) = match kind {
+            Kind::Listener => (shown, None),
+            Kind::Udp if state.is_idle() => (own(), None),
+            Kind::Tcp | Kind::Unix | Kind::Udp => (shown, Some(own())),
         };
         Some(Look {
             fd,
+            kind,
             address,
             listen_address,
-            state: State::from_byte(card.state.load(Ordering::Relaxed)),
+            state,
             last_cmd: RelTime(card.last_cmd.load(Ordering::Relaxed)),
         })
     }
@@ -315,6 +332,10 @@ impl Card {
         Kind::from_byte(self.kind.load(Ordering::Relaxed))
     }
 
+    fn state(&self) -> State {
+        State::from_byte(self.state.load(Ordering::Relaxed))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         // What is held is put and taken whole, so it is sound even after a panic.
         lock(&self.held)
@@ -333,6 +354,11 @@ impl OpenCard {
         // Workers come before the threads that have a conn meanwhile, so the number fits as theirs did.
         let worker = u16::try_from(worker).unwrap_or(u16::MAX);
         self.card.worker.store(worker, Ordering::Relaxed);
+    }
+
+    /// Shows whom a UDP socket has heard; seen while it is not idle.
+    pub fn speak_with(&self, client: Address) {
+        self.card.lock().address = Some(client);
     }
 
     /// Shows that a command began at `now`.
@@ -402,7 +428,7 @@ fn printable(name: &str) -> Option<Box<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
     use std::os::fd::AsRawFd;
 
     #[test]
@@ -411,7 +437,7 @@ mod tests {
         let own = listener.local_addr().expect("an address");
         let fd = listener.as_raw_fd();
         let cards = Cards::leak(usize::try_from(fd).expect("a descriptor") + 1);
-        let peer = Address::Tcp("1.2.3.4:5".parse().expect("an address"));
+        let peer = Address::Inet("1.2.3.4:5".parse().expect("an address"));
         let open = cards
             .open(fd, Kind::Tcp, 3, State::NewCmd, peer.clone(), RelTime(70))
             .expect("inside the table");
@@ -420,14 +446,37 @@ mod tests {
         let look: Vec<Look> = cards.looks().collect();
         let expected = Look {
             fd,
+            kind: Kind::Tcp,
             address: peer,
-            listen_address: Some(Address::Tcp(own)),
+            listen_address: Some(Address::Inet(own)),
             state: State::Read,
             last_cmd: RelTime(71),
         };
         assert_eq!(look, [expected]);
         drop(open);
         assert_eq!(cards.looks().count(), 0);
+    }
+
+    #[test]
+    fn a_udp_socket_shows_a_client_while_it_is_busy() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let own = Address::Inet(socket.local_addr().expect("an address"));
+        let fd = socket.as_raw_fd();
+        let cards = Cards::leak(usize::try_from(fd).expect("a descriptor") + 1);
+        let unnamed = Address::Unnamed;
+        let open = cards.open(fd, Kind::Udp, 0, State::Read, unnamed, RelTime(62));
+        let open = open.expect("inside the table");
+        let shown = || {
+            let look = cards.looks().next().expect("it is open");
+            (look.address, look.listen_address)
+        };
+        assert_eq!(shown(), (own.clone(), None));
+        let client = Address::Inet("1.2.3.4:5".parse().expect("an address"));
+        open.speak_with(client.clone());
+        open.show(State::ParseCmd);
+        assert_eq!(shown(), (client, Some(own.clone())));
+        open.show(State::Read);
+        assert_eq!(shown(), (own, None));
     }
 
     #[test]

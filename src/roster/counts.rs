@@ -48,7 +48,7 @@ impl ConnStats {
         }
     }
 
-    /// A socket waits for clients from now on; like a datagram endpoint it counts as a conn for ever.
+    /// A socket, or a worker's descriptor of a UDP socket, waits for clients from now on; it counts as a conn for ever.
     pub fn listener_opened(&self) {
         self.listeners.fetch_add(1, Ordering::Relaxed);
         self.count_opening();

@@ -5,7 +5,8 @@
 #![forbid(unsafe_code)]
 
 use crate::clock::Clock;
-use crate::roster::cards::Cards;
+use crate::os::socket::Address;
+use crate::roster::cards::{Cards, Kind};
 use crate::stats::Section;
 
 /// `stats conns`.
@@ -22,9 +23,13 @@ impl Section for ConnsSection {
         let now = self.clock.now().0;
         for look in self.cards.looks() {
             let fd = look.fd;
-            line(&format!("{fd}:addr"), &look.address.to_string());
-            if let Some(own) = look.listen_address {
-                line(&format!("{fd}:listen_addr"), &own.to_string());
+            let shown = |address: &Address| address.shown(look.kind.carries()).to_string();
+            if look.kind == Kind::Udp {
+                line(&format!("{fd}:UDP"), "UDP");
+            }
+            line(&format!("{fd}:addr"), &shown(&look.address));
+            if let Some(own) = &look.listen_address {
+                line(&format!("{fd}:listen_addr"), &shown(own));
             }
             line(&format!("{fd}:state"), look.state.name());
             let silent = now.saturating_sub(look.last_cmd.0);

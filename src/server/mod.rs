@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
 use crate::handshake::{self, Handshakers, Reception};
 use crate::listener::accept::check_room;
+use crate::listener::endpoints::hand_out;
 use crate::listener::{Dispatcher, Parts, open};
 use crate::lock::lock;
 use crate::os::heap;
@@ -271,9 +272,18 @@ fn open_doors(
     for line in &opened.lines {
         say!("{line}");
     }
+    let counts = services.books.counts;
+    let endpoints = hand_out(
+        opened.datagram_sockets,
+        &services.settings.workers,
+        &turns,
+        counts,
+    )
+    .map_err(|error| BootError::kernel("Can't duplicate UDP socket", &error))?;
     let registrar = base.registrar();
     let dispatcher = Dispatcher::new(Parts {
         sockets: opened.sockets,
+        endpoints,
         services: services.below,
         turns,
         reception,

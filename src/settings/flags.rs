@@ -40,9 +40,8 @@ pub(super) const OPTIONS: &[Row] = &[
         "<num>",
         Effect::Int(ANY, "", |s| &mut s.network.udp_port),
     )
-    .help("UDP port to listen on")
+    .help("UDP port to listen on; let no strangers reach it")
     .default(|s| format!("{}, off", s.network.udp_port))
-    .not_built(|s| s.network.udp_port != 0)
     .stat(4, "udpport", |now| {
         Some(now.settings.network.udp_port.to_string())
     }),

@@ -257,6 +257,21 @@ fn udp_threads_follow_the_comma() {
 }
 
 #[test]
+fn a_udp_port_is_the_tcp_port_unless_that_is_given() {
+    let ports = |words: &[&str]| {
+        let network = run(words).network;
+        (network.port, network.udp_port)
+    };
+    assert_eq!(ports(&["-U", "11300"]), (11_300, 11_300));
+    assert_eq!(ports(&["-U", "-1"]), (-1, -1));
+    assert_eq!(ports(&["-U", "11300", "-p", "0"]), (0, 11_300));
+    assert_eq!(ports(&["-p", "11400", "-U", "70000"]), (11_400, 70_000));
+    assert_eq!(ports(&["-U", "0"]), (11_211, 0));
+    let message = "ERROR: Invalid port number 70000.";
+    refused(&["-U", "70000"], USAGE, message);
+}
+
+#[test]
 fn values_of_short_options_are_judged_when_reached() {
     let cases: &[(&[&str], ExitStatus, &str)] = &[
         (
@@ -298,7 +313,6 @@ fn values_of_short_options_are_judged_when_reached() {
             USAGE,
             "This server is not built with SASL support.",
         ),
-        (&["-U", "11211"], USAGE, "-U: not built yet"),
         (&["-e", "/f"], USAGE, "-e: not built yet"),
         (&["-N", "2"], USAGE, "-N: not built yet"),
         (
@@ -1058,7 +1072,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     };
     let tls = if cfg!(feature = "tls") { "-Z " } else { "" };
     let order = format!(
-        "-p {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I -F -X -W -Y {tls}-o"
+        "-p -U {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I -F -X -W -Y {tls}-o"
     );
     assert_eq!(tokens.join(" "), order);
     let names: Vec<&str> = help
@@ -1084,6 +1098,7 @@ fn help_shows_the_defaults_that_scripts_look_for() {
     let help = printed(&["--help"]);
     let mut rows = vec![
         ("-p, --port=<num>", "11211"),
+        ("-U, --udp-port=<num>", "0, off"),
         ("-m, --memory-limit=<num>", "64"),
         ("-c, --conn-limit=<num>", "1024"),
         ("-f, --slab-growth-factor=<num>", "1.25"),
@@ -1116,7 +1131,6 @@ fn help_names_only_what_is_built() {
         "proxy_config",
         "drop_privileges",
         "relaxed_privileges",
-        "udp",
         "napi",
         "memory-file",
     ] {

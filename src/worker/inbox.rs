@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -52,6 +52,8 @@ pub enum Message {
     Conn(Box<NewConn>),
     /// Serve this client, whose TLS handshake is finished.
     Established(Box<Away>),
+    /// Serve whoever sends datagrams to this socket, of which it is your descriptor.
+    Endpoint(OwnedFd),
     /// Close this descriptor's conn if its client has been silent for too long.
     IdleCheck(RawFd),
     /// Take back a conn that was away.

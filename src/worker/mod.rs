@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! dispatcher ─post─► Inbox ─eventfd─► base ─ready(fd)─► Worker ─► conns[fd].ready(env) ─► Flow
-//! idle sweep ─post─►                                     ▲ │ Yield
+//! idle sweep ─post─►                                     ▲ │ Yield   or a UDP endpoint's
 //!                                                        └─┴── resumed after a look at the sockets
 //! ```
 //!
@@ -20,7 +20,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
@@ -42,6 +42,7 @@ use crate::settings::voice::tell;
 use crate::threads::Thread;
 use crate::tls::Current;
 use crate::transport::{Gather, Opener};
+use crate::udp::Endpoint;
 
 pub mod host;
 pub mod idle;
@@ -261,6 +262,10 @@ pub struct Worker {
     services: Services,
     /// For the conns that are away, when they come home.
     kept_rooms: Vec<Room<Conn>>,
+    /// Its descriptors of UDP sockets: one for each address, so there are few.
+    endpoints: Vec<Endpoint>,
+    /// A UDP socket could not be served.
+    fault: Option<io::Error>,
     /// The end has come.
     halt: Option<Halt>,
 }
@@ -301,6 +306,8 @@ impl Worker {
             idle_limit_secs: u32::try_from(settings.workers.idle_timeout_secs).unwrap_or(0),
             services,
             kept_rooms: Vec::new(),
+            endpoints: Vec::new(),
+            fault: None,
             halt: None,
         })
     }
@@ -308,11 +315,15 @@ impl Worker {
     /// Serves until it is told to stop.
     ///
     /// # Errors
-    /// The event loop failed, which it does not while its base lives.
+    /// The event loop failed, which it does not while its base lives; or a UDP socket cannot be served, and whoever
+    /// asked for UDP is better told at start.
     fn run(&mut self, base: &Base<Worker>) -> io::Result<()> {
         let halt = loop {
             if let Some(halt) = self.halt.take() {
                 break halt;
+            }
+            if let Some(fault) = self.fault.take() {
+                return Err(fault);
             }
             let wait = if self.gave_way.is_empty() {
                 Wait::Block
@@ -333,6 +344,9 @@ impl Worker {
             conn.stop(&mut self.env);
         }
         self.conns.clear();
+        for endpoint in self.endpoints.drain(..) {
+            endpoint.close(&mut self.env);
+        }
         Ok(())
     }
 
@@ -352,13 +366,21 @@ impl Worker {
             .ok()
             .and_then(|at| self.conns.get_mut(at));
         let Some(Some(conn)) = slot else {
-            return;
+            return self.turn_of_endpoint(fd);
         };
         match act(conn, &mut self.env) {
             Flow::Wait => {}
             Flow::Yield => self.gave_way.push(fd),
             Flow::HandOver => self.hand_over(fd),
             Flow::Close => self.remove(fd),
+        }
+    }
+
+    /// Datagrams have come for a UDP socket, or it takes more; if the descriptor is one.
+    #[cold]
+    fn turn_of_endpoint(&mut self, fd: RawFd) {
+        if let Some(endpoint) = self.endpoints.iter_mut().find(|one| one.fd() == fd) {
+            endpoint.ready(&mut self.env);
         }
     }
 
@@ -431,6 +453,7 @@ impl Worker {
             match message {
                 Message::Conn(new) => self.adopt(*new),
                 Message::Established(away) => self.welcome(*away),
+                Message::Endpoint(socket) => self.take_endpoint(socket),
                 Message::IdleCheck(fd) => {
                     let limit = self.idle_limit_secs;
                     self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
@@ -446,6 +469,17 @@ impl Worker {
         if let Err(error) = self.open(new) {
             counts.conn_unserved();
             tell!(self.env.verbs.tunables, 1, "{error}");
+        }
+    }
+
+    fn take_endpoint(&mut self, socket: OwnedFd) {
+        match Endpoint::open(socket, &self.registrar, &self.env) {
+            Ok(endpoint) => self.endpoints.push(endpoint),
+            Err(error) => {
+                let why = os::reason(&error);
+                let line = format!("Can't listen for events on UDP socket: {why}");
+                self.fault = Some(io::Error::other(line));
+            }
         }
     }
 

@@ -174,6 +174,7 @@ impl Server {
             let ports: Vec<u16> = opened.sockets.iter().map(port_of).collect();
             let dispatcher = Dispatcher::new(Parts {
                 sockets: opened.sockets,
+                endpoints: 0,
                 services,
                 turns,
                 reception: handshakers.reception(),
