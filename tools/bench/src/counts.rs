@@ -25,7 +25,7 @@ use crate::workload::{self, KeySpace, SMALL, Workload};
 
 /// Rows when `--only` names none.
 const USUAL: &[&str] = &[
-    "get", "get-p32", "mget50", "mg-p32", "set", "set-p32", "bget", "get-64k", "set-64k",
+    "get", "get-p32", "mget50", "mg-p32", "set", "set-p32", "bget", "bmget50", "get-64k", "set-64k",
 ];
 const CONNECTIONS: usize = 10;
 /// One read takes a small record whole; a second one now and then is allowed.
@@ -48,7 +48,7 @@ pub fn instructions(lab: &Lab) -> Outcome<Findings> {
         let _ = write!(
             findings.text,
             "\n## Instructions per request, {}\n\n\
-             User space, busiest worker thread, by callgrind; {} connection(s); mget50 per key.\n\n\
+             User space, busiest worker thread, by callgrind; {} connection(s); mget50 and bmget50 per key.\n\n\
              | Workload | ours | theirs | ratio |\n|---|---|---|---|\n",
             mode.title(),
             connections(lab),

@@ -82,7 +82,8 @@ pub fn workloads() -> String {
     text.push_str(
         "\nKeys are drawn evenly at random, by each connection for itself, and are all stored \
          before the run; flags 0, no expiry. get: `get K`; mg: `mg K s v`; set: `set K 0 0 n`; \
-         mget50: one `get` with 50 keys; mixed: one set, then ten gets; bget: the binary get; \
+         mget50: one `get` with 50 keys; mixed: one set, then ten gets; bget: the \
+         binary get; bmget50: 50 getkq and a noop; \
          connect: connect, one `get`, close, over and over.\n",
     );
     text

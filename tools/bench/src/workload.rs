@@ -63,6 +63,8 @@ pub enum Verb {
     Mixed(u32),
     /// The binary protocol's get.
     BinaryGet,
+    /// Its getkq, so many times, and a noop.
+    QuietGets(usize),
 }
 
 /// How long a connection lives.
@@ -109,6 +111,10 @@ pub const WORKLOADS: &[Workload] = &[
     Workload::new("mg-p32", 50, 32, Verb::MetaGet, SMALL),
     Workload::new("mixed", 50, 1, Verb::Mixed(10), SMALL),
     Workload::new("bget", 50, 1, Verb::BinaryGet, SMALL),
+    Workload {
+        unit: "key",
+        ..Workload::new("bmget50", 50, 1, Verb::QuietGets(50), SMALL)
+    },
     Workload::new("get-64k", 10, 1, Verb::Get, LARGE),
     Workload::new("set-64k", 10, 1, Verb::Set, LARGE),
     Workload::new("get-1m", 4, 1, Verb::Get, HUGE),
@@ -188,7 +194,7 @@ impl Workload {
     /// Requests the server counts for one batch.
     pub fn batch_units(&self) -> usize {
         match self.verb {
-            Verb::MultiGet(keys) => keys * self.depth,
+            Verb::MultiGet(keys) | Verb::QuietGets(keys) => keys * self.depth,
             _ => self.depth,
         }
     }
@@ -219,8 +225,11 @@ impl Workload {
                     self.multi_get(keys, key, sequence, out, replies);
                 }
                 Verb::BinaryGet => {
-                    push_binary_get(out, self.keys, key);
+                    push_binary_get(out, 0x00, self.keys, key);
                     replies.owe(Shape::Binary, key);
+                }
+                Verb::QuietGets(keys) => {
+                    self.quiet_gets(keys, key, sequence, out, replies);
                 }
             }
             sequence.requests = sequence.requests.wrapping_add(1);
@@ -244,6 +253,25 @@ impl Workload {
             key = sequence.random.below(self.keys.count);
         }
         out.extend_from_slice(b"\r\n");
+    }
+
+    fn quiet_gets(
+        &self,
+        keys: usize,
+        first: u32,
+        sequence: &mut Sequence,
+        out: &mut Vec<u8>,
+        replies: &mut Replies,
+    ) {
+        let mut key = first;
+        for _ in 0..keys {
+            push_binary_get(out, 0x0d, self.keys, key);
+            replies.owe(Shape::BinaryWithKey, key);
+            key = sequence.random.below(self.keys.count);
+        }
+        out.extend_from_slice(&[0x80, 0x0a]);
+        out.extend_from_slice(&[0; 22]);
+        replies.owe(Shape::NoOp, 0);
     }
 }
 
@@ -281,9 +309,9 @@ fn push_set_ending(out: &mut Vec<u8>, keys: KeySpace, key: u32, line_end: &[u8])
     out.extend_from_slice(b"\r\n");
 }
 
-fn push_binary_get(out: &mut Vec<u8>, keys: KeySpace, key: u32) {
+fn push_binary_get(out: &mut Vec<u8>, opcode: u8, keys: KeySpace, key: u32) {
     let start = out.len();
-    out.extend_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&[0x80, opcode, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(&key.to_be_bytes()); // opaque: comes back with the answer
     out.extend_from_slice(&[0; 8]);
     push_key(out, keys, key);
@@ -330,6 +358,10 @@ enum Shape {
     Stored,
     /// a binary header, flags and value
     Binary,
+    /// the same of a getkq
+    BinaryWithKey,
+    /// the header of a noop
+    NoOp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -443,6 +475,23 @@ impl Replies {
                 // The cas value is the server's own; flags and value follow it.
                 return (8 + 4 + keys.value_len, b"");
             }
+            Shape::BinaryWithKey => {
+                let name = head.len();
+                push_key(head, keys, key);
+                let key_len = head.len() - name;
+                head.clear();
+                // Keys here are below 20 bytes.
+                head.extend_from_slice(&[0x81, 0x0d, 0, key_len as u8, 4, 0, 0, 0]);
+                let body_len = 4 + key_len + keys.value_len;
+                head.extend_from_slice(&(body_len as u32).to_be_bytes());
+                head.extend_from_slice(&key.to_be_bytes());
+                return (8 + body_len, b"");
+            }
+            Shape::NoOp => {
+                head.extend_from_slice(&[0x81, 0x0a]);
+                head.extend_from_slice(&[0; 22]);
+                return (0, b"");
+            }
         }
         let line = head.len();
         push_stamp(head, keys, key);
@@ -535,6 +584,31 @@ mod tests {
         let mut replies = Replies::none();
         replies.owe(Shape::Stored, 1);
         assert!(replies.accept(b"STORED\r\nS").is_err());
+    }
+
+    #[test]
+    fn a_quiet_multiget_ends_with_a_noop() {
+        let mget = find("bmget50").expect("in the table");
+        let (mut out, mut replies) = (Vec::new(), Replies::none());
+        mget.batch(&mut Sequence::new(1), &mut out, &mut replies);
+        assert_eq!(mget.batch_units(), 50);
+        assert_eq!(replies.owed.len(), 51);
+        assert_eq!(replies.owed[50].shape, Shape::NoOp);
+        let mut noop = [0; 24];
+        noop[..2].copy_from_slice(&[0x80, 0x0a]);
+        assert!(out.ends_with(&noop));
+    }
+
+    #[test]
+    fn a_binary_answer_is_checked_up_to_its_id() {
+        let mut replies = Replies::none();
+        replies.owe(Shape::BinaryWithKey, 7);
+        let mut answer = vec![0x81, 0x0d, 0, 4, 4, 0, 0, 0, 0, 0, 0, 108, 0, 0, 0, 7];
+        answer.resize(24 + 108, 0);
+        replies.accept(&answer).expect("the right one");
+        assert!(replies.complete());
+        replies.owe(Shape::BinaryWithKey, 8);
+        assert!(replies.accept(&answer).is_err());
     }
 
     #[test]
