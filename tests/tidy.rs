@@ -55,6 +55,7 @@ const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ("frames", &["mod"]),
     ("login", &["mod"]),
     ("access", &["mod", "login"]),
+    ("window", &["mod", "lines", "frames"]),
     ("upload", &["mod", "lines", "frames"]),
     ("text", &["mod", "lines", "upload"]),
     ("meta", &["lines", "upload"]),

@@ -54,6 +54,7 @@ mod text;
 mod upload;
 mod value;
 mod verbs;
+mod window;
 
 use std::mem;
 
@@ -61,12 +62,12 @@ use crate::os::heap::{self, NoMemory};
 use crate::protocol::access::Access;
 use crate::protocol::binary::answer::Late;
 use crate::protocol::binary::gate::Gate;
-use crate::protocol::lines::Road;
 use crate::protocol::text::crawler::DumpLines;
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug::DebugLines;
 use crate::protocol::text::get::Midway;
 use crate::protocol::upload::{Left, Upload};
+use crate::protocol::window::Road;
 use crate::response::{Out, Source};
 use crate::settings::{AuthSettings, Protocol};
 use crate::storage::Engine;
@@ -107,9 +108,9 @@ pub struct Session {
     /// What `debugitem ref` keeps.
     #[cfg(feature = "debug-server")]
     kept: Option<ItemRef>,
-    /// Lines that took the direct road; nothing fails when they stop doing so, it only gets slow.
+    /// Requests that took the direct road; nothing fails when they stop doing so, it only gets slow.
     #[cfg(debug_assertions)]
-    window_lines: u64,
+    window_requests: u64,
 }
 
 /// What the last command has begun and not ended; one of them at a time.
@@ -142,7 +143,7 @@ impl Session {
             #[cfg(feature = "debug-server")]
             kept: None,
             #[cfg(debug_assertions)]
-            window_lines: 0,
+            window_requests: 0,
         }
     }
 
@@ -190,7 +191,7 @@ impl Session {
             env.tell_protocol(self.protocol);
         }
         match self.protocol {
-            Protocol::Binary => frames::run(self, bytes, out, env, budget),
+            Protocol::Binary => frames::run(self, road, bytes, out, env, budget),
             Protocol::Ascii | Protocol::Negotiate if self.access.is_open() => {
                 lines::run(self, road, bytes, out, env, budget)
             }
@@ -319,10 +320,10 @@ impl Session {
     }
 
     #[inline]
-    fn note_window_line(&mut self) {
+    fn note_window_request(&mut self) {
         #[cfg(debug_assertions)]
         {
-            self.window_lines += 1;
+            self.window_requests += 1;
         }
     }
 

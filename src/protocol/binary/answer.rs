@@ -3,7 +3,7 @@
 //! An answer repeats opcode and opaque of its request, which is all that is kept of one whose value is still to come
 //! ([`Echo`]), or to be discarded first ([`Late`]). (binary-protocol.md §1, §3)
 
-use crate::protocol::binary::header::{HEADER, Header};
+use crate::protocol::binary::header::HEADER;
 use crate::protocol::env::Env;
 use crate::response::Out;
 use crate::storage::{AllocFailure, CasId};
@@ -138,13 +138,10 @@ impl Late {
 }
 
 impl Echo {
-    /// What the answers to this request repeat.
+    /// What answers to a request of this opcode and opaque repeat.
     #[inline]
-    pub(in crate::protocol) fn of(header: &Header) -> Echo {
-        Echo {
-            opcode: header.opcode,
-            opaque: header.opaque,
-        }
+    pub(in crate::protocol) fn new(opcode: u8, opaque: [u8; 4]) -> Echo {
+        Echo { opcode, opaque }
     }
 
     /// Success, without a word.

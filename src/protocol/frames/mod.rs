@@ -1,16 +1,21 @@
 //! Binary frames, one by one, each to its codec.
 //!
-//! [`run`] is the batch. A frame is read as soon as its key is there; a value that lies whole in the input is stored at
+//! [`run`] is the batch. Gets take the direct road of `window`, several at a time. Every other frame is read as soon as its key is there; a value that lies whole in the input is stored at
 //! once, of another the rest is read by the conn, and one that nobody wants is discarded before its answer goes out.
 //! (binary-protocol.md §2, §7, §9)
 
+mod direct;
+
 use crate::protocol::binary::answer::{Echo, Late};
+use crate::protocol::binary::gate::Gate;
 use crate::protocol::binary::header::{Frame, NoFrame};
 use crate::protocol::binary::{Refusal, Request, sasl, set};
 use crate::protocol::command::After;
 use crate::protocol::env::Env;
+use crate::protocol::frames::direct::Get;
 use crate::protocol::upload::Upload;
 use crate::protocol::verbs::set::give_up;
+use crate::protocol::window::{self, Road, Taken};
 use crate::protocol::{CloseReason, Next, Session, Unfinished};
 use crate::response::Out;
 use crate::storage::NoMemory;
@@ -28,6 +33,7 @@ struct Turn<'a> {
 /// Executes the complete frames of `bytes`; see [`Session::run`].
 pub(super) fn run(
     session: &mut Session,
+    road: Road,
     bytes: &[u8],
     out: &mut Out,
     env: &Env,
@@ -42,6 +48,19 @@ pub(super) fn run(
         if !out.has_room() {
             return (at, Next::Flush);
         }
+        if road == Road::Direct && session.gate() == Gate::Open {
+            let execute = |get: &Get, hv, out: &mut Out| {
+                session.note_window_request();
+                get.execute(hv, bytes, out, env);
+            };
+            match window::run(bytes, at, out, env, budget, execute) {
+                Taken::Nothing => {}
+                Taken::UpTo(end) => {
+                    at = end;
+                    continue;
+                }
+            }
+        }
         let rest = &bytes[at..];
         let frame = match Frame::read(rest) {
             Ok(frame) => frame,
@@ -54,7 +73,7 @@ pub(super) fn run(
         let mut turn = Turn {
             env,
             out: &mut *out,
-            echo: Echo::of(&frame.header),
+            echo: Echo::new(frame.header.opcode, frame.header.opaque),
             body: &rest[frame.len()..],
         };
         let after = turn.execute(&frame, session);

@@ -4,46 +4,26 @@
 //! line is found by its LF, read into a [`Request`], and carried out by its codec. Both roads answer the same bytes.
 //! (text-protocol.md §1–§4)
 
+mod direct;
 mod read;
-mod window;
 
 use std::mem;
 
 use crate::limits::{KEYS_PER_TURN, LINE_BLANKS_MAX, LINE_MAX};
 use crate::protocol::command::{After, Command, Told};
 use crate::protocol::env::Env;
+use crate::protocol::lines::direct::Line;
 use crate::protocol::lines::read::{Request, read};
-use crate::protocol::lines::window::Taken;
 use crate::protocol::meta;
 use crate::protocol::refusal::Quiet;
 use crate::protocol::replies;
 use crate::protocol::request::find;
 use crate::protocol::text::get::{self, Progress};
 use crate::protocol::upload::{Finish, Upload};
+use crate::protocol::window::{self, Road, Taken};
 use crate::protocol::{CloseReason, Next, Session, Unfinished};
 use crate::response::Out;
 use crate::storage::{NewItem, NoMemory};
-
-/// Whether lines may take the direct road.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Road {
-    /// `get` and `mg` lines are recognised side by side.
-    Direct,
-    /// Every line is cut into tokens.
-    General,
-}
-
-impl Road {
-    /// What is told at `-vv` is told on the general road only.
-    #[inline]
-    pub(super) fn for_verbosity(env: &Env) -> Road {
-        if env.talks() {
-            Road::General
-        } else {
-            Road::Direct
-        }
-    }
-}
 
 /// Executes the complete lines of `bytes`; see [`Session::run`].
 pub(super) fn run(
@@ -77,7 +57,11 @@ pub(super) fn run(
             return (at, Next::Flush);
         }
         if road == Road::Direct {
-            match window::run(session, bytes, at, out, env, budget) {
+            let execute = |line: &Line, hv, out: &mut Out| {
+                session.note_window_request();
+                direct::execute(line, hv, bytes, out, env);
+            };
+            match window::run(bytes, at, out, env, budget, execute) {
                 Taken::Nothing => {}
                 Taken::UpTo(end) => {
                     at = end;

@@ -272,11 +272,11 @@ fn usual_lines_take_the_direct_road() {
     ] {
         let mut peer = peer();
         peer.ask(lines);
-        assert_eq!(peer.session.window_lines, direct, "{lines:?}");
+        assert_eq!(peer.session.window_requests, direct, "{lines:?}");
     }
     let mut peer = peer();
     peer.ask("get a \r\n".repeat(500));
-    assert_eq!(peer.session.window_lines, 500);
+    assert_eq!(peer.session.window_requests, 500);
 }
 
 #[test]

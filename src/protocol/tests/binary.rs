@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::{BODY_MAX, READ_BUFFER};
 
 /// A request; its lengths are right unless they are changed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) opcode: u8,
     pub(super) extras: Vec<u8>,
@@ -63,12 +63,18 @@ impl Ask {
         }
     }
 
+    /// The length that is sent.
+    pub(super) fn body(&self) -> u32 {
+        let parts = self.extras.len() + self.key.len() + self.value.len();
+        self.body_len.unwrap_or(parts as u32)
+    }
+
     pub(super) fn wire(&self) -> Vec<u8> {
         let body = [&self.extras[..], &self.key, &self.value].concat();
         let mut wire = vec![0x80, self.opcode];
         wire.extend((self.key.len() as u16).to_be_bytes());
         wire.extend([self.extras.len() as u8, 0xda, 0x5e, 0x5e]);
-        wire.extend(self.body_len.unwrap_or(body.len() as u32).to_be_bytes());
+        wire.extend(self.body().to_be_bytes());
         wire.extend(OPAQUE);
         wire.extend(self.cas.to_be_bytes());
         wire.extend(body);

@@ -5,6 +5,7 @@ mod binary;
 mod counters;
 mod crawler;
 mod dialogues;
+mod frames;
 #[cfg(feature = "debug-server")]
 mod handover;
 mod login;
