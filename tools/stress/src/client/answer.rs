@@ -104,10 +104,11 @@ impl Client<'_> {
 
     /// The server says that the key is there.
     fn must_be_possible(&self, key: Key, answer: &str) -> Outcome<()> {
-        if !key.family.is_own() || self.known.may_hold(key, self.flush).is_some() {
+        if !key.family.is_own() || self.known.may_hold(key, self.sent).is_some() {
             return Ok(());
         }
-        at(key, Err(wrong("that nothing is there", answer)))
+        let expected = format!("that nothing is there after {:?}", self.known.last(key));
+        at(key, Err(wrong(&expected, answer)))
     }
 
     fn settle_store(
@@ -259,7 +260,7 @@ impl Client<'_> {
             'k' => word == key.word(),
             'c' => word.parse::<u64>().is_ok_and(|cas| cas > 0),
             't' => {
-                let held = self.known.may_hold(key, self.flush);
+                let held = self.known.may_hold(key, self.sent);
                 let may_be = |left: i64| match held.map(|held| held.life) {
                     Some(Life::Endless) => left == -1,
                     Some(Life::Until(_)) => (0..=5).contains(&left),
@@ -305,7 +306,7 @@ impl Client<'_> {
         if !key.family.is_own() {
             return Ok(());
         }
-        let held = self.known.may_hold(key, self.flush);
+        let held = self.known.may_hold(key, self.sent);
         if held.is_some_and(|held| held.content == content) {
             return Ok(());
         }
@@ -363,7 +364,7 @@ impl Client<'_> {
         if !key.family.is_own() || creates && number == value::first_number(key) {
             return Ok(());
         }
-        let held = self.known.may_hold(key, self.flush);
+        let held = self.known.may_hold(key, self.sent);
         let expected = held.and_then(|held| match held.content {
             Content::Number(before) if up => Some(before.wrapping_add(delta)),
             Content::Number(before) => Some(before.saturating_sub(delta)),

@@ -28,6 +28,15 @@ pub enum Life {
     Unsure,
 }
 
+/// When requests were sent, whose answers may be read much later.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// The moment.
+    pub at: Instant,
+    /// The last flush before it.
+    pub flush: Instant,
+}
+
 /// What was stored last, unless it has gone.
 #[derive(Debug, Clone)]
 pub struct Held {
@@ -86,13 +95,17 @@ impl Known {
         self.held.remove(&key);
     }
 
-    /// What may be there when asked after that flush; `None` where nothing may.
-    pub fn may_hold(&self, key: Key, flush: Instant) -> Option<&Held> {
+    /// What a request may find that was sent then; `None` where nothing may be.
+    pub fn may_hold(&self, key: Key, sent: Sent) -> Option<&Held> {
         self.held.get(&key).filter(|held| {
-            let has_ended =
-                matches!(held.life, Life::Until(at) if Instant::now() > at + CLOCK_SLACK);
-            held.since >= flush && !has_ended
+            let has_ended = matches!(held.life, Life::Until(end) if sent.at > end + CLOCK_SLACK);
+            held.since >= sent.flush && !has_ended
         })
+    }
+
+    /// What was stored last, whether it may be there or not: for whoever looks into a fault.
+    pub fn last(&self, key: Key) -> Option<&Held> {
+        self.held.get(&key)
     }
 
     /// The versions of its records, as far as they are known.
@@ -123,13 +136,29 @@ mod tests {
             client: 1,
             number: 1,
         };
-        let before = Instant::now();
+        let at = Instant::now();
         let mut known = Known::default();
         known.stored(key, Content::Number(1), 0);
-        assert!(known.may_hold(key, before).is_some());
-        assert!(known.may_hold(key, Instant::now() + CLOCK_SLACK).is_none());
+        assert!(known.may_hold(key, Sent { at, flush: at }).is_some());
+        let flush = Instant::now() + CLOCK_SLACK;
+        assert!(known.may_hold(key, Sent { at, flush }).is_none());
         known.gone(key);
-        assert!(known.may_hold(key, before).is_none());
+        assert!(known.may_hold(key, Sent { at, flush: at }).is_none());
+    }
+
+    #[test]
+    fn what_has_expired_may_not_be_found_by_what_was_sent_later() {
+        let key = Key {
+            family: Family::Own,
+            client: 1,
+            number: 1,
+        };
+        let flush = Instant::now();
+        let mut known = Known::default();
+        known.stored(key, Content::Number(1), 1);
+        let sent = |at| known.may_hold(key, Sent { at, flush }).is_some();
+        let end = Instant::now() + Duration::from_secs(1) + CLOCK_SLACK;
+        assert!(sent(flush) && !sent(end));
     }
 
     #[test]

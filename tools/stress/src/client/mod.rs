@@ -14,7 +14,7 @@ use rig::fail::Outcome;
 use rig::random::Random;
 use rig::stream::Target;
 
-use crate::client::known::Known;
+use crate::client::known::{Known, Sent};
 use crate::client::request::{Batch, Verb};
 use crate::key::{Family, Key};
 use crate::shared::{Count, Shared, wrong};
@@ -46,8 +46,8 @@ pub struct Client<'s> {
     latest: Option<Key>,
     /// The id of the item that was read last.
     unique: Option<u64>,
-    /// The last flush before the requests at hand were sent.
-    flush: Instant,
+    /// When the requests at hand were sent.
+    sent: Sent,
 }
 
 impl<'s> Client<'s> {
@@ -65,7 +65,10 @@ impl<'s> Client<'s> {
             value: Vec::new(),
             latest: None,
             unique: None,
-            flush: shared.last_flush(),
+            sent: Sent {
+                at: Instant::now(),
+                flush: shared.last_flush(),
+            },
         })
     }
 
@@ -94,7 +97,10 @@ impl<'s> Client<'s> {
 
     /// Sends what was asked and reads the answers.
     fn exchange(&mut self) -> Outcome<()> {
-        self.flush = self.shared.last_flush();
+        self.sent = Sent {
+            at: Instant::now(),
+            flush: self.shared.last_flush(),
+        };
         self.wire.send(&self.batch.out)?;
         let asked = std::mem::take(&mut self.batch.asked);
         for (index, request) in asked.iter().enumerate() {
