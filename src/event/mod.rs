@@ -11,6 +11,8 @@
 
 #![allow(unsafe_code, reason = "libevent is a C library that calls back")]
 
+pub mod appetite;
+
 use std::cell::Cell;
 use std::ffi::{c_int, c_short, c_void};
 use std::io;

@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use crate::event::appetite::Appetite;
 use crate::listener::grammar::ListenClass;
 use crate::listener::open::{ListenError, ListenSocket};
 use crate::os::reason;
@@ -32,8 +33,6 @@ const FDS_MAIN: usize = 6;
 const FDS_WORKER: usize = 5;
 /// Clients taken in one wake-up at most, so that signals and the clock get their turn.
 const BURST_MAX: usize = 64;
-/// Wake-ups with one client each after which a second one is looked for.
-const PROBE_PERIOD: u32 = 8;
 
 /// How many clients `-c` has room for when those above it are turned away.
 #[must_use]
@@ -314,32 +313,6 @@ fn turn_away(client: OwnedFd, class: ListenClass) -> Option<OwnedFd> {
     }
 }
 
-/// Whether a second look in one wake-up is likely to find somebody.
-///
-/// When clients come singly that look is a wasted system call each time, so it is taken only now and then; where
-/// clients crowd, it spares a wake-up. Finding two makes a crowd, finding one ends it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Appetite {
-    crowded: bool,
-    singles: u32,
-}
-
-impl Appetite {
-    /// Asked after `taken` clients, at least one.
-    fn wants_more(self, taken: usize) -> bool {
-        taken > 1 || self.crowded || self.singles + 1 >= PROBE_PERIOD
-    }
-
-    /// Told how many clients a wake-up brought.
-    fn learn(&mut self, taken: usize) {
-        self.crowded = taken > 1;
-        self.singles = match taken {
-            1 => (self.singles + 1) % PROBE_PERIOD,
-            _ => 0,
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,7 +478,7 @@ mod tests {
     #[test]
     fn a_server_that_becomes_full_does_not_pause_before_somebody_waits() {
         let mut fixture = Fixture::new(1, false);
-        fixture.acceptor.doors[0].appetite.crowded = true;
+        fixture.acceptor.doors[0].appetite.learn(2);
         let _first = fixture.connect();
         let (stats, kept) = (fixture.stats, &mut fixture.kept);
         let turn = fixture.acceptor.serve(0, |_, comer| {
@@ -566,22 +539,11 @@ mod tests {
             });
             assert_eq!(turn, Turn::Listening);
         }
-        assert_eq!(wake_ups, PROBE_PERIOD as usize, "the probe finds the rest");
+        assert_eq!(
+            wake_ups,
+            Appetite::PROBE_PERIOD as usize,
+            "the probe finds the rest"
+        );
         assert_eq!(stats.curr(), 20);
-    }
-
-    #[test]
-    fn a_second_look_is_rare_while_clients_come_singly() {
-        let mut appetite = Appetite::default();
-        let mut looks = 0;
-        for _ in 0..10 * PROBE_PERIOD {
-            looks += u32::from(appetite.wants_more(1));
-            appetite.learn(1);
-        }
-        assert_eq!(looks, 10);
-        appetite.learn(2);
-        assert!(appetite.wants_more(1));
-        appetite.learn(1);
-        assert!(!appetite.wants_more(1));
     }
 }

@@ -30,6 +30,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use crate::conn::Env;
+use crate::event::appetite::Appetite;
 use crate::event::{Event, Registrar};
 use crate::limits::{DATAGRAM_SPACE, KEYS_PER_TURN, SENDS_PER_TURN};
 use crate::os;
@@ -54,6 +55,7 @@ pub struct Endpoint {
     space: Box<[u8]>,
     request: Option<Request>,
     out: Option<Box<Out>>,
+    appetite: Appetite,
 }
 
 /// What is left of a turn.
@@ -64,6 +66,8 @@ struct Turn {
     bytes: usize,
     /// Datagrams to send.
     sends: u32,
+    /// Datagrams that were received in it.
+    received: usize,
 }
 
 impl Turn {
@@ -72,6 +76,7 @@ impl Turn {
             commands,
             bytes: KEYS_PER_TURN,
             sends: SENDS_PER_TURN,
+            received: 0,
         }
     }
 
@@ -127,6 +132,7 @@ impl Endpoint {
             space: space.into_boxed_slice(),
             request: None,
             out: None,
+            appetite: Appetite::default(),
         })
     }
 
@@ -148,6 +154,7 @@ impl Endpoint {
             }
         };
         env.verbs.reach = Reach::Conn;
+        self.appetite.learn(turn.received);
         self.sleep(want, env);
     }
 
@@ -163,7 +170,8 @@ impl Endpoint {
     /// Takes the next datagram.
     fn receive(&mut self, env: &mut Env, turn: &mut Turn) -> Step {
         self.request = None;
-        if turn.is_spent() {
+        let is_sated = turn.received > 0 && !self.appetite.wants_more(turn.received);
+        if is_sated || turn.is_spent() {
             return Step::Wait(Interest::Read);
         }
         let (len, sender) = match socket::receive_from(self.socket.as_fd(), &mut self.space) {
@@ -176,6 +184,7 @@ impl Endpoint {
                 return Step::Wait(Interest::Read);
             }
         };
+        turn.received += 1;
         turn.spend(0);
         if len > frame::HEADER {
             env.verbs.me.counters.scalars.bytes_read.add(len as u64);
