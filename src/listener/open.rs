@@ -475,7 +475,7 @@ impl PortFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
@@ -569,6 +569,65 @@ mod tests {
             .collect();
         assert_eq!(fs::read_to_string(&path).expect("published"), expected);
         assert!(!scratch.file("ports.lck").exists());
+    }
+
+    #[test]
+    fn udp_goes_through_the_list_behind_tcp() {
+        let scratch = Scratch::new();
+        let path = scratch.file("ports");
+        let mut settings = settings("127.0.0.1,127.0.0.1:0");
+        settings.network.udp_port = -1;
+        let opened = open(&settings, Some(&path)).expect("sockets");
+        assert_eq!(
+            (opened.sockets.len(), opened.datagram_sockets.len()),
+            (2, 2)
+        );
+        let listed = fs::read_to_string(&path).expect("published");
+        let kinds: Vec<&str> = listed.split(['\n', ':']).step_by(2).collect();
+        assert_eq!(kinds, ["TCP INET", "TCP INET", "UDP INET", "UDP INET", ""]);
+        settings.network.port = 0;
+        let opened = open(&settings, None).expect("sockets");
+        assert_eq!(
+            (opened.sockets.len(), opened.datagram_sockets.len()),
+            (0, 2)
+        );
+    }
+
+    #[test]
+    fn a_udp_port_that_is_taken_is_told_of() {
+        let taken = UdpSocket::bind("0.0.0.0:0").expect("a port");
+        let port = taken.local_addr().expect("an address").port();
+        let settings = Settings {
+            network: NetworkSettings {
+                listen: Some("127.0.0.1".to_owned()),
+                port: 0,
+                udp_port: i32::from(port),
+                ..NetworkSettings::default()
+            },
+            ..Settings::default()
+        };
+        let why = "failed to listen on one of interface(s) 127.0.0.1: Address already in use";
+        let error = open(&settings, None).expect_err("it is taken");
+        assert_eq!(error.lines, [why]);
+        assert_eq!(error.status, ExitStatus::OsError);
+        let everywhere = NetworkSettings {
+            listen: None,
+            ..settings.network
+        };
+        let settings = Settings {
+            network: everywhere,
+            ..settings
+        };
+        match open(&settings, None) {
+            Err(error) => assert_eq!(
+                error.lines,
+                [format!(
+                    "failed to listen on UDP port {port}: Address already in use"
+                )]
+            ),
+            // The port of IPv6 is another one.
+            Ok(opened) => assert_eq!(opened.datagram_sockets.len(), 1),
+        }
     }
 
     #[test]

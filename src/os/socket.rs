@@ -722,7 +722,7 @@ fn socklen(len: usize) -> libc::socklen_t {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -799,5 +799,61 @@ mod tests {
             "kernels may keep what was said before"
         );
         assert_eq!(gone(&ours), Presence::Gone { left_bytes: false });
+    }
+
+    #[test]
+    fn the_largest_size_that_is_granted_is_found() {
+        for most in [7, 8, 100, 9_999, 10_000] {
+            let mut asked = 0;
+            let found = largest(7, 10_000, |size| {
+                asked += 1;
+                size <= most
+            });
+            assert_eq!(found, most);
+            assert!(asked < 20, "{asked} questions");
+        }
+        assert_eq!(largest(7, 7, |_| true), 7);
+        assert_eq!(largest(7, i32::MAX, |_| true), i32::MAX - 1);
+    }
+
+    #[test]
+    fn a_send_buffer_is_raised() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let size = || get_raw::<libc::c_int>(socket.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF);
+        let small = size().expect("a size");
+        let (before, granted) = raise_send_buffer(socket.as_fd(), 1 << 20).expect("a size");
+        assert_eq!(before, small);
+        assert!(granted >= before);
+        assert!(size().expect("a size") >= before);
+    }
+
+    #[test]
+    fn a_datagram_is_answered_to_whoever_sent_it() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(ours) = UdpSocket::bind(host) else {
+                continue;
+            };
+            let clients = [UdpSocket::bind(host), UdpSocket::bind(host)];
+            for client in clients.map(|client| client.expect("a port")) {
+                client.set_read_timeout(Some(PATIENCE)).expect("set");
+                client
+                    .connect(ours.local_addr().expect("bound"))
+                    .expect("connected");
+                client.send(b"question").expect("sent");
+                let mut space = [0; 20];
+                let (len, sender) = receive_from(ours.as_fd(), &mut space).expect("it comes");
+                assert_eq!(&space[..len], b"question");
+                let address = client.local_addr().expect("bound");
+                assert_eq!(sender.address(), Address::Inet(address));
+                let slices = [IoSlice::new(b"an "), IoSlice::new(b"answer")];
+                send_to(ours.as_fd(), &slices, &sender).expect("sent");
+                let len = client.recv(&mut space).expect("it comes");
+                assert_eq!(&space[..len], b"an answer");
+            }
+            ours.set_nonblocking(true).expect("set");
+            let nothing = receive_from(ours.as_fd(), &mut [0; 20]).map(|(len, _)| len);
+            let nothing = nothing.expect_err("nobody sends");
+            assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        }
     }
 }
