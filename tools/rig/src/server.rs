@@ -51,6 +51,7 @@ pub struct Server {
     child: Child,
     addr: SocketAddrV4,
     stats_addr: SocketAddrV4,
+    udp_addr: Option<SocketAddrV4>,
     /// From just before the spawn to the first accepted connection.
     pub start_time: Duration,
 }
@@ -72,6 +73,7 @@ impl Server {
             child,
             addr: nowhere,
             stats_addr: nowhere,
+            udp_addr: None,
             start_time: Duration::ZERO,
         };
         server.await_start(began, plan)?;
@@ -97,6 +99,11 @@ impl Server {
             addr: self.stats_addr,
             tls: None,
         }
+    }
+
+    /// Where datagrams go, with `-U` among the plan's further options.
+    pub fn udp_addr(&self) -> Option<SocketAddrV4> {
+        self.udp_addr
     }
 
     /// A new plain connection for counters and filling.
@@ -143,6 +150,8 @@ impl Server {
         self.poll(began, &plan.log, || TcpStream::connect(addr).ok())?;
         self.start_time = began.elapsed();
         (self.addr, self.stats_addr) = (addr, stats_addr);
+        self.udp_addr =
+            ports_of(&plan.port_file(), "UDP INET: ").and_then(|ports| ports.first().copied());
         Ok(())
     }
 
@@ -225,15 +234,24 @@ impl ServerPlan {
     }
 }
 
-/// The listeners of a server's port file, `TCP INET: 40000` a line: the one for the load, and the one without TLS.
+/// The listeners of a server's port file: the one for the load, and the one without TLS.
 fn read_ports(file: &Path) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    let addrs = ports_of(file, "TCP INET: ")?;
+    let load = *addrs.first()?;
+    Some((load, addrs.get(1).copied().unwrap_or(load)))
+}
+
+/// What a port file lists of one kind, `TCP INET: 40000` a line.
+fn ports_of(file: &Path, kind: &str) -> Option<Vec<SocketAddrV4>> {
     let text = fs::read_to_string(file).ok()?;
-    let mut addrs = text.lines().map_while(|line| {
-        let port = line.strip_prefix("TCP INET: ")?.parse().ok()?;
-        Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
-    });
-    let load = addrs.next()?;
-    Some((load, addrs.next().unwrap_or(load)))
+    let ports = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(kind)?.parse().ok());
+    Some(
+        ports
+            .map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+            .collect(),
+    )
 }
 
 /// The last lines of a log.
@@ -261,6 +279,15 @@ mod tests {
         assert_eq!(
             read("TCP INET: 40000\nTCP INET: 40001\n"),
             Some((40000, 40001))
+        );
+        assert_eq!(
+            read("TCP INET: 40000\nUDP INET: 40002\n"),
+            Some((40000, 40000))
+        );
+        let udp = ports_of(&file, "UDP INET: ").expect("it is there");
+        assert_eq!(
+            udp.iter().map(|addr| addr.port()).collect::<Vec<_>>(),
+            [40002]
         );
         assert_eq!(read(""), None);
         fs::remove_file(&file).expect("was written");

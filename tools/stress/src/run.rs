@@ -18,12 +18,14 @@ use rig::stream::Target;
 use crate::client::Client;
 use crate::ending;
 use crate::hands::orders::Office;
-use crate::hands::{dumps, flusher, lists, slow};
+use crate::hands::{datagrams, dumps, flusher, lists, slow};
 use crate::options::Options;
 use crate::shared::{Count, Shared};
 
 /// Connections that a server must take.
 const MAX_CONNS: usize = 256;
+/// Clients that speak UDP, where the server is ours.
+const UDP_CLIENTS: u64 = 2;
 /// Between two lines of progress.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Between two looks at the server.
@@ -91,9 +93,9 @@ fn plan(options: &Options, folder: &Path) -> Outcome<ServerPlan> {
     Ok(ServerPlan {
         program: options.server.clone(),
         wrapper: Vec::new(),
-        extra: options
-            .server_args
-            .split_whitespace()
+        extra: ["-U", "-1"]
+            .into_iter()
+            .chain(options.server_args.split_whitespace())
             .map(str::to_owned)
             .collect(),
         threads: options.workers.into(),
@@ -147,6 +149,12 @@ fn works<'s>(options: &Options, ground: &Ground, shared: &'s Shared) -> Vec<Work
         let target = ground.target(number);
         let mut random = Random::new(shared.seed.wrapping_add((1000 + number as u64) << 32));
         works.push(Box::new(move || hand(&target, &mut random)));
+    }
+    if let Some(addr) = ground.server.as_ref().and_then(Server::udp_addr) {
+        for number in 0..UDP_CLIENTS {
+            let mut random = Random::new(shared.seed.wrapping_add((2000 + number) << 32));
+            works.push(Box::new(move || datagrams::run(addr, &mut random, shared)));
+        }
     }
     works
 }
@@ -291,7 +299,7 @@ fn report(shared: &Shared) -> String {
     let count = |what| shared.count(what);
     let mut text = format!(
         "clients: {} requests, {} hits ({} of values in parts, {} of appended ones), {} numbers, {} misses, {} refused for memory, {} connections given up\n\
-         beside them: {} values read late, {} dumps of {} lines and {} left in the middle, {} orders, {} lists, {} flushes\n\
+         beside them: {} answers over UDP and {} lost, {} values read late, {} dumps of {} lines and {} left in the middle, {} orders, {} lists, {} flushes\n\
          longest wait for an answer: {:.3} s\n",
         count(Count::Requests),
         count(Count::Hits),
@@ -301,6 +309,8 @@ fn report(shared: &Shared) -> String {
         count(Count::Misses),
         count(Count::Refused),
         count(Count::Aborts),
+        count(Count::Datagrams),
+        count(Count::Lost),
         count(Count::Pinned),
         count(Count::Dumps),
         count(Count::DumpLines),

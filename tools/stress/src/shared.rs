@@ -47,9 +47,13 @@ pub enum Count {
     Lists,
     /// Flushes.
     Flushes,
+    /// Requests over UDP that were answered.
+    Datagrams,
+    /// Those of which the answer, or a part of it, did not come.
+    Lost,
 }
 
-const COUNTS: usize = Count::Flushes as usize + 1;
+const COUNTS: usize = Count::Lost as usize + 1;
 
 #[derive(Default)]
 struct Faults {
