@@ -17,11 +17,16 @@ srand 20;
 
 sub garbage { return join '', map { chr int rand 256 } 1 .. 1 + int rand $_[0] }
 
+# Binary commands that leave nothing, and numbers of none.
+my @read = (0x00, 0x04, 0x07, 0x09 .. 0x0d, 0x10, 0x14, 0x17, 0x1b .. 0x40);
 my @kinds = (
     sub { '' },
     sub { garbage(20) },
     sub { garbage(3000) },
     sub { "\x80" . garbage(60) },
+    sub { join '', map { pack 'CCnCCnNNQ>', 0x80, $read[rand @read], rand 5, rand(3) < 1 ? 8 : 0, 0, 0, rand 50, $_, 0 } 1 .. 1 + int rand 30 },
+    sub { pack('CCnCCnNNQ>', 0x80, 1, 1, 8, 0, 0, 1_000_009, 0, 0) . "\0" x 8 . 'r' . 'x' x int rand 50_000 },
+    sub { pack('CCnCCnNNQ>', 0x80, 0x11, 1, 8, 0, 0, 2_000_009, 0, 0) . "\0" x 8 . 'r' . 'x' x int rand 50_000 },
     sub { garbage(50) . "\r\n" . garbage(50) . "\n" },
     sub { 'x' x (2000 + int rand 100) },
     sub { 'get ' . garbage(300) },

@@ -51,9 +51,37 @@ ok($growing->wait_stderr(qr/^Hash table expansion starting\n(?:.*\n)*Hash table 
 my @steps = grep { /^Hash table/ } split /\n/, $growing->stderr_text;
 is(scalar @steps, 2, 'once');
 
-for my $protocol (qw(ascii)) {
+{
+    require TestBinary;
+    my $binary = $server->client;
+    TestBinary::talk($binary, TestBinary::frame(get => 'abc', opaque => 'opaq'));
+    $binary->close;
+    ok($server->wait_stderr(qr/^(\d+): Client using the binary protocol\n(?s:.*)^<\1 connection closed\.$/m), '-vv: a binary client');
+    my ($get) = $server->stderr_text =~ /Client using the binary protocol\n(.*?)<\d+ Read binary protocol data:\n<\d+    0x80 0x0a/s;
+    is($get =~ s/^([<>])\d+/$1/mgr, <<'END', 'the headers of a request and its answer');
+< Read binary protocol data:
+<    0x80 0x00 0x00 0x03
+<    0x00 0x00 0x00 0x00
+<    0x00 0x00 0x00 0x03
+<    0x6f 0x70 0x61 0x71
+<    0x00 0x00 0x00 0x00
+<    0x00 0x00 0x00 0x00
+> Writing bin response:
+>   0x81 0x00 0x00 0x00
+>   0x00 0x00 0x00 0x01
+>   0x00 0x00 0x00 0x09
+>   0x6f 0x70 0x61 0x71
+>   0x00 0x00 0x00 0x00
+>   0x00 0x00 0x00 0x00
+END
+    my $foreign = $server->client;
+    $foreign->send(TestBinary::frame('noop') . 'GET / HTTP/1.1 and something more');
+    ok($server->wait_stderr(qr/^Invalid magic:  47$/m), '-v: what is no request');
+}
+
+for my $protocol (qw(ascii binary)) {
     my $one = TestServer->start('-t', '1', '-vv', '-B', $protocol);
-    $one->client->ask('mn');
+    my $client = $one->client;
     ok($one->wait_stderr(qr/^<\d+ server listening \($protocol\)$/m), "-B $protocol: the listener");
     ok($one->wait_stderr(qr/^<\d+ new $protocol client connection\.$/m), 'and its client');
 }

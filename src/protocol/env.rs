@@ -104,15 +104,15 @@ impl fmt::Display for Shown<'_> {
 
 /// A binary header, four bytes a line.
 struct Words<'a> {
-    way: char,
-    fd: i32,
+    /// What each line begins with.
+    before: fmt::Arguments<'a>,
     frame: &'a [u8],
 }
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for word in self.frame.chunks_exact(4).take(HEADER_WORDS) {
-            write!(f, "\n{}{}  ", self.way, self.fd)?;
+            write!(f, "\n{}", self.before)?;
             for byte in word {
                 write!(f, " {byte:#04x}")?;
             }
@@ -158,18 +158,21 @@ impl Env {
 
     /// The header of a binary request, which `frame` begins with.
     pub(super) fn tell_request(&self, frame: &[u8]) {
-        self.tell_header('<', "Read binary protocol data", frame);
+        self.tell_header("<", "Read binary protocol data", "   ", frame);
     }
 
     /// The header of a binary answer.
     pub(super) fn tell_answer(&self, header: &[u8]) {
-        self.tell_header('>', "Writing bin response", header);
+        self.tell_header(">", "Writing bin response", "  ", header);
     }
 
     #[cold]
-    fn tell_header(&self, way: char, what: &str, frame: &[u8]) {
+    fn tell_header(&self, way: &str, what: &str, indent: &str, frame: &[u8]) {
         let fd = self.fd;
-        let words = Words { way, fd, frame };
+        let words = Words {
+            before: format_args!("{way}{fd}{indent}"),
+            frame,
+        };
         tell!(self.tunables, TALKATIVE, "{way}{fd} {what}:{words}");
     }
 
