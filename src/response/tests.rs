@@ -146,6 +146,44 @@ fn every_split_of_a_send_carries_the_same_bytes() {
 }
 
 #[test]
+fn a_bare_value_ends_before_its_cr_lf_however_it_is_sent() {
+    let lab = lab();
+    for len in [1_100, 5_000, 700_000] {
+        let value: Vec<u8> = (0..len).map(|n| b'a' + (n % 23) as u8).collect();
+        lab.set(b"k", &value);
+        for most in [1, 7, 4_096, usize::MAX] {
+            let mut out = Out::new();
+            out.push(b"<");
+            out.push_bare_item(lab.hold(b"k"));
+            out.push(b">");
+            assert_eq!(out.unsent(), len + 2);
+            let mut got = Vec::new();
+            while !out.is_empty() && (most > 7 || len < 5_000) {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let filled = out.gather(&mut slices, most);
+                let before = got.len();
+                slices[..filled]
+                    .iter()
+                    .for_each(|part| got.extend_from_slice(part));
+                assert!(got.len() > before);
+                out.advance(got.len() - before);
+            }
+            assert!(got.is_empty() || got == [b"<", &value[..], b">"].concat());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_yet_known_is_written_later() {
+    let mut out = Out::new();
+    out.push(b"before ");
+    let mark = out.mark();
+    out.push(b"?? bytes: abc");
+    out.rewrite(mark, b"03");
+    assert_eq!(out.plain(), Some(b"before 03 bytes: abc".as_slice()));
+}
+
+#[test]
 fn done_pieces_give_their_items_back() {
     let lab = lab();
     lab.set(b"k", &vec![b'x'; 5_000]);

@@ -1,5 +1,6 @@
 //! Values that find no memory, and items that too many hold.
 
+use super::binary::{ask, count, store};
 use super::*;
 use crate::limits::REFCOUNT_MAX;
 use crate::storage::{Bump, ItemRef};
@@ -88,6 +89,56 @@ fn no_memory_while_a_value_is_received() {
     assert_eq!(shown(&answer), "SERVER_ERROR Out of memory during read|MN|");
 }
 
+#[test]
+fn no_memory_for_a_binary_value() {
+    let value = vec![b'v'; 900_000];
+    for opcode in [0x01, 0x11] {
+        // There are small chunks for its head, but none for its parts.
+        let mut peer = full(900_000).other();
+        peer.answers(&[store(1, "k", 0, 0, b"old")]);
+        let wire = store(opcode, "k", 0, 0, &value).wire();
+        let refused = format!("{opcode:02x} 82 Out of memory during read");
+        for size in [1_000, 16_384, 800_000, wire.len()] {
+            let (last, parts) = wire.split_at(wire.len() - 1);
+            for part in last.chunks(size) {
+                peer.feed(part);
+                assert!(peer.sent.is_empty(), "the client is still sending");
+            }
+            peer.feed(parts);
+            assert_eq!(peer.answers(&[]), [refused.as_str()]);
+            let answer = peer.answers(&[ask(0, "k")]);
+            assert!(answer[0].starts_with("00 0 f0 old"), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn no_memory_for_a_binary_item() {
+    let mut peer = full(1_000).other();
+    let value = vec![b'v'; 1_000];
+    let before = peer.counters();
+    let refused = "82 Out of memory allocating item";
+    let answers = peer.answers(&[
+        store(0x12, "new", 0, 0, &value),
+        ask(0x0e, "fill0").value(&value),
+        store(0x11, "fill0", 0, 0, &value),
+        ask(0x09, "fill0"),
+        count(0x05, "new", 1, 5, 0),
+    ]);
+    assert_eq!(answers[0], format!("12 {refused}"));
+    assert_eq!(answers[1], format!("0e {refused}"));
+    assert_eq!(answers[2], format!("11 {refused}"), "and the old one goes");
+    assert!(answers[3].starts_with("05 "), "{answers:?}");
+    let (refusals, sets) = (
+        peer.counters()
+            .scalars
+            .since(&before.scalars)
+            .store_no_memory,
+        peer.counters().all_classes().set_cmds - before.all_classes().set_cmds,
+    );
+    assert_eq!((refusals, sets), (3, 0), "none was whole");
+}
+
 fn hold(peer: &Peer, key: &[u8]) -> Vec<ItemRef> {
     let engine = peer.env.engine;
     let mut held = Vec::new();
@@ -118,8 +169,13 @@ fn an_item_that_too_many_hold_is_a_miss_or_an_error() {
         ),
         ("get s|", "VALUE s 0 1|1|END|"),
     ]);
+    let mut binary = peer.other();
+    let gets = [0x00, 0x09, 0x0c, 0x0d].map(|opcode| ask(opcode, "k"));
+    assert_eq!(binary.answers(&gets), ["00 1 Not found", "0c 1 kk"]);
+    let touch = ask(0x23, "k").extras(&[0; 4]);
+    assert_eq!(binary.answers(&[touch]), ["23 1 kk"]);
     let values = peer.counters();
-    assert_eq!((values.scalars.cmd_get, values.scalars.get_misses), (3, 1));
+    assert_eq!((values.scalars.cmd_get, values.scalars.get_misses), (7, 5));
     drop(held);
     assert!(peer.ask("get k\r\n").starts_with("VALUE k 0 2000\r\n"));
 }
