@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Goal: every example in doc/protocol.txt is true.
-# Method: each block of C: and S: lines is spoken on a fresh connection to a server that holds nothing; what comes
-# back must be the S: lines, byte for byte, and nothing more. Where a line is refused for want of a login, the server has
+# Method: each block of C: and S: lines, or of C= and S= bytes, is spoken on a fresh connection to a server that holds
+# nothing; what comes back must be what S says, byte for byte, and nothing more. Where a line is refused for want of a login, the server has
 # a file of one user.
 
 use strict;
@@ -10,13 +10,14 @@ use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
+use TestBinary;
 
 open my $document, '<', "$FindBin::Bin/../doc/protocol.txt" or die "cannot read doc/protocol.txt: $!";
 my (@blocks, @block);
 while (my $line = <$document>) {
     chomp $line;
-    if ($line =~ /^    ([CS]): (.*)$/) {
-        push @block, [ $1, $2 ];
+    if ($line =~ /^    ([CS])([:=]) (.*)$/) {
+        push @block, [ $1, $3, $2 ];
     } elsif (@block) {
         push @blocks, [ $., @block ];
         @block = ();
@@ -34,6 +35,13 @@ for my $block (@blocks) {
     # Expiry times are those of the document however long the talk takes.
     $server->freeze_clock if TestServer::has_feature('debug');
     my $client = $server->client;
+    if ($lines[0][2] eq '=') {
+        my $bytes = sub { my ($side) = @_; return pack 'H*', join '', map { $_->[1] =~ s/ //gr } grep { $_->[0] eq $side } @lines };
+        $client->send($bytes->('C') . TestBinary::frame('quitq'));
+        TestClient::same_bytes($client->rest, $bytes->('S'), "the example that ends before line $where");
+        $server->stop;
+        next;
+    }
     my $end = 'the-end';
     my (@sent, @wanted);
     for (@lines) {
