@@ -32,7 +32,7 @@ sub moved {
 
 # everything that recipes take
 for my $name (qw(memcached-tool memcached-tool.1 start-memcached memcached-init memcached.service memcached@.service
-    memcached.sysconfig memcached.sysusers memcached.tmpfiles))
+    memcached.sysconfig memcached.sysusers memcached.tmpfiles damemtop damemtop.1 damemtop.yaml README.damemtop))
 {
     ok(-s "$SCRIPTS/$name", "scripts/$name is there");
     is(-x _ ? 1 : 0, text($name) =~ /^#!/ ? 1 : 0, 'and can be executed if it is a program');
