@@ -1,13 +1,11 @@
 //! Bytes to commands to responses. A protocol is asked for a batch and never sees a socket.
 //!
 //! ```text
-//!  conn ── bytes, output, budget ─► Session::run ─► lines::run ─► window  get and mg lines side by side, prefetched
-//!  conn ◄─ bytes taken, Next ──────                      └──────► read    every other line, one by one
+//!  conn ── bytes, output, budget ─► Session::run ─┬► lines::run ──┬► window  plain gets side by side, prefetched
+//!  conn ◄─ bytes taken, Next ──────               └► frames::run ─┴► read    every other line or frame, one by one
 //!
-//!  a line ── read: text, meta ─► Request or Refusal ── carried out ─► verbs ─► the engine
-//!                                plain data              outcome ◄────
-//!
-//!                           └─► frames::run ─► the same for frames of `binary`
+//!  a line or frame ── read: text, meta, binary ─► Request or Refusal ── carried out ─► verbs ─► the engine
+//!                                                 plain data              outcome ◄────
 //! ```
 //!
 //! The conn asks one question ("run until you cannot go on") and gets one [`Next`]. A value that lies whole in the
@@ -19,8 +17,8 @@
 //! `frames`, which give each line and frame to the one it is for; what a command does and counts, whoever asks, stands in
 //! `verbs`, which know no codec.
 //!
-//! Reading is one step and carrying out another. `parse` of a codec makes a request of a line's words: keys, flags,
-//! numbers as the client gave them (a time is no moment yet), borrowed from the line; or a `refusal`. It reaches no
+//! Reading is one step and carrying out another. `parse` of a codec makes a request of a line's words or a frame: keys,
+//! flags, numbers as the client gave them (a time is no moment yet), borrowed from the input; or a refusal. It reaches no
 //! [`Env`], so a request can be looked at and sent elsewhere as well as `run` (`begin`, where a value follows), which
 //! asks the verb and writes the answer.
 //!
@@ -28,8 +26,9 @@
 //! a text client says in front of it.
 //!
 //! A value that is received waits in an `upload` with what is to be done then, as plain data. What lines there are
-//! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`, how binary keys are written in `base64`. The same verb has the same file name
-//! in `text`, `meta`, `binary` and `verbs`. (`tests/tidy.rs` holds the table, and what readers and codecs may not do.)
+//! stands in `replies`, how a line is cut in `request`, its numbers in `numbers`, how lines write keys of odd bytes in
+//! `base64`. The same verb has the same file name in `text`, `meta`, `binary` and `verbs`. (`tests/tidy.rs` holds the
+//! table, and what readers and codecs may not do.)
 
 #![forbid(unsafe_code)]
 

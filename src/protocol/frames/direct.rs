@@ -86,3 +86,67 @@ impl Get {
         self.read(bytes).run(hv, echo, out, env);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::binary;
+    use crate::protocol::binary::gate::Gate;
+    use crate::protocol::binary::header::Frame;
+
+    fn frame(opcode: u8, extras_len: u8, key: &[u8], body_len: u32) -> Vec<u8> {
+        let mut wire = vec![
+            REQUEST_MAGIC,
+            opcode,
+            0,
+            key.len() as u8,
+            extras_len,
+            7,
+            7,
+            7,
+        ];
+        wire.extend(body_len.to_be_bytes());
+        wire.extend(b"opaq");
+        wire.extend(9_u64.to_be_bytes());
+        wire.extend(key);
+        wire
+    }
+
+    #[test]
+    fn both_roads_read_the_same() {
+        for opcode in 0..=u8::MAX {
+            let wire = [b"before".to_vec(), frame(opcode, 0, b"key", 3)].concat();
+            let direct = Get::recognise(&wire, 6);
+            let is_get = matches!(opcode, 0x00 | 0x09 | 0x0c | 0x0d);
+            assert_eq!(direct.is_some(), is_get, "{opcode:#04x}");
+            let Some(direct) = direct else { continue };
+            let frame = Frame::read(&wire[6..]).expect("it is whole");
+            let general = binary::Request::parse(&frame, Gate::Open);
+            assert_eq!(general, Ok(binary::Request::Get(direct.read(&wire))));
+            assert_eq!((direct.opaque, direct.end()), (*b"opaq", wire.len()));
+        }
+    }
+
+    #[test]
+    fn what_is_odd_or_incomplete_is_left_to_the_general_road() {
+        let long = [b'k'; KEY_MAX + 1];
+        let whole = frame(GETKQ, 0, &long[1..], 250);
+        assert!(Get::recognise(&whole, 0).is_some());
+        for len in 0..whole.len() {
+            assert!(Get::recognise(&whole[..len], 0).is_none(), "{len}");
+        }
+        for odd in [
+            frame(GET, 0, b"", 0),
+            frame(GET, 0, &long, 251),
+            frame(GET, 0, b"key", 2),
+            frame(GET, 0, b"key", 4),
+            frame(GET, 0, b"key", 1 << 24 | 3),
+            frame(GET, 1, b"key", 4),
+        ] {
+            assert!(Get::recognise(&odd, 0).is_none(), "{odd:x?}");
+        }
+        let mut answer = frame(GET, 0, b"key", 3);
+        answer[0] = 0x81;
+        assert!(Get::recognise(&answer, 0).is_none());
+    }
+}

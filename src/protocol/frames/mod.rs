@@ -1,7 +1,8 @@
 //! Binary frames, one by one, each to its codec.
 //!
-//! [`run`] is the batch. Gets take the direct road of `window`, several at a time. Every other frame is read as soon as its key is there; a value that lies whole in the input is stored at
-//! once, of another the rest is read by the conn, and one that nobody wants is discarded before its answer goes out.
+//! [`run`] is the batch. Gets take the direct road of `window`, several at a time; every other frame is read as soon as
+//! its key is there. A value that lies whole in the input is stored at once, of another the rest is read by the conn, and
+//! one that nobody wants is discarded before its answer goes out. Both roads answer the same bytes.
 //! (binary-protocol.md §2, §7, §9)
 
 mod direct;
@@ -85,7 +86,6 @@ pub(super) fn run(
 }
 
 /// What to do about unread bytes that are no whole frame.
-#[cold]
 fn without_frame(none: NoFrame, env: &Env) -> Next {
     match none {
         NoFrame::Part => Next::NeedMore,
