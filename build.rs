@@ -1,4 +1,4 @@
-//! Tells the crate which OpenSSL it is compiled against, and which version text to show.
+//! Tells the crate which OpenSSL it is compiled against, which libraries to link, and which version text to show.
 //!
 //! openssl-sys hands its finding over as `DEP_OPENSSL_VERSION_NUMBER` (hexadecimal, without prefix);
 //! it becomes `cfg`s here and nowhere else.
@@ -29,6 +29,8 @@ fn main() {
     {
         println!("cargo::rustc-link-arg-bins={flag}");
     }
+    #[cfg(feature = "sasl")]
+    link_sasl();
     if let Ok(found) = env::var("DEP_OPENSSL_VERSION_NUMBER") {
         let number = u64::from_str_radix(&found, 16).unwrap_or(0);
         if number >= 0x1010_1000 {
@@ -40,5 +42,17 @@ fn main() {
         if number >= 0x3020_0000 {
             println!("cargo::rustc-cfg=ossl320");
         }
+    }
+}
+
+/// Where pkg-config does not know the library, the linker may.
+#[cfg(feature = "sasl")]
+#[allow(
+    clippy::print_stdout,
+    reason = "cargo reads a build script's findings from its standard output"
+)]
+fn link_sasl() {
+    if pkg_config::probe_library("libsasl2").is_err() {
+        println!("cargo::rustc-link-lib=sasl2");
     }
 }

@@ -17,6 +17,8 @@ pub const LOGINS_MAX: usize = 8;
 /// Fewest bytes of a line that a login is read from, without its LF: a shorter one is no client's of ours
 /// (auth-and-udp.md A3).
 pub const LOGIN_LINE_MIN: usize = 6;
+/// Longest name of a SASL mechanism (binary-protocol.md §12).
+pub const MECHANISM_MAX: usize = 32;
 /// Largest token that a login line may announce, though not all of them fit the buffer that they are read into (A3).
 pub const TOKEN_MAX: u16 = 16_384;
 /// Longest opaque of a meta command, without its letter (text-protocol.md §7.3).

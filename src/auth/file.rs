@@ -70,6 +70,13 @@ impl Logins {
     }
 }
 
+impl fmt::Debug for Logins {
+    /// No password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Logins").field(&self.path).finish()
+    }
+}
+
 /// Why there is no list. `Display` is the first line for stderr.
 #[derive(Debug)]
 pub struct FileError {

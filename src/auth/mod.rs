@@ -1,13 +1,22 @@
 //! Who may come in: credentials in, a [`Verdict`] out.
 //!
-//! `file` is the list of users and passwords that `-Y` names, which text clients are held against. Nothing here knows
-//! a wire, a conn, or what a client who was let in may do: `protocol` asks, and has the one door. Whatever a client sends
-//! is compared in a time that tells nothing of what the list holds (`slot`).
-
-#![forbid(unsafe_code)]
+//! `file` is the list of users and passwords that `-Y` names, which text clients are held against; `sasl` is the library
+//! that binary clients speak with under `-S`. Nothing here knows a wire, a conn, or what a client who was let in may do:
+//! `protocol` asks, and has the one door. What is compared here is compared in a time that tells nothing of what a list
+//! holds (`slot`).
 
 pub mod file;
+pub mod sasl;
 mod slot;
+
+/// Whom a server asks about its clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judges {
+    /// The users and passwords of `-Y`.
+    pub logins: Option<&'static file::Logins>,
+    /// The library of `-S`.
+    pub sasl: Option<&'static sasl::Library>,
+}
 
 /// What became of one try to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

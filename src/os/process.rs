@@ -9,7 +9,7 @@
 )]
 
 use std::error::Error;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -374,6 +374,19 @@ pub struct CpuTime {
     pub user: Duration,
     /// In the kernel, on its behalf.
     pub system: Duration,
+}
+
+/// What this machine calls itself.
+///
+/// # Errors
+/// Its name is longer than any that may be.
+pub fn host_name() -> io::Result<CString> {
+    // One more than the kernel allows, so that a zero byte is left.
+    let mut name = [0_u8; 256];
+    // SAFETY: `name` is writable for the length that is told, which leaves the last byte alone.
+    cvt(unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) })?;
+    let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+    Ok(name.to_owned())
 }
 
 /// CPU time of all threads since the start.
