@@ -52,7 +52,10 @@ fn main() {
     reason = "cargo reads a build script's findings from its standard output"
 )]
 fn link_sasl() {
-    if pkg_config::probe_library("libsasl2").is_err() {
-        println!("cargo::rustc-link-lib=sasl2");
+    println!("cargo::rerun-if-env-changed=MEMCACHED_SASL_LIBRARY");
+    let named = env::var("MEMCACHED_SASL_LIBRARY");
+    if named.is_ok() || pkg_config::probe_library("libsasl2").is_err() {
+        let name = named.unwrap_or_else(|_| "sasl2".to_owned());
+        println!("cargo::rustc-link-lib={name}");
     }
 }

@@ -54,7 +54,7 @@ const PROTOCOL_CALLERS: &[(&str, &[&str])] = &[
     ("lines", &["mod"]),
     ("frames", &["mod"]),
     ("login", &["mod"]),
-    ("access", &["mod", "login"]),
+    ("access", &["mod", "frames", "login", "binary", "upload"]),
     ("window", &["mod", "lines", "frames"]),
     ("upload", &["mod", "lines", "frames"]),
     ("text", &["mod", "lines", "upload"]),

@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_error_has_its_words() {
-        let error = |path: &str| Logins::read(path).err().expect("no list");
+        let error = |path: &str| Logins::read(path).expect_err("no list");
         let missing = error("/nonexistent/users").to_string();
         assert_eq!(
             missing,

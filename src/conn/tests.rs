@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use super::away::{Away, Talk, Telling};
 use super::*;
+use crate::auth::Judges;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
 use crate::limits::{IDLE_BUFFERS, KEYS_PER_TURN};
@@ -101,7 +102,7 @@ pub(crate) fn env(settings: Settings, gauges: &'static BufferGauges) -> Env {
                 below,
                 stats: leak(registry),
                 control: &Nobody,
-                logins: None,
+                judges: Judges::default(),
             },
             me: engine.per_thread(),
             reach: protocol::Reach::Conn,

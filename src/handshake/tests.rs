@@ -11,6 +11,7 @@ use openssl::ssl::{ErrorCode, SslStream, SslVersion};
 
 use super::thread::Handshaker;
 use super::*;
+use crate::auth::Judges;
 use crate::clock::Clock;
 use crate::conn::away::Away;
 use crate::event::{Base, Load, Wait};
@@ -66,7 +67,7 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
             below,
             stats: leak(registry),
             control: &Nobody,
-            logins: None,
+            judges: Judges::default(),
         },
         books: Books {
             cards: Cards::leak(4_096),

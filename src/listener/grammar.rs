@@ -59,6 +59,8 @@ pub struct Rules {
     pub default_protocol: Protocol,
     /// `-Y`: conns log in with a text command.
     pub ascii_auth: bool,
+    /// `-S`: conns log in with binary commands.
+    pub sasl: bool,
 }
 
 /// Why a piece cannot be read. `Display` is the line for stderr.
@@ -70,6 +72,8 @@ pub enum SyntaxError {
     ProtocolSpec(String),
     /// `proto[binary]` with `-Y`.
     BinaryWithAuth,
+    /// `proto[ascii]` or `proto[negotiating]` with `-S`.
+    AsciiWithSasl,
     /// `proto[proxy]`; the name as given.
     NoProxy(String),
     /// A tag without its end; from the opening sign on.
@@ -91,6 +95,9 @@ impl fmt::Display for SyntaxError {
             SyntaxError::ProtocolSpec(rest) => write!(f, "Invalid protocol spec: \"{rest}\""),
             SyntaxError::BinaryWithAuth => {
                 f.write_str("Cannot use binary protocol when ascii authentication enabled")
+            }
+            SyntaxError::AsciiWithSasl => {
+                f.write_str("ERROR: You cannot allow the ASCII protocol while using SASL.")
             }
             SyntaxError::NoProxy(name) => {
                 write!(f, "Server not built with proxy: \"proto[{name}\"")
@@ -200,7 +207,10 @@ fn choose_protocol(
     const WARNING: &str =
         "WARNING: negotiating ports are ascii only when ascii authentication enabled";
     let begins = |keyword: &str| keyword.starts_with(name);
-    if begins("ascii") {
+    let is_text = begins("ascii") || (begins("negotiating") && !begins("binary"));
+    if is_text && rules.sasl {
+        Err(SyntaxError::AsciiWithSasl)
+    } else if begins("ascii") {
         Ok((Protocol::Ascii, None))
     } else if begins("binary") {
         if rules.ascii_auth {
@@ -267,6 +277,7 @@ mod tests {
         tls_enabled: false,
         default_protocol: Protocol::Negotiate,
         ascii_auth: false,
+        sasl: false,
     };
     const TLS: Rules = Rules {
         tls_enabled: true,
@@ -375,6 +386,28 @@ mod tests {
             one("proto[binary]:h", AUTH),
             Err("Cannot use binary protocol when ascii authentication enabled".to_owned())
         );
+    }
+
+    #[test]
+    fn a_login_by_sasl_leaves_binary_alone() {
+        let rules = Rules {
+            default_protocol: Protocol::Binary,
+            sasl: true,
+            ..PLAIN
+        };
+        for text in ["h", "proto[binary]:h", "proto[b]:h", "proto[unknown]:h"] {
+            let piece = one(text, rules).expect(text);
+            assert_eq!(piece.protocol, Protocol::Binary, "{text}");
+        }
+        let words = "ERROR: You cannot allow the ASCII protocol while using SASL.";
+        for text in [
+            "proto[ascii]:h",
+            "proto[]:h",
+            "proto[negotiating]:h",
+            "proto[n]:h",
+        ] {
+            assert_eq!(one(text, rules), Err(words.to_owned()), "{text}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::limits::UDP_SEND_BUFFER_MAX;
-use crate::listener::grammar::{self, ListenClass, Piece, Rules};
+use crate::listener::grammar::{self, ListenClass, Piece, Rules, SyntaxError};
 use crate::os::reason;
 use crate::os::socket::{self, Address, Carries, SocketOption};
 use crate::settings::{ExitStatus, Protocol, Settings};
@@ -199,12 +199,17 @@ impl<'a> Pass<'a> {
             tls_enabled: settings.tls.enabled,
             default_protocol: settings.network.protocol,
             ascii_auth: settings.auth.file.is_some(),
+            sasl: settings.auth.sasl,
         };
         match &settings.network.listen {
             Some(list) => {
                 for piece in grammar::parse(list, rules) {
                     match piece {
                         Ok(piece) => self.open_piece(&piece)?,
+                        // Not a listener too few, but one that would let everybody in.
+                        Err(error @ SyntaxError::AsciiWithSasl) => {
+                            return Err(self.fatal(error.to_string(), ExitStatus::Usage));
+                        }
                         Err(error) => {
                             self.say(error.to_string());
                             self.fail(None);

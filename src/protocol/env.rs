@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
-use crate::auth::file::Logins;
+use crate::auth::Judges;
 use crate::protocol::handover::Reach;
 use crate::protocol::replies;
 use crate::settings::Protocol;
@@ -23,8 +23,8 @@ pub struct Services {
     pub stats: &'static Registry,
     /// Verbs that act on the whole server.
     pub control: &'static dyn Control,
-    /// The users and passwords of `-Y`.
-    pub logins: Option<&'static Logins>,
+    /// Who knows its clients.
+    pub judges: Judges,
 }
 
 impl Deref for Services {
@@ -179,6 +179,37 @@ impl Env {
     /// The first byte of what should be a binary request.
     pub(super) fn tell_foreign(&self, magic: u8) {
         tell!(self.tunables, 1, "Invalid magic:  {magic:x}");
+    }
+
+    /// Whether a command may pass the door, where there is one.
+    pub(super) fn tell_passage(&self, opcode: u8, passes: bool) {
+        if self.settings.auth.sasl {
+            tell!(
+                self.tunables,
+                TALKATIVE,
+                "authenticated() in cmd 0x{opcode:02x} is {passes}"
+            );
+        }
+    }
+
+    /// What is handed to a mechanism, but for the data, which may be a password.
+    pub(super) fn tell_mechanism(&self, name: &[u8], len: usize) {
+        let name = Shown(name);
+        tell!(
+            self.tunables,
+            1,
+            "mech:  ``{name}'' with {len} bytes of data"
+        );
+    }
+
+    /// An answer to no challenge.
+    pub(super) fn tell_lone_step(&self) {
+        tell!(
+            self.tunables,
+            1,
+            "{}: SASL_STEP called but sasl_server_start not called for this connection!",
+            self.fd
+        );
     }
 
     /// What a new conn speaks.

@@ -57,8 +57,9 @@ mod window;
 
 use std::mem;
 
+use crate::auth::sasl::Exchange;
 use crate::os::heap::{self, NoMemory};
-use crate::protocol::access::Access;
+use crate::protocol::access::{Access, Visit};
 use crate::protocol::binary::answer::Late;
 use crate::protocol::binary::gate::Gate;
 use crate::protocol::text::crawler::DumpLines;
@@ -99,6 +100,8 @@ const BINARY_MAGIC: u8 = 0x80;
 pub struct Session {
     protocol: Protocol,
     access: Access,
+    /// What is spoken with the library of `-S`; nothing in a build without it.
+    exchange: Exchange,
     unfinished: Unfinished,
     /// Bytes at the front of the unread input that were searched for a line end before, in vain.
     searched: usize,
@@ -136,6 +139,7 @@ impl Session {
         Session {
             protocol,
             access: Access::new(auth),
+            exchange: Exchange::default(),
             unfinished: Unfinished::Nothing,
             searched: 0,
             keys_spent: 0,
@@ -246,6 +250,12 @@ impl Session {
         }
     }
 
+    /// The client in front of the door.
+    #[inline]
+    fn visit(&mut self) -> Visit<'_> {
+        Visit::new(&mut self.access, &mut self.exchange)
+    }
+
     /// A value is being received.
     #[inline]
     #[must_use]
@@ -292,7 +302,7 @@ impl Session {
     /// # Panics
     /// When no value is being received.
     pub fn finish_upload(&mut self, out: &mut Out, env: &mut Env) {
-        self.take_upload().finish(out, env);
+        self.take_upload().finish(self.visit(), out, env);
     }
 
     /// An answer waits for input to be discarded.

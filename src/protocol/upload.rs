@@ -3,6 +3,7 @@
 //! Made by the storage commands; kept by the session only when the value did not come with its command line. It is
 //! part of every conn, so it holds no key, no line and no heap memory: the key lies in the item already.
 
+use crate::protocol::access::Visit;
 use crate::protocol::binary;
 use crate::protocol::binary::answer::Late;
 use crate::protocol::command::reply;
@@ -29,6 +30,8 @@ pub(super) enum Finish {
     Meta(meta::set::Finish),
     /// A binary storage command.
     Binary(binary::set::Finish),
+    /// What a binary client says on its way in: nothing is stored.
+    Login(binary::sasl::Finish),
 }
 
 /// What a client is owed when the rest of its value was discarded.
@@ -58,12 +61,18 @@ impl From<binary::set::Finish> for Finish {
     }
 }
 
+impl From<binary::sasl::Finish> for Finish {
+    fn from(finish: binary::sasl::Finish) -> Finish {
+        Finish::Login(finish)
+    }
+}
+
 impl Finish {
     /// Bytes at an item's end that do not come with its value.
     fn own_end(&self) -> usize {
         match self {
             Finish::Text(_) | Finish::Meta(_) => 0,
-            Finish::Binary(_) => b"\r\n".len(),
+            Finish::Binary(_) | Finish::Login(_) => b"\r\n".len(),
         }
     }
 }
@@ -111,6 +120,7 @@ impl Upload {
             // Errors of meta commands are never quiet.
             Finish::Meta(_) => Quiet::No,
             Finish::Binary(finish) => return Left::Answer(finish.late()),
+            Finish::Login(finish) => return Left::Answer(finish.late()),
         };
         reply(NO_MEMORY_READING, quiet, out, env);
         Left::Nothing
@@ -121,13 +131,13 @@ impl Upload {
         let quiet = match self.finish {
             Finish::Text(finish) => finish.quiet,
             Finish::Meta(_) => Quiet::No,
-            Finish::Binary(_) => return,
+            Finish::Binary(_) | Finish::Login(_) => return,
         };
         reply(ClientError::BadChunk.line(), quiet, out, env);
     }
 
     /// The value is whole.
-    pub(super) fn finish(self, out: &mut Out, env: &Env) {
+    pub(super) fn finish(self, visit: Visit<'_>, out: &mut Out, env: &Env) {
         let ends = || self.item.ends_in_crlf();
         let bad_chunk = ClientError::BadChunk.line();
         match self.finish {
@@ -136,6 +146,7 @@ impl Upload {
             Finish::Meta(finish) if ends() => finish.store(self.item, out, env),
             Finish::Meta(_) => reply(bad_chunk, Quiet::No, out, env),
             Finish::Binary(finish) => finish.store(self.item, out, env),
+            Finish::Login(finish) => finish.run(&self.item, visit, out, env),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 
 use crate::auth::file::{FileError, Logins};
+use crate::auth::sasl::{self, NotStarted};
 use crate::clock::Clock;
 use crate::handshake::{self, Handshakers};
 use crate::listener::ListenError;
@@ -20,7 +21,7 @@ use crate::os::{reason, signal};
 use crate::server::leak;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
-use crate::settings::{AuthSettings, ExitStatus, Refusal, Settings, TlsSettings};
+use crate::settings::{AuthSettings, ExitStatus, Refusal, Settings, TlsSettings, Tunables};
 use crate::storage::{Engine, EngineError};
 use crate::threads::Thread;
 use crate::tls::{Current, TlsCounters, TlsError};
@@ -198,6 +199,18 @@ pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
             "failed to daemon() in order to daemonize",
         )
     })
+}
+
+/// Starts the library of `-S`, with the rights that it will be asked with.
+pub(super) fn start_sasl(
+    settings: &AuthSettings,
+    tunables: &'static Tunables,
+) -> Result<Option<&'static sasl::Library>, BootError> {
+    if !settings.sasl {
+        return Ok(None);
+    }
+    let failed = |NotStarted| BootError::new(ExitStatus::Failure, "Error initializing sasl.");
+    Ok(Some(leak(sasl::Library::start(tunables).map_err(failed)?)))
 }
 
 /// Reads who may log in, with `-Y`; as the user that the server runs as, who will read it again.

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::auth::Judges;
 use crate::auth::file::Logins;
 use crate::clock::Clock;
 use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
@@ -131,13 +132,17 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     let clock = leak(Clock::new());
     let refresher = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock)?;
     let descriptors = boot::take_limits_and_identity(settings)?;
+    let tunables = leak(Tunables::new(settings));
+    let sasl = boot::start_sasl(&settings.auth, tunables)?;
     boot::go_to_background(settings)?;
     boot::lock_memory(settings);
     let base: Base<Main> = Base::new(Load::Few)
         .map_err(|error| BootError::kernel("Can't create an event base", &error))?;
-    let logins = boot::read_logins(&settings.auth)?;
+    let judges = Judges {
+        logins: boot::read_logins(&settings.auth)?,
+        sasl,
+    };
 
-    let tunables = leak(Tunables::new(settings));
     let books = Books {
         cards: Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX)),
         counts: leak(ConnStats::new()),
@@ -153,7 +158,7 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         tunables,
         crew: leak(Crew::default()),
     };
-    let services = compose(base_services, books, refresher, logins, woken);
+    let services = compose(base_services, books, refresher, judges, woken);
     let workers = Workers::start(services.below)?;
     services.figures.watch_buffers(workers.gauges());
     let thread_failed = |error| BootError::new(ExitStatus::Failure, reason(&error));
@@ -190,6 +195,9 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
             crew: services.crew,
         };
         threads.stop(tunables);
+        if let Some(library) = judges.sasl {
+            library.end();
+        }
     } else if end.is_ok() {
         // These end with the process, as operators expect of SIGTERM: at once.
         tell!(tunables, 1, "Exiting normally");
@@ -207,7 +215,7 @@ fn compose(
     below: storage::Services,
     books: Books,
     refresher: Option<&'static Refresher>,
-    logins: Option<&'static Logins>,
+    judges: Judges,
     woken: &'static Notifier,
 ) -> Services {
     let clock = below.clock();
@@ -236,7 +244,7 @@ fn compose(
                 below,
                 stats: leak(registry),
                 control: leak(ServerControl::new(refresher)),
-                logins,
+                judges,
             },
             books,
             tls,
@@ -339,7 +347,7 @@ impl Main {
 
     /// Compat: a file that is bad now is not spoken of but at `-v`.
     fn reload_logins(&self) {
-        let Some(Err(error)) = self.services.logins.map(Logins::reload) else {
+        let Some(Err(error)) = self.services.judges.logins.map(Logins::reload) else {
             return;
         };
         for line in error.lines() {

@@ -48,7 +48,7 @@ impl Lab {
             crew: leak(Crew::default()),
         };
         let woken = leak(Notifier::new().expect("a notifier"));
-        let services = compose(below, books(settings), None, None, woken);
+        let services = compose(below, books(settings), None, Judges::default(), woken);
         let workers = Workers::start(services.below).expect("workers");
         services.figures.watch_buffers(workers.gauges());
         let hosts = services.hosts;

@@ -12,6 +12,7 @@ use crate::settings::usage::{live_flag, null, yes_no};
 use crate::settings::{Protocol, suboptions, usage};
 
 const TLS: bool = cfg!(feature = "tls");
+const SASL: bool = cfg!(feature = "sasl");
 const UNIX_SOCKET: bool = cfg!(feature = "unix-socket");
 const NO_UNIX_SOCKET: &str = "This server is not built with unix socket support.";
 /// More worker threads than this are warned about.
@@ -309,8 +310,8 @@ pub(super) const OPTIONS: &[Row] = &[
         Some(now.settings.storage.item_size_max.to_string())
     }),
     plain('S', "enable-sasl", Effect::On(|s| &mut s.auth.sasl))
-        .help("demand authentication of clients")
-        .needs(false, "This server is not built with SASL support.")
+        .help("demand a login by SASL of clients, who speak binary then")
+        .needs(SASL, "This server is not built with SASL support.")
         .stat(22, "auth_enabled_sasl", |now| {
             yes_no(now.settings.auth.sasl)
         }),

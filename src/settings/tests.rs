@@ -308,11 +308,6 @@ fn values_of_short_options_are_judged_when_reached() {
             USAGE,
             "Invalid value for binding protocol: ASCII\n -- should be one of auto, binary, or ascii",
         ),
-        (
-            &["-S"],
-            USAGE,
-            "This server is not built with SASL support.",
-        ),
         (&["-e", "/f"], USAGE, "-e: not built yet"),
         (&["-N", "2"], USAGE, "-N: not built yet"),
         (
@@ -452,6 +447,33 @@ fn ports_are_judged_late() {
     refused(&["-U", "70000"], USAGE, "ERROR: Invalid port number 70000.");
     assert_eq!(run(&["-p", "65535"]).network.port, 65535);
     assert_eq!(run(&["-p", "-7"]).network.port, -7);
+}
+
+#[test]
+fn sasl_is_for_the_binary_protocol() {
+    if !cfg!(feature = "sasl") {
+        let text = "This server is not built with SASL support.";
+        return refused(&["-S"], USAGE, text);
+    }
+    for arguments in [&["-S"][..], &["-B", "binary", "-S"]] {
+        let settings = run(arguments);
+        assert_eq!(settings.network.protocol, Protocol::Binary);
+        assert!(settings.auth.demands_login());
+    }
+    let text = "ERROR: You cannot allow the ASCII protocol while using SASL.";
+    for other in [&["-B", "ascii"][..], &["-B", "auto"], &["-Y", "/f"]] {
+        refused(&[other, &["-S"]].concat(), USAGE, text);
+    }
+    refused(
+        &["-S", "-Y", "/f", "-B", "binary"],
+        USAGE,
+        "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+    );
+    refused(
+        &["-S", "-U", "11211"],
+        USAGE,
+        "ERROR: Cannot enable UDP while using binary SASL authentication.",
+    );
 }
 
 #[test]
@@ -1071,8 +1093,9 @@ fn help_has_an_entry_a_line_in_the_known_order() {
         ""
     };
     let tls = if cfg!(feature = "tls") { "-Z " } else { "" };
+    let sasl = if cfg!(feature = "sasl") { "-S " } else { "" };
     let order = format!(
-        "-p -U {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I -F -X -W -Y {tls}-o"
+        "-p -U {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I {sasl}-F -X -W -Y {tls}-o"
     );
     assert_eq!(tokens.join(" "), order);
     let names: Vec<&str> = help
@@ -1126,7 +1149,6 @@ fn help_shows_the_defaults_that_scripts_look_for() {
 fn help_names_only_what_is_built() {
     let help = printed(&["-h"]).to_lowercase();
     for absent in [
-        "sasl",
         "ext_path",
         "proxy_config",
         "drop_privileges",
@@ -1137,6 +1159,7 @@ fn help_names_only_what_is_built() {
         assert!(!help.contains(absent), "{absent}");
     }
     assert_eq!(help.contains("enable-ssl"), cfg!(feature = "tls"));
+    assert_eq!(help.contains("sasl"), cfg!(feature = "sasl"));
     assert_eq!(help.contains("ssl"), cfg!(feature = "tls"));
     assert_eq!(help.contains("unix"), cfg!(feature = "unix-socket"));
     assert_eq!(help.contains("unix-socket"), cfg!(feature = "unix-socket"));

@@ -112,7 +112,7 @@ sub has_feature {
     if ($feature eq 'debug') {
         return $debug //= (system("'${\ server_path()}' -o relaxed_privileges -V >/dev/null 2>&1") == 0 ? 1 : 0);
     }
-    my %word = (tls => qr/enable-ssl/i, unix => qr/unix-socket/i, seccomp => qr/no_drop_privileges/i);
+    my %word = (tls => qr/enable-ssl/i, sasl => qr/sasl/i, unix => qr/unix-socket/i, seccomp => qr/no_drop_privileges/i);
     return help_text() =~ $word{$feature} ? 1 : 0;
 }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use memcached::auth::Judges;
 use memcached::clock::Clock;
 use memcached::event::{Base, Handler, Load, Ready, Timer, TimerId, Wait};
 use memcached::handshake::{self, Handshakers};
@@ -143,7 +144,7 @@ impl Server {
                 below,
                 stats: leak(registry),
                 control: &NoControl,
-                logins: None,
+                judges: Judges::default(),
             },
             books: Books {
                 cards,

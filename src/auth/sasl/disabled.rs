@@ -27,7 +27,7 @@ impl Library {
 
 /// Takes no room in a conn.
 #[derive(Debug, Default)]
-pub struct Exchange;
+pub struct Exchange(());
 
 impl Exchange {
     /// None.

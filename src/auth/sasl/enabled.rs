@@ -24,10 +24,10 @@ impl Library {
     /// # Errors
     /// It does not start; the operator has heard why, where that was wanted.
     pub fn start(tunables: &'static Tunables) -> Result<Library, NotStarted> {
-        let book = Book::new(tunables);
+        let host = process::host_name().map_err(|_| NotStarted)?;
         let library = Library {
-            loaded: Loaded::new(book)?,
-            host: process::host_name().map_err(|_| NotStarted)?,
+            loaded: Loaded::new(Book::new(tunables, &host))?,
+            host,
             tunables,
         };
         tell!(tunables, 1, "Initialized SASL.");

@@ -131,15 +131,21 @@ pub(super) struct Book {
     tunables: &'static Tunables,
     #[cfg(feature = "sasl-pwdb")]
     users: Option<PathBuf>,
+    /// The realm of users that name none.
+    #[cfg(feature = "sasl-pwdb")]
+    host: CString,
 }
 
 impl Book {
     /// With what the environment says now.
-    pub(super) fn new(tunables: &'static Tunables) -> Book {
+    #[cfg_attr(not(feature = "sasl-pwdb"), expect(unused_variables))]
+    pub(super) fn new(tunables: &'static Tunables, host: &CStr) -> Book {
         Book {
             tunables,
             #[cfg(feature = "sasl-pwdb")]
             users: users(tunables),
+            #[cfg(feature = "sasl-pwdb")]
+            host: host.to_owned(),
         }
     }
 
@@ -519,18 +525,18 @@ unsafe extern "C" fn check_password(
     let user = unsafe { CStr::from_ptr(user) };
     // SAFETY: the library gives a password and its length, for the length of the call.
     let password = unsafe { bytes(password, len) };
-    match pwdb::ask(users, user.to_bytes(), password) {
+    let full = pwdb::with_realm(user.to_bytes(), book.host.to_bytes());
+    let shown = String::from_utf8_lossy(&full);
+    match pwdb::ask(users, [user.to_bytes(), &full], password) {
         Asked::Judged(Verdict::Granted) => return SASL_OK,
         Asked::Judged(Verdict::Refused) => tell!(
             book.tunables,
             1,
-            "INFO: User <{}> failed to authenticate",
-            user.to_string_lossy()
+            "INFO: User <{shown}> failed to authenticate"
         ),
-        Asked::TooLong(len) => say!(
-            "WARNING: Failed to authenticate <{}> due to too long password ({len})",
-            user.to_string_lossy()
-        ),
+        Asked::TooLong(len) => {
+            say!("WARNING: Failed to authenticate <{shown}> due to too long password ({len})")
+        }
     }
     SASL_NOAUTHZ
 }

@@ -31,15 +31,35 @@ pub(super) enum Asked {
     TooLong(usize),
 }
 
-/// Whether the file has this user with this password.
-pub(super) fn ask(path: &Path, user: &[u8], password: &[u8]) -> Asked {
-    match Wanted::new(user, password) {
-        None => Asked::TooLong(user.len() + password.len()),
-        Some(wanted) => {
-            let found = File::open(path).and_then(|file| wanted.is_in(BufReader::new(file)));
-            Asked::Judged(Verdict::when(found.unwrap_or(false)))
-        }
+/// The name with the realm of this machine, where it has none.
+pub(super) fn with_realm(user: &[u8], host: &[u8]) -> Vec<u8> {
+    if user.contains(&b'@') {
+        user.to_vec()
+    } else {
+        [user, b"@", host].concat()
     }
+}
+
+/// Whether the file has a user with this password, under one of two names, the longer one last. Compat: what the library
+/// makes of a name without a realm depends on its version, and files have both forms.
+pub(super) fn ask(path: &Path, names: [&[u8]; 2], password: &[u8]) -> Asked {
+    let [Some(one), Some(other)] = names.map(|name| Wanted::new(name, password)) else {
+        return Asked::TooLong(names[1].len() + password.len());
+    };
+    let found = File::open(path).and_then(|file| any_is_in([one, other], BufReader::new(file)));
+    Asked::Judged(Verdict::when(found.unwrap_or(false)))
+}
+
+fn any_is_in(wanted: [Wanted; 2], file: impl BufRead) -> io::Result<bool> {
+    let mut found = Choice::from(0);
+    for_each_piece(file, |piece| {
+        for wanted in &wanted {
+            found |= wanted.begins(piece);
+        }
+    })?;
+    // A zero byte of the client's would be taken for the end of a line.
+    let has_zero = wanted.iter().any(Wanted::has_zero);
+    Ok(bool::from(found) && !has_zero)
 }
 
 /// How the line would begin that lets a client in.
@@ -68,12 +88,8 @@ impl Wanted {
         })
     }
 
-    fn is_in(&self, file: impl BufRead) -> io::Result<bool> {
-        let mut found = Choice::from(0);
-        for_each_piece(file, |piece| found |= self.begins(piece))?;
-        // A zero byte of the client's would be taken for the end of a line.
-        let has_zero = self.bytes[..self.len].contains(&0);
-        Ok(bool::from(found) && !has_zero)
+    fn has_zero(&self) -> bool {
+        self.bytes[..self.len].contains(&0)
     }
 
     /// Whether the piece begins so, and the password ends there.
@@ -111,8 +127,10 @@ mod tests {
     use super::*;
 
     fn has(file: &str, user: &str, password: &str) -> bool {
-        let wanted = Wanted::new(user.as_bytes(), password.as_bytes()).expect("short enough");
-        wanted.is_in(file.as_bytes()).expect("bytes can be read")
+        let full = with_realm(user.as_bytes(), b"host");
+        let wanted = [user.as_bytes(), &full]
+            .map(|name| Wanted::new(name, password.as_bytes()).expect("short enough"));
+        any_is_in(wanted, file.as_bytes()).expect("bytes can be read")
     }
 
     #[test]
@@ -140,15 +158,19 @@ mod tests {
         ] {
             assert!(!has(file, user, password), "{user} {password:?}");
         }
+        for file in ["e:pass", "e@host:pass"] {
+            assert!(has(file, "e", "pass"), "{file}");
+            assert!(!has(file, "e@other", "pass"), "{file}");
+        }
         assert!(!has("", "a", "b"));
         assert!(has("a:\n", "a", ""));
     }
 
     #[test]
     fn long_lines_are_taken_in_pieces() {
-        let password = "p".repeat(LONGEST - 1);
-        let line = format!("u:{password}\nv:w\n");
-        assert!(has(&line, "u", &password) && has(&line, "v", "w"));
+        let password = "p".repeat(LONGEST - "u@h".len());
+        let line = format!("u@h:{password}\nv:w\n");
+        assert!(has(&line, "u@h", &password) && has(&line, "v", "w"));
         let longer = format!("u:{}x:y\nv:w\n", "p".repeat(PIECE - 2));
         assert!(has(&longer, "x", "y") && has(&longer, "v", "w"));
         assert!(Wanted::new(b"u", "p".repeat(LONGEST).as_bytes()).is_none());

@@ -3,6 +3,7 @@
 //! An answer repeats opcode and opaque of its request, which is all that is kept of one whose value is still to come
 //! ([`Echo`]), or to be discarded first ([`Late`]). (binary-protocol.md §1, §3)
 
+use crate::limits::OUT_ROOM;
 use crate::protocol::binary::header::HEADER;
 use crate::protocol::env::Env;
 use crate::response::Out;
@@ -12,6 +13,8 @@ use crate::storage::{AllocFailure, CasId};
 const MAGIC: u8 = 0x81;
 /// The status of a success; others come with a text, and not with an item.
 const SUCCESS: u16 = 0;
+/// The status of a challenge, which is its value.
+const CHALLENGE: u16 = 0x21;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(in crate::protocol) enum Status {
     AuthFailure,
     /// No such opcode, or lengths that do not add up.
     UnknownCommand,
+    /// No memory for what is said on the way in.
+    NoMemory,
     /// No memory for an item.
     NoMemoryStoring,
     /// No memory for the next chunk of a value.
@@ -56,7 +61,8 @@ impl Status {
             Status::NonNumeric => 0x06,
             Status::AuthFailure => 0x20,
             Status::UnknownCommand => 0x81,
-            Status::NoMemoryStoring
+            Status::NoMemory
+            | Status::NoMemoryStoring
             | Status::NoMemoryReading
             | Status::NoMemoryCreating
             | Status::NoMemoryCounting
@@ -75,6 +81,7 @@ impl Status {
             Status::NonNumeric => b"Non-numeric server-side value for incr or decr",
             Status::AuthFailure => b"Auth failure.",
             Status::UnknownCommand => b"Unknown command",
+            Status::NoMemory => b"Out of memory",
             Status::NoMemoryStoring => b"Out of memory allocating item",
             Status::NoMemoryReading => b"Out of memory during read",
             Status::NoMemoryCreating => b"Out of memory allocating new item",
@@ -183,6 +190,31 @@ impl Echo {
         tell(&head, env);
         out.push(&head);
         out.push(text);
+    }
+
+    /// A mechanism wants to hear more.
+    pub(in crate::protocol) fn challenge(self, challenge: &[u8], out: &mut Out, env: &Env) {
+        self.give_long(CHALLENGE, challenge, out, env);
+    }
+
+    /// Success, and a text of any length.
+    pub(in crate::protocol) fn tell(self, text: &[u8], out: &mut Out, env: &Env) {
+        self.give_long(SUCCESS, text, out, env);
+    }
+
+    /// Takes room as it goes; where there is none, that is the answer.
+    fn give_long(self, status: u16, value: &[u8], out: &mut Out, env: &Env) {
+        let start = out.mark();
+        let head = self.head(status, 0, b"", value.len(), CasId(0));
+        out.push(&head);
+        for part in value.chunks(OUT_ROOM) {
+            if !out.make_room() {
+                out.truncate(start);
+                return self.refuse(Status::NoMemory, out, env);
+            }
+            out.push(part);
+        }
+        tell(&head, env);
     }
 
     /// The key is not there: that it was this one takes the place of the text.

@@ -45,7 +45,7 @@ pub(super) enum Request<'a> {
     /// stat
     Stat(stat::Request),
     /// list, auth, step
-    Sasl(sasl::Request),
+    Sasl(sasl::Request<'a>),
 }
 
 /// Why a frame is no request.

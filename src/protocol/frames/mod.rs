@@ -99,7 +99,12 @@ fn without_frame(none: NoFrame, env: &Env) -> Next {
 
 impl Turn<'_> {
     fn execute(&mut self, frame: &Frame<'_>, session: &mut Session) -> After {
-        match Request::parse(frame, session.gate()) {
+        let gate = session.gate();
+        if self.env.talks() {
+            let opcode = frame.header.opcode;
+            self.env.tell_passage(opcode, gate.admits(opcode));
+        }
+        match Request::parse(frame, gate) {
             Ok(request) => self.carry_out(&request, session),
             Err(Refusal::Ending(status)) => {
                 self.echo.refuse(status, self.out, self.env);
@@ -123,14 +128,31 @@ impl Turn<'_> {
             Request::Touch(touch) => touch.run(echo, self.out, env),
             Request::Admin(admin) => return admin.run(echo, self.out, env),
             Request::Stat(stat) => stat.run(echo, self.out, env),
-            Request::Sasl(sasl) => return self.log_in(*sasl, session),
+            Request::Sasl(sasl) => return self.log_in(sasl, session),
         }
         After::LINE
     }
 
-    /// Nobody has to log in here.
-    fn log_in(&mut self, sasl: sasl::Request, session: &mut Session) -> After {
-        self.discard(sasl.len, sasl.refuse(self.echo), session)
+    /// What a client says on its way in, where it has to.
+    fn log_in(&mut self, sasl: &sasl::Request<'_>, session: &mut Session) -> After {
+        if !self.env.settings.auth.sasl {
+            return self.discard(sasl.len, sasl.refuse(self.echo), session);
+        }
+        let (mut item, finish) = match sasl.begin(self.echo, self.env) {
+            Ok(begun) => begun,
+            Err(late) => return self.discard(sasl.len, late, session),
+        };
+        let taken = sasl.len.min(self.body.len());
+        let filled = item.fill(&self.body[..taken], self.env.me);
+        debug_assert_eq!(filled, Ok(taken), "it lies in one piece");
+        let upload = Upload::new(item, finish.into());
+        if taken == sasl.len {
+            upload.finish(session.visit(), self.out, self.env);
+            return After { taken, next: None };
+        }
+        session.unfinished = Unfinished::Value(upload);
+        let next = Some(Next::ReadValue);
+        After { taken, next }
     }
 
     /// Takes the value as far as it has come; a whole one is stored now.

@@ -247,7 +247,7 @@ fn receive_value(
             After { taken, next }
         }
         Ok(_) if left == 0 => {
-            upload.finish(command.out, command.env);
+            upload.finish(session.visit(), command.out, command.env);
             After { taken, next: None }
         }
         Ok(_) => {

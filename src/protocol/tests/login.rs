@@ -12,7 +12,7 @@ const FAILURE: &str = "CLIENT_ERROR authentication failure|";
 /// A client of a server with `-Y`.
 fn stranger() -> Peer {
     let mut env = env(|settings| settings.auth.file = Some("/users".to_owned()));
-    env.services.logins = Some(Box::leak(Box::new(Logins::of(USERS))));
+    env.services.judges.logins = Some(Box::leak(Box::new(Logins::of(USERS))));
     Peer::new(env)
 }
 
@@ -143,7 +143,7 @@ fn without_a_list_nobody_is_let_in() {
 #[test]
 fn binary_bytes_are_a_line_like_any_other() {
     let mut env = env(|settings| settings.auth.file = Some("/users".to_owned()));
-    env.services.logins = Some(Box::leak(Box::new(Logins::of(USERS))));
+    env.services.judges.logins = Some(Box::leak(Box::new(Logins::of(USERS))));
     let mut peer = Peer::new(env);
     peer.session = Session::new(Protocol::Ascii, &peer.env.settings.auth);
     let mut header = vec![0x80, 0x0b];

@@ -12,12 +12,14 @@ mod login;
 mod memory;
 mod roads;
 mod rubbish;
+mod sasl;
 mod split;
 
 use std::io::IoSlice;
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::auth::Judges;
 use crate::clock::Clock;
 use crate::response::{Sheet, Supply};
 use crate::settings::{Settings, StorageSettings, Tunables, WorkerSettings};
@@ -65,7 +67,7 @@ fn env(change: impl FnOnce(&mut Settings)) -> Env {
             below,
             stats: Box::leak(Box::new(stats)),
             control: &NoControl,
-            logins: None,
+            judges: Judges::default(),
         },
         me: engine.per_thread(),
         reach: Reach::Conn,

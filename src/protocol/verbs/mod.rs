@@ -13,6 +13,7 @@ pub(super) mod crawler;
 pub(super) mod debug;
 pub(super) mod delete;
 pub(super) mod get;
+pub(super) mod login;
 pub(super) mod lru;
 pub(super) mod set;
 pub(super) mod slabs;

@@ -137,6 +137,19 @@ impl NewItem {
         self.look().nbytes() - self.filled as usize
     }
 
+    /// What is there of the value, without CR LF; `None` of one in chunks.
+    #[must_use]
+    pub fn whole_value(&self) -> Option<&[u8]> {
+        match self.look().body() {
+            Body::Whole(value) => {
+                let len = self.value_len().min(self.filled as usize);
+                // SAFETY: self, who alone may write, is borrowed.
+                Some(&unsafe { value.bytes() }[..len])
+            }
+            Body::Chunked(_) => None,
+        }
+    }
+
     /// The next span to fill, not longer than [`NewItem::remaining`]; empty when complete. A large value takes its
     /// next chunk here.
     ///
