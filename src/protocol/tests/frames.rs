@@ -3,7 +3,7 @@
 
 use super::binary::{Ask, OPAQUE, ask, count, store};
 use super::*;
-use crate::limits::{BODY_MAX, READ_BUFFER};
+use crate::limits::{BODY_MAX, MECHANISM_MAX, READ_BUFFER};
 
 /// One row of the table of shapes: loud and quiet opcodes, lengths of extras, whether there is a key, and a value.
 struct Row {
@@ -108,7 +108,10 @@ fn verdict(frame: &Ask, log_in: bool) -> Verdict {
         && row.value.admits(body - key - extras);
     match frame.opcode {
         _ if !is_good => Verdict::Ending(0x04),
-        0x20..=0x22 => Verdict::Skipped(0x81),
+        0x20..=0x22 if !log_in => Verdict::Skipped(0x81),
+        0x21 | 0x22 if key > MECHANISM_MAX => Verdict::Skipped(0x04),
+        // Without the library behind it.
+        0x20..=0x22 => Verdict::Skipped(0x20),
         0x07 | 0x17 => Verdict::Goodbye,
         _ => Verdict::Served,
     }
