@@ -132,6 +132,8 @@ for my $reader (@readers) {
     $seen{$_}++ for @{ keys_of(lines_of($reader, 'metadump')) };
     is(scalar(grep { ($seen{"k$_"} // 0) != 1 } 1 .. $STAY), 0, 'each that stays is shown once');
 }
+# Until the crawl is over no other dump begins.
+ok($growing->wait_stat('lru_crawler_running', 0, 30), 'the crawl has ended');
 is(scalar @{ dump_of($writer, 'mgdump', 'hash') }, $STAY + 100_000, 'and all are shown to who asks then');
 
 # the end of the server
