@@ -148,7 +148,7 @@ logfile $dir/log
 -vv
 not an option
 END
-    my $run = run_sh("'$starter' '$dir/conf' '$dir/pid'");
+    my $run = run_sh("umask 077; '$starter' '$dir/conf' '$dir/pid'");
     is($run->{status}, 0, 'start-memcached');
     is($run->{out}, "$dir/conf: this is no option: not an option\n", 'skips what it does not know, and says so');
     my $pid = server_of("$dir/pid");
