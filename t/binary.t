@@ -102,6 +102,7 @@ answers_and_closes($server->client, [ frame('noop'), frame('quitq'), frame('noop
 # time
 SKIP: {
     skip 'the clock of this server cannot be moved', 4 unless TestServer::has_feature('debug');
+    $server->freeze_clock;
     store($c, 'soon', 'x', ttl => 10);
     store($c, 'ever', 'x', ttl => 0xffffffff);
     answers($c, [ frame(set => 'past', value => 'x', ttl => 2_592_001), frame(getq => 'past'), frame(getq => 'soon'),

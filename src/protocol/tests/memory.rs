@@ -1,8 +1,9 @@
 //! Values that find no memory, and items that too many hold.
 
-use super::binary::{ask, count, store};
+use super::binary::{Ask, ask, count, store};
 use super::*;
 use crate::limits::REFCOUNT_MAX;
+use crate::pool::Share;
 use crate::storage::{Bump, ItemRef};
 
 /// A server without eviction that has taken what it can.
@@ -137,6 +138,44 @@ fn no_memory_for_a_binary_item() {
         peer.counters().all_classes().set_cmds - before.all_classes().set_cmds,
     );
     assert_eq!((refusals, sets), (3, 0), "none was whole");
+}
+
+#[test]
+fn no_memory_for_a_binary_number() {
+    let mut peer = full(1).other();
+    let answers = peer.answers(&[
+        count(0x05, "new", 1, 5, 0),
+        count(0x16, "new", 1, 5, 0),
+        ask(0x14, "fill0"),
+        store(0x11, "n", 0, 0, b"9"),
+        count(0x05, "n", 1, 5, 0),
+        ask(0x09, "n"),
+    ]);
+    assert_eq!(answers[0], "05 82 Out of memory allocating new item");
+    assert_eq!(answers[1], "16 82 Out of memory allocating new item");
+    assert_eq!(answers[2], "05 82 Out of memory incrementing value");
+    assert!(answers[3].starts_with("09 0 f0 9 "), "{answers:?}");
+}
+
+#[test]
+fn no_memory_for_binary_lists() {
+    let share: &'static Share = Box::leak(Box::new(Share::new(1)));
+    share.take(1);
+    let mut peer = peer();
+    peer.answers(&[ask(0x10, "detail on")]);
+    let gets: Vec<Ask> = (0..500).map(|n| ask(0x09, &format!("p{n}:k"))).collect();
+    peer.answers(&gets);
+    peer.out = Out::within(share).expect("memory");
+    let refused = "10 82 Out of memory generating stats";
+    let dump = ask(0x10, "detail dump");
+    assert_eq!(peer.answers(&[dump, ask(0x0a, "")]), [refused, "0a 0"]);
+    // The list would fit, but for what is owed already.
+    let owed: Vec<Ask> = (0..360).map(|_| ask(0x00, "none")).collect();
+    peer.budget = 1_000;
+    let asks = [&owed[..], &[ask(0x10, ""), ask(0x0a, "")]].concat();
+    let answers = peer.answers(&asks);
+    assert_eq!(answers[360..], [refused, "0a 0"]);
+    assert!(peer.answers(&[ask(0x10, "")]).len() > 50);
 }
 
 fn hold(peer: &Peer, key: &[u8]) -> Vec<ItemRef> {
