@@ -352,6 +352,43 @@ fn a_reply_waits_for_the_upload_behind_it() {
     );
 }
 
+/// A binary request that nobody knows, with a body of so many bytes.
+fn unknown(body_len: usize) -> Vec<u8> {
+    let mut frame = vec![0x80, 0x1b, 0, 0, 0, 0, 0, 0];
+    frame.extend((body_len as u32).to_be_bytes());
+    frame.resize(24 + body_len, 0x80);
+    frame
+}
+
+#[test]
+fn an_answer_waits_for_the_input_that_is_discarded_before_it() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    let (frame, mut answers) = (unknown(50_000), Vec::new());
+    let (last, parts) = frame.split_last().expect("a frame");
+    for part in parts.chunks(20_000) {
+        client.send(&mut lab, part, &mut answers);
+        client.settle(&mut lab, &mut answers);
+    }
+    assert_eq!((lab.state(&client), answers.len()), (State::Swallow, 0));
+    assert_eq!(lab.lent(), 0, "nothing is lent for what is discarded");
+    client.send(&mut lab, &[*last], &mut answers);
+    client.settle(&mut lab, &mut answers);
+    assert!(answers.starts_with(&[0x81, 0x1b]) && answers.ends_with(b"Unknown command"));
+    assert_eq!((lab.state(&client), lab.lent()), (State::Read, 0));
+
+    // Somebody else has the one output that there may be beside a read buffer.
+    let mut lab = limited(2);
+    let (mut client, mut other) = (lab.connect(), lab.connect());
+    client.send(&mut lab, parts, &mut answers);
+    client.settle(&mut lab, &mut answers);
+    other.ask(&mut lab, "get k\r\nset k 0 0 10\r\nabc");
+    client.send(&mut lab, &[*last], &mut answers);
+    client.settle(&mut lab, &mut answers);
+    assert!(!lab.is_open(&client) && lab.is_open(&other));
+    assert_eq!(lab.scalars().response_obj_oom, 1);
+}
+
 #[test]
 fn the_end_of_input_answers_whole_commands_and_forgets_half_values() {
     let mut lab = Lab::new();
