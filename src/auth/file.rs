@@ -1,7 +1,7 @@
 //! The file of users and passwords that `-Y` names: read at start and again at SIGHUP, asked by every login.
 //!
 //! A line is `USER:PASSWORD`, ended by LF, CR LF or the end of the file. A client sends `USER PASSWORD`, and no user has a
-//! blank, so a line is kept as what its client would send, in a [`Slot`], and a token is compared with all slots as a
+//! blank, so a line is kept as what its client would send, in a `Slot`, and a token is compared with all slots as a
 //! whole: which user it names is never looked for. However many lines there are, there are as many slots.
 //!
 //! Workers ask, the main thread reads; the file is read first and the list then replaced as a whole, under the one mutex
