@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # Goal: the file of -Y is read or refused as a whole, at the start and at SIGHUP, and -Y goes with nothing that would let
 # clients in without it.
-# Method: files of each kind, their messages and statuses; reloads, good and bad, also while clients log in.
+# Method: files of each kind, over-long and cut ones among them (CVE-2021-37519), their messages and statuses; reloads, good
+# and bad, also while clients log in.
 
 use strict;
 use warnings;
