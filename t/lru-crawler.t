@@ -94,8 +94,11 @@ for my $round (1 .. 20) {
 is($writer->ask('mn'), 'MN', 'sets go on');
 ok(rests($busy), 'the last crawl ends');
 crawl($busy, 'all');
+# A bucket that is being moved is passed over: so once more, when there is nothing left to grow for.
+ok(TestServer::wait_until(sub { $busy->stat('hash_power_level') >= 14 }, 30), 'the table has grown');
+ok($busy->wait_stat('hash_is_expanding', 0, 30), 'all the way');
+crawl($busy, 'all');
 is($busy->stat('curr_items'), 20_000, 'what lives is there');
-cmp_ok($busy->stat('hash_power_level'), '>=', 12, 'and the table as it should be');
 
 SKIP: {
     skip 'this is not a debug server', 1 unless TestServer::has_feature('debug');
