@@ -33,7 +33,7 @@ impl Out {
                 let part = &part[..part.len().min(left)];
                 left -= part.len();
                 goes_on = load.add(part);
-                goes_on && left > 0
+                goes_on
             });
             if !goes_on {
                 return load.filled;

@@ -74,6 +74,31 @@ fn mn_and_a_full_output_flush() {
 }
 
 #[test]
+fn a_binary_noop_flushes_and_frames_have_budget_and_room() {
+    use super::binary::{ask, store};
+    let mut peer = peer();
+    let noop = [ask(0x00, "a").wire(), ask(0x0a, "").wire()].concat();
+    let bytes = noop.repeat(2);
+    let end = batch(&mut peer, &bytes, &mut 20);
+    assert_eq!(end, (noop.len(), Next::Flush));
+    peer.flush();
+    for opcode in [0x00, 0x09, 0x0b] {
+        let frame = ask(opcode, if opcode == 0x0b { "" } else { "a" }).wire();
+        for budget in [1, 2, 19, 64, 65, 130] {
+            let mut left = budget;
+            let mut peer = self::peer();
+            let (taken, next) = batch(&mut peer, &frame.repeat(200), &mut left);
+            assert_eq!((taken, next), (budget as usize * frame.len(), Next::Budget));
+        }
+    }
+    peer.answers(&[store(0x11, "a", 0, 0, &[b'v'; 1_000])]);
+    let bytes = ask(0x0d, "a").wire().repeat(1_000);
+    let (taken, next) = batch(&mut peer, &bytes, &mut 10_000);
+    assert_eq!(next, Next::Flush);
+    assert!(taken > 0 && peer.out.unsent() <= OUT_BUFFER);
+}
+
+#[test]
 fn quit_sends_what_is_owed_and_closes() {
     let mut peer = peer();
     let (_, next) = batch(&mut peer, b"get a\r\nquit\r\nget a\r\n", &mut 20);

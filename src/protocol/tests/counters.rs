@@ -1,5 +1,6 @@
 //! Which command counts what. (stats-and-admin.md §3.1)
 
+use super::binary::{ask, store};
 use super::*;
 use crate::storage::counters::{ClassValues, ScalarValues, ThreadValues};
 
@@ -113,6 +114,44 @@ fn prefixes_are_counted_only_when_asked_for() {
         ),
         ("stats reset|stats detail dump|", "RESET|END|"),
     ]);
+}
+
+#[test]
+fn binary_deletes_of_another_id_count_nothing() {
+    let mut peer = peer();
+    peer.answers(&[
+        store(0x11, "k", 0, 0, b"x"),
+        ask(0x04, "k").cas(9),
+        ask(0x14, "k").cas(9),
+        ask(0x04, "none").cas(9),
+        ask(0x04, "k").cas(2),
+    ]);
+    let values = peer.counters();
+    assert_eq!(values.scalars.delete_misses, 1);
+    assert_eq!(values.all_classes().delete_hits, 1);
+}
+
+#[test]
+fn binary_commands_count_by_their_prefixes() {
+    let mut peer = peer();
+    let time = [0; 4];
+    peer.answers(&[
+        ask(0x10, "detail on"),
+        store(0x11, "a:1", 0, 0, b"x"),
+        ask(0x19, "a:1").value(b"y"),
+        ask(0x09, "a:1"),
+        ask(0x1c, "a:1").extras(&time),
+        ask(0x1c, "a:2").extras(&time),
+        ask(0x24, "a:2").extras(&time),
+        ask(0x14, "a:1"),
+        ask(0x14, "a:1"),
+    ]);
+    let line = "PREFIX a get 4 hit 2 set 2 del 2";
+    let dump = format!("10 0 kdetailed {line}\\r\\nEND\\r\\n");
+    let answers = peer.answers(&[ask(0x10, "detail dump"), ask(0x10, "detail off")]);
+    assert_eq!(answers, [&dump, "10 0", "10 0"]);
+    let text = format!("{line}|END|");
+    peer.other().dialogue(&[("stats detail dump|", &text)]);
 }
 
 #[test]
