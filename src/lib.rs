@@ -18,6 +18,7 @@ pub mod decimal;
 pub mod event;
 pub mod handshake;
 pub mod limits;
+pub mod line;
 pub mod listener;
 pub mod lock;
 pub mod os;

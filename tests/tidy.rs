@@ -27,6 +27,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("clock", 0),
     ("decimal", 0),
     ("limits", 0),
+    ("line", 0),
     ("lock", 0),
     ("pool", 0),
     ("settings", 0),
@@ -44,6 +45,8 @@ const SAME_STOREY: &[(&str, &str)] = &[
     // Whoever has a limit reads it where it stands.
     ("clock", "limits"),
     ("settings", "limits"),
+    // A line has numbers.
+    ("line", "decimal"),
     // What is set as a whole is read as a whole.
     ("settings", "lock"),
 ];

@@ -4,7 +4,7 @@
 //! a time while its bucket is held, and go into the sheet when it is not. (text-protocol.md §15, stats-and-admin.md §8)
 
 use crate::clock::{Clock, RelTime};
-use crate::decimal::Digits;
+use crate::line::Line;
 use crate::os::heap::NoMemory;
 use crate::protocol::base64;
 use crate::protocol::command::{Command, Told};
@@ -17,8 +17,6 @@ use crate::protocol::verbs::crawler::{self, Refused};
 use crate::response::{Sheet, Source, Supply};
 use crate::storage::{ClassSet, Dump, Dumped, Engine, Lists, LockedItem};
 
-/// Longest line of a dump: every byte of the longest key encoded, and its numbers.
-const LINE_MAX: usize = 1_024;
 /// Steps of a dump before others have their turn.
 const STEPS: u32 = 1_000;
 
@@ -171,8 +169,8 @@ impl DumpLines {
             ..
         } = self;
         dump.step(&mut |item| match form {
-            DumpForm::Metadump => line.metadump(item, clock),
-            DumpForm::Mgdump => line.mgdump(item),
+            DumpForm::Metadump => metadump(item, clock, line),
+            DumpForm::Mgdump => mgdump(item, line),
         })
     }
 }
@@ -204,92 +202,43 @@ impl Source for DumpLines {
     }
 }
 
-/// A line in the making.
-struct Line {
-    bytes: [u8; LINE_MAX],
-    len: usize,
+fn push_moment(moment: RelTime, clock: &Clock, line: &mut Line) {
+    line.push_number(u64::try_from(clock.unix(moment)).unwrap_or(0));
 }
 
-impl Line {
-    fn new() -> Line {
-        Line {
-            bytes: [0; LINE_MAX],
-            len: 0,
-        }
+// Compat: a blank behind each field, the last one too, and no CR.
+fn metadump(item: &LockedItem<'_>, clock: &Clock, line: &mut Line) {
+    line.push(b"key=");
+    line.push_uri(item.key());
+    line.push(b" exp=");
+    match item.exptime() {
+        RelTime::NEVER => line.push(b"-1"),
+        exptime => push_moment(exptime, clock, line),
     }
+    line.push(b" la=");
+    push_moment(item.last_access(), clock, line);
+    line.push(b" cas=");
+    line.push_number(item.cas().0);
+    line.push(b" fetch=");
+    line.push(if item.was_fetched() { b"yes" } else { b"no" });
+    line.push(b" cls=");
+    line.push_number(u64::from(item.class()));
+    line.push(b" size=");
+    line.push_number(item.total_size() as u64);
+    line.push(b" flags=");
+    line.push_number(item.client_flags());
+    line.push(b" \n");
+}
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+fn mgdump(item: &LockedItem<'_>, line: &mut Line) {
+    line.push(b"mg ");
+    if item.key_is_binary() {
+        base64::encode(item.key(), |signs| line.push(signs));
+        line.push(b" b");
+    } else {
+        line.push(item.key());
     }
-
-    fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        self.bytes[self.len..end].copy_from_slice(bytes);
-        self.len = end;
-    }
-
-    fn push_number(&mut self, number: u64) {
-        self.push(Digits::of(number).bytes());
-    }
-
-    fn push_moment(&mut self, moment: RelTime, clock: &Clock) {
-        self.push_number(u64::try_from(clock.unix(moment)).unwrap_or(0));
-    }
-
-    /// What is no letter, no digit and none of four signs is written as its number.
-    fn push_uri(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-        for byte in bytes {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    self.push(&[*byte]);
-                }
-                other => {
-                    let (high, low) = (usize::from(other >> 4), usize::from(other & 0xf));
-                    self.push(&[b'%', DIGITS[high], DIGITS[low]]);
-                }
-            }
-        }
-    }
-
-    // Compat: a blank behind each field, the last one too, and no CR.
-    fn metadump(&mut self, item: &LockedItem<'_>, clock: &Clock) {
-        self.push(b"key=");
-        self.push_uri(item.key());
-        self.push(b" exp=");
-        match item.exptime() {
-            RelTime::NEVER => self.push(b"-1"),
-            exptime => self.push_moment(exptime, clock),
-        }
-        self.push(b" la=");
-        self.push_moment(item.last_access(), clock);
-        self.push(b" cas=");
-        self.push_number(item.cas().0);
-        self.push(b" fetch=");
-        self.push(if item.was_fetched() { b"yes" } else { b"no" });
-        self.push(b" cls=");
-        self.push_number(u64::from(item.class()));
-        self.push(b" size=");
-        self.push_number(item.total_size() as u64);
-        self.push(b" flags=");
-        self.push_number(item.client_flags());
-        self.push(b" \n");
-    }
-
-    fn mgdump(&mut self, item: &LockedItem<'_>) {
-        self.push(b"mg ");
-        if item.key_is_binary() {
-            base64::encode(item.key(), |signs| self.push(signs));
-            self.push(b" b");
-        } else {
-            self.push(item.key());
-        }
-        self.push(b"\r\n");
-    }
+    line.push(b"\r\n");
 }
 
 #[cfg(test)]
@@ -374,12 +323,9 @@ mod tests {
     #[test]
     fn the_longest_line_has_its_place() {
         let mut line = Line::new();
-        let key = [0xff; crate::limits::KEY_MAX];
-        line.push_uri(&key);
-        assert_eq!(line.len, 3 * key.len());
-        assert!(line.bytes().starts_with(b"%FF%FF"));
-        let fields = " key= exp= la= cas= fetch=yes cls=63 size=1073741824 flags= \n".len();
-        let numbers = 4 * Digits::of(u64::MAX).bytes().len();
-        assert!(line.len + fields + numbers <= LINE_MAX);
+        line.push_uri(&[0xff; crate::limits::KEY_MAX]);
+        line.push(b" key= exp= la= cas= fetch=yes cls=63 size=1073741824 flags= \n");
+        // It would panic.
+        (0..4).for_each(|_| line.push_number(u64::MAX));
     }
 }
