@@ -5,7 +5,7 @@
 //! and set them by hand. (storage-engine.md §15)
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::limits::{CLOCK_START, RELATIVE_EXPTIME_MAX};
 
@@ -136,11 +136,20 @@ impl Default for Clock {
     }
 }
 
+/// Microseconds since 1970, from the kernel: for what is logged, where a second is too coarse.
+#[must_use]
+pub fn unix_micros() -> u64 {
+    u64::try_from(since_1970().as_micros()).unwrap_or(0)
+}
+
 fn unix_now() -> i64 {
-    let since = SystemTime::now()
+    i64::try_from(since_1970().as_secs()).unwrap_or(0)
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(0)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod line;
 pub mod listener;
 pub mod lock;
+pub mod logger;
 pub mod os;
 pub mod pool;
 pub mod protocol;

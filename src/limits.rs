@@ -90,6 +90,8 @@ pub const SHEETS_PER_TURN: u32 = 4;
 pub const GUEST_REST: Duration = Duration::from_millis(5);
 /// How long such a client may take nothing before it is closed (stats-and-admin.md §8.2).
 pub const GUEST_PATIENCE_SECS: u32 = 1_800;
+/// Clients that may watch at a time (stats-and-admin.md §7.1).
+pub const WATCHERS_MAX: usize = 20;
 /// Text of one `stats cachedump` (stats-and-admin.md §5).
 pub const CACHEDUMP_MAX: usize = 2 << 20;
 /// Items that it looks at: as many as there are lines of the shortest kind in that text. What is left out of it would

@@ -19,6 +19,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("stats", 3),
     ("storage", 2),
     ("auth", 1),
+    ("logger", 1),
     ("transport", 1),
     ("tls", 1),
     ("event", 1),

@@ -16,7 +16,7 @@
     reason = "implements the allocator; malloc_trim is a call into libc"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System, alloc};
+use std::alloc::{GlobalAlloc, Layout, System, alloc, alloc_zeroed};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::{HashMap, TryReserveError, VecDeque};
 use std::fmt;
@@ -71,6 +71,23 @@ pub fn reserve_queue<T>(queue: &mut VecDeque<T>, more: usize) -> Result<(), NoMe
 /// It cannot; the map is as it was.
 pub fn reserve_entry<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> Result<(), NoMemory> {
     Ok(refusable(|| map.try_reserve(1))?)
+}
+
+/// So many words, all of them zero. What nobody has touched takes no memory, however much it is.
+///
+/// # Errors
+/// There is no room for them.
+pub fn zeroed_words(count: usize) -> Result<Box<[AtomicU64]>, NoMemory> {
+    let layout = Layout::array::<AtomicU64>(count).map_err(|_| NoMemory)?;
+    if layout.size() == 0 {
+        return Ok(Box::default());
+    }
+    // SAFETY: the layout is not empty.
+    let words = refusable(|| unsafe { alloc_zeroed(layout) });
+    let words = NonNull::new(words).ok_or(NoMemory)?;
+    let words = ptr::slice_from_raw_parts_mut(words.as_ptr().cast(), count);
+    // SAFETY: allocated above with the layout of so many words, and nobody else knows it; zero is a word.
+    Ok(unsafe { Box::from_raw(words) })
 }
 
 /// A value on the heap.

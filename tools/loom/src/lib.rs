@@ -1,4 +1,4 @@
-//! Tries the server's bucket lock and count of references in every order that threads may meet in.
+//! Tries the server's bucket lock, count of references and logs in every order that threads may meet in.
 //!
 //! The modules are the server's own files: what they take from its `sync` is loom's here, and values are loom's cells,
 //! which complain of two accesses that nothing orders. `make loom` runs it.
@@ -7,7 +7,7 @@
 
 mod sync {
     pub use loom::hint::spin_loop;
-    pub use loom::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
+    pub use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
     pub use loom::thread::yield_now;
 }
 
@@ -25,5 +25,12 @@ mod storage {
     pub mod count;
     #[path = "../../../../src/storage/stripes.rs"]
     pub mod stripes;
+    mod tests;
+}
+
+#[allow(dead_code, reason = "the server uses all of it")]
+mod logger {
+    #[path = "../../../../src/logger/ring.rs"]
+    pub mod ring;
     mod tests;
 }
