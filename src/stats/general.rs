@@ -22,7 +22,7 @@ pub(super) fn write(registry: &Registry, lines: &mut Lines<'_>) {
     command_rows(registry, &threads, lines);
     traffic_rows(registry, &conns, &threads, lines);
     engine_rows(registry, &conns, lines);
-    log_rows(lines);
+    log_rows(registry, lines);
     tls_rows(registry, lines);
     item_rows(registry, &threads, lines);
 }
@@ -166,17 +166,13 @@ fn crawler_rows(registry: &Registry, lines: &mut Lines<'_>) {
     }
 }
 
-/// Nothing watches and nothing logs yet: the counts of a logger without watchers.
-fn log_rows(lines: &mut Lines<'_>) {
-    for name in [
-        "log_worker_dropped",
-        "log_worker_written",
-        "log_watcher_skipped",
-        "log_watcher_sent",
-        "log_watchers",
-    ] {
-        lines.show(name, 0);
-    }
+fn log_rows(registry: &Registry, lines: &mut Lines<'_>) {
+    let log = registry.services.engine.logger().stats();
+    lines.show("log_worker_dropped", log.worker_dropped);
+    lines.show("log_worker_written", log.worker_written);
+    lines.show("log_watcher_skipped", log.watcher_skipped);
+    lines.show("log_watcher_sent", log.watcher_sent);
+    lines.show("log_watchers", log.watchers);
 }
 
 fn tls_rows(registry: &Registry, lines: &mut Lines<'_>) {

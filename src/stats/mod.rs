@@ -216,6 +216,7 @@ impl Registry {
     pub fn reset(&self) {
         *lock(&self.base) = self.services.engine.thread_values();
         self.services.engine.reset_stats();
+        self.services.engine.logger().reset_stats();
         self.figures.reset();
         self.malloc_fails.store(0, Ordering::Relaxed);
         lock(&self.prefixes).clear();

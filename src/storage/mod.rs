@@ -28,6 +28,7 @@ mod hash;
 mod item;
 mod layout;
 mod locks;
+mod logged;
 mod lru;
 mod mover;
 mod order;
@@ -48,6 +49,7 @@ use std::sync::{Arc, Mutex};
 use crate::clock::Clock;
 use crate::limits::{HASH_POWER, item_lock_power};
 use crate::lock::lock;
+use crate::logger::{Log, Logger};
 use crate::os::reason;
 use crate::settings::{Settings, Tunables};
 use crate::storage::assoc::Assoc;
@@ -84,7 +86,7 @@ pub use crate::storage::slabs::ClassSize;
 /// The last id before the first item's.
 const FIRST_CAS: u64 = 1;
 
-/// What a thread that calls the engine brings along: its counters and its bump ring. One per worker, made by
+/// What a thread that calls the engine brings along: its counters, its bump ring and its log. One per worker, made by
 /// [`Engine::per_thread`], leaked, summed by `stats`.
 #[derive(Default)]
 pub struct PerThread {
@@ -94,6 +96,8 @@ pub struct PerThread {
     /// Rounds of the maintainer.
     juggles: Counter,
     ring: BumpRing,
+    /// What the thread tells watchers.
+    pub log: Log,
 }
 
 /// What a background thread counts with: its own as long as it runs, and then the next one's, so that threads which
@@ -160,6 +164,8 @@ pub struct Engine {
     /// Those of background threads that have ended.
     free_desks: Mutex<Vec<&'static PerThread>>,
     crawler: Crawler,
+    /// Told by the threads that call the engine, the engine's own among them.
+    logger: &'static Logger,
     /// Held by the one who reads the bump rings.
     bump_reader: Mutex<()>,
     /// Stops the maintainer.
@@ -234,6 +240,7 @@ impl Engine {
             threads: Mutex::new(Vec::new()),
             free_desks: Mutex::new(Vec::new()),
             crawler: Crawler::new(),
+            logger: Box::leak(Box::new(Logger::new(&settings.logger))),
             bump_reader: Mutex::new(()),
             maintainer_bell: Arc::default(),
             maintainer_runs: AtomicBool::new(false),
@@ -247,6 +254,7 @@ impl Engine {
     /// Registers a calling thread.
     pub fn per_thread(&self) -> &'static PerThread {
         let thread: &'static PerThread = Box::leak(Box::default());
+        self.logger.join(&thread.log);
         lock(&self.threads).push(thread);
         thread
     }
@@ -282,6 +290,12 @@ impl Engine {
     #[must_use]
     pub fn clock(&self) -> &'static Clock {
         self.clock
+    }
+
+    /// What those hear who watch.
+    #[must_use]
+    pub fn logger(&self) -> &'static Logger {
+        self.logger
     }
 
     /// The hash value of a key; computed once a request and handed down.
@@ -396,6 +410,12 @@ impl BucketGuard<'_> {
             engine.bump(&item, self, now, me);
         }
         Ok(item)
+    }
+
+    /// An item as it stands in the table, be its time over or not. Nothing changes, and nothing is counted.
+    #[must_use]
+    pub fn peek(&self, key: &[u8]) -> Option<LockedItem<'_>> {
+        self.engine().assoc.find(self, key)
     }
 
     /// Links a complete item for a key that is absent (autovivify).

@@ -6,11 +6,13 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::clock::RelTime;
 use crate::limits::CRAWLER_BURST;
 use crate::lock::lock;
 use crate::os::heap;
 use crate::settings::voice::tell;
-use crate::storage::crawler::reap::{Census, Outlook};
+use crate::storage::crawler::reap::Census;
+use crate::storage::crawler::schedule::Crawled;
 use crate::storage::crawler::tour::Tour;
 use crate::storage::crawler::{By, Errand};
 use crate::storage::item::Unqueued;
@@ -37,6 +39,7 @@ struct QueueTour {
     by: By,
     tour: Tour,
     census: Census,
+    began: RelTime,
 }
 
 impl Engine {
@@ -71,6 +74,7 @@ impl Crawl<'_> {
 
     /// Stands at the tails of the queues, but for those that are being walked.
     fn begin(&mut self, errand: &Errand) {
+        let now = self.engine.clock.now();
         for id in errand.queues.iter() {
             if self.queues.iter().any(|queue| queue.id == id) {
                 continue;
@@ -92,8 +96,9 @@ impl Crawl<'_> {
                     by: errand.by,
                     tour,
                     census: Census::new(),
+                    began: now,
                 }),
-                None => self.note(id, errand.by, Outlook::Nothing),
+                None => self.note(id, errand.by, &Census::new(), now),
             }
         }
     }
@@ -134,7 +139,7 @@ impl Crawl<'_> {
             }
             Step::End => {
                 let queue = self.queues.remove(self.at);
-                self.note(queue.id, queue.by, queue.census.outlook());
+                self.note(queue.id, queue.by, &queue.census, queue.began);
             }
         }
     }
@@ -161,7 +166,7 @@ impl Crawl<'_> {
     }
 
     /// A queue is done.
-    fn note(&self, id: LruId, by: By, outlook: Outlook) {
+    fn note(&self, id: LruId, by: By, census: &Census, began: RelTime) {
         let number = id.number();
         tell!(
             self.engine.tunables,
@@ -169,7 +174,12 @@ impl Crawl<'_> {
             "Nothing left to crawl for {number}"
         );
         if by == By::Maintainer {
-            lock(&self.engine.crawler.orders).found[usize::from(number)] = Some(outlook);
+            let crawled = Crawled {
+                seen: census.seen(),
+                began,
+                ended: self.engine.clock.now(),
+            };
+            lock(&self.engine.crawler.orders).found[usize::from(number)] = Some(crawled);
         }
     }
 }

@@ -36,7 +36,7 @@ use crate::limits::{CRAWLER_HOLD_OFF_SECS, DUMPS_MAX};
 use crate::lock::lock;
 use crate::storage::Engine;
 use crate::storage::crawler::lists::QueueSet;
-use crate::storage::crawler::reap::Outlook;
+use crate::storage::crawler::schedule::Crawled;
 use crate::threads::{Bell, Crew, Thread};
 
 pub use crate::storage::crawler::lists::{ClassSet, Lists};
@@ -75,7 +75,7 @@ struct Orders {
     held_off_until: RelTime,
     /// Crawls and dumps ever begun.
     starts: u64,
-    found: Box<[Option<Outlook>; QUEUES]>,
+    found: Box<[Option<Crawled>; QUEUES]>,
 }
 
 /// Queues to be walked.

@@ -24,10 +24,27 @@ pub(in crate::storage) enum Ended {
 #[derive(Clone, Debug)]
 pub(super) struct Census {
     by_minute: [u32; MINUTES],
+    /// Items that had ended.
+    reclaimed: u64,
     /// Items that were looked at and live on.
     seen: u64,
     /// Those that never expire.
     lasting: u64,
+}
+
+/// What a census comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Seen {
+    /// When the next look will be worth it.
+    pub(super) outlook: Outlook,
+    /// Items that have to expire for that.
+    pub(in crate::storage) low_mark: u64,
+    /// Items that will have expired by then.
+    pub(in crate::storage) next_reclaims: u64,
+    /// Items that live on.
+    pub(in crate::storage) examined: u64,
+    /// Items that had ended.
+    pub(in crate::storage) reclaimed: u64,
 }
 
 /// What can be reclaimed of a queue within an hour.
@@ -56,6 +73,7 @@ impl Census {
     pub(super) fn new() -> Census {
         Census {
             by_minute: [0; MINUTES],
+            reclaimed: 0,
             seen: 0,
             lasting: 0,
         }
@@ -78,6 +96,7 @@ impl Census {
             return false;
         };
         counts.crawler_reclaimed += 1;
+        self.reclaimed += 1;
         if ended == Ended::Expired && !item.was_fetched() {
             counts.expired_unfetched += 1;
         }
@@ -98,19 +117,31 @@ impl Census {
     }
 
     /// What it comes to.
-    pub(super) fn outlook(&self) -> Outlook {
-        let worth_it = (self.seen - self.lasting) / 100 + 1;
+    pub(super) fn seen(&self) -> Seen {
+        let low_mark = (self.seen - self.lasting) / 100 + 1;
+        let (outlook, next_reclaims) = self.outlook(low_mark);
+        Seen {
+            outlook,
+            low_mark,
+            next_reclaims,
+            examined: self.seen,
+            reclaimed: self.reclaimed,
+        }
+    }
+
+    /// When more than `low_mark` items will have expired, and how many that are.
+    fn outlook(&self, low_mark: u64) -> (Outlook, u64) {
         let mut soon = 0;
         for (minute, count) in (0..).zip(&self.by_minute) {
             soon += u64::from(*count);
-            if soon > worth_it {
-                return Outlook::Within(minute);
+            if soon > low_mark {
+                return (Outlook::Within(minute), soon);
             }
         }
         if soon == 0 {
-            Outlook::Nothing
+            (Outlook::Nothing, 0)
         } else {
-            Outlook::Little
+            (Outlook::Little, soon)
         }
     }
 }
@@ -147,7 +178,15 @@ mod tests {
             (&[(4, 30), (200, 9_000)], Outlook::Within(0)),
             (&[(2, 30), (2, 700), (200, 9_000)], Outlook::Within(11)),
         ] {
-            assert_eq!(census(lives).outlook(), outlook, "{lives:?}");
+            assert_eq!(census(lives).seen().outlook, outlook, "{lives:?}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_it_are_the_numbers_behind_the_outlook() {
+        let seen = census(&[(4, 30), (2, 700), (200, 9_000), (10, 0)]).seen();
+        assert_eq!(seen.outlook, Outlook::Within(0));
+        assert_eq!((seen.low_mark, seen.next_reclaims), (3, 4));
+        assert_eq!((seen.examined, seen.reclaimed), (216, 0));
     }
 }

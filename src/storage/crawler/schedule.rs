@@ -6,10 +6,13 @@
 
 use crate::clock::RelTime;
 use crate::lock::lock;
-use crate::storage::Engine;
+use crate::logger::Log;
 use crate::storage::crawler::lists::{ClassSet, QueueSet};
-use crate::storage::crawler::reap::Outlook;
+use crate::storage::crawler::reap::{Outlook, Seen};
 use crate::storage::crawler::{By, QUEUES};
+use crate::storage::logged::log_crawl;
+use crate::storage::lru::LruId;
+use crate::storage::{Engine, PerThread};
 
 /// By so many seconds a wait changes.
 const STEP_SECS: u32 = 60;
@@ -23,6 +26,14 @@ pub(in crate::storage) struct Schedule {
     queues: [Turn; QUEUES],
     /// The second of the last look.
     looked_at: RelTime,
+}
+
+/// What a crawl of a queue has found, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Crawled {
+    pub(in crate::storage) seen: Seen,
+    pub(in crate::storage) began: RelTime,
+    pub(in crate::storage) ended: RelTime,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -59,11 +70,13 @@ impl Schedule {
         }
     }
 
-    /// Takes in what a crawl has found.
-    fn learn(&mut self, found: &mut [Option<Outlook>; QUEUES], now: RelTime) {
-        for (turn, outlook) in self.queues.iter_mut().zip(found) {
-            if let Some(outlook) = outlook.take() {
-                turn.learn(outlook, now);
+    /// Takes in what a crawl has found, and tells those who watch.
+    fn learn(&mut self, found: &mut [Option<Crawled>; QUEUES], now: RelTime, log: &Log) {
+        for (number, (turn, crawled)) in (0..=u8::MAX).zip(self.queues.iter_mut().zip(found)) {
+            if let Some(crawled) = crawled.take() {
+                turn.learn(crawled.seen.outlook, now);
+                let next_run = turn.wait_secs + PAUSE_SECS;
+                log_crawl(LruId::new(number), &crawled, next_run, now, log);
             }
         }
     }
@@ -82,7 +95,7 @@ impl Schedule {
     }
 
     /// The maintainer's look, of which one a second counts.
-    pub(in crate::storage) fn look(&mut self, engine: &Engine) {
+    pub(in crate::storage) fn look(&mut self, engine: &Engine, me: &PerThread) {
         let now = engine.clock.now();
         if self.looked_at == now {
             return;
@@ -92,7 +105,7 @@ impl Schedule {
         if !orders.is_open {
             return;
         }
-        self.learn(&mut orders.found, now);
+        self.learn(&mut orders.found, now, &me.log);
         let due = self.due(now);
         if !due.is_empty() && orders.admits_maintainer(now) {
             orders.send_out(By::Maintainer, due, engine.crawl_limit());
@@ -105,6 +118,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::crawler::reap::Census;
 
     /// The wait of a queue after crawls that found this, one after the other.
     fn wait_after(found: &[Outlook]) -> u32 {
@@ -147,8 +161,12 @@ mod tests {
         assert_eq!(schedule.due(RelTime(62)), all);
         assert_eq!(schedule.due(RelTime(62)), QueueSet::default());
         let mut found = [None; QUEUES];
-        found[5] = Some(Outlook::Nothing);
-        schedule.learn(&mut found, RelTime(63));
+        found[5] = Some(Crawled {
+            seen: Census::new().seen(),
+            began: RelTime(62),
+            ended: RelTime(62),
+        });
+        schedule.learn(&mut found, RelTime(63), &Log::default());
         assert_eq!(found[5], None, "it is taken in once");
         // The others were not crawled, for whatever reason.
         assert_eq!(schedule.due(RelTime(67)), QueueSet::default());

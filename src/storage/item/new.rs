@@ -278,6 +278,12 @@ impl NewItem {
         self.look().lru_id().class().number()
     }
 
+    /// When it will expire, unless it is stored in such a way that it gets another's time.
+    #[must_use]
+    pub fn exptime(&self) -> RelTime {
+        RelTime(self.look().exptime_cell().load(Ordering::Relaxed))
+    }
+
     pub(in crate::storage) fn set_exptime(&mut self, exptime: RelTime) {
         self.look()
             .exptime_cell()

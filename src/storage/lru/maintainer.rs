@@ -98,7 +98,7 @@ impl Engine {
         let mut sleep = SLEEP_MIN_USECS;
         while bell.rest_for(Duration::from_micros(sleep)).is_ok() {
             sleep = maintainer.round(sleep, self, me);
-            crawls.look(self);
+            crawls.look(self, me);
         }
     }
 

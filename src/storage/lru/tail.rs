@@ -84,6 +84,7 @@ impl Engine {
                     true
                 }
                 Fate::Evict => {
+                    self.log_eviction(&item.item(), me);
                     self.unlink_unqueued(item, me);
                     walked.done += 1;
                     false
@@ -115,6 +116,7 @@ impl Engine {
     ) {
         let idle = self.clock.now().0.saturating_sub(item.last_access().0);
         count_eviction(self.lru.lock(item.look().lru_id()).counts(), &item, idle);
+        self.log_eviction(&item, me);
         guard.unlink(item, me);
     }
 

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::limits::CLASS_MAX;
 use crate::lock::lock;
 use crate::settings::Settings;
+use crate::storage::logged::log_move;
 use crate::storage::lru::{LruId, Segment};
 use crate::storage::mover::automove::{Automover, ByClass, Decision, Figures};
 use crate::storage::mover::counts::{Count, Counts, Status};
@@ -263,10 +264,12 @@ impl Engine {
             let again = self.clock.now().0.saturating_add(SHRINK_AGAIN_SECS);
             self.mover.shrinks_from.store(again, Ordering::Relaxed);
         }
-        match self.decide(automover) {
-            Some(order) => self.carry_out(order, me, bell),
-            None => false,
-        }
+        let Some(order) = self.decide(automover) else {
+            return false;
+        };
+        let moved = self.carry_out(order, me, bell);
+        log_move(order.from, order.to, moved, &me.log);
+        moved
     }
 
     /// Moves the page that is most wanted on the calling thread, with an automover that has seen nothing yet.
