@@ -17,7 +17,7 @@ use std::os::fd::RawFd;
 use crate::conn::buffers::Input;
 use crate::conn::{AfterWrite, Conn, Env, Flow, OpenError};
 use crate::event::Registrar;
-use crate::limits::SHEETS_PER_TURN;
+use crate::limits::{READS_PER_TURN, SHEETS_PER_TURN};
 use crate::os::Interest;
 use crate::protocol::{CloseReason, Order, Session};
 use crate::response::{Sheet, Source, Supply};
@@ -25,6 +25,9 @@ use crate::roster::cards::OpenCard;
 use crate::roster::counts::{ConnStats, Counted};
 use crate::roster::state::State;
 use crate::transport::{Failure, More, Progress, Transport};
+
+/// Bytes that are read at a time of what nobody wants to know.
+const HEARD_AT_ONCE: usize = 1_024;
 
 /// A detached conn. Fields drop in this order: the card before the descriptor can be another's.
 pub struct Away {
@@ -45,8 +48,13 @@ pub enum Telling {
     Yield,
     /// There will be more to say in a moment.
     Later,
+    /// There is nothing to say until something happens; what the client says meanwhile, or its end, shows when the
+    /// descriptor is ready in this direction.
+    Idle(Interest),
     /// Everything is said.
     Over,
+    /// The client has said goodbye.
+    Closed,
     /// The client is gone.
     Lost(Failure),
 }
@@ -178,7 +186,13 @@ impl Away {
                     talk.supply = Supply::More;
                     return (sent, Telling::Later);
                 }
-                Supply::More => talk.supply = talk.text.fill(&mut talk.sheet),
+                Supply::Idle if !talk.text.has_news() => {
+                    return match self.drain() {
+                        Telling::Over => (sent, self.listen()),
+                        other => (sent, other),
+                    };
+                }
+                Supply::Idle | Supply::More => talk.supply = talk.text.fill(&mut talk.sheet),
             }
         }
         (sent, Telling::Yield)
@@ -209,6 +223,21 @@ impl Away {
             Progress::Failed(failure) => Telling::Lost(failure),
             Progress::Closed => Telling::Lost(hung_up()),
         }
+    }
+
+    /// Reads what the client says, which is nothing to anybody, to hear of its end.
+    fn listen(&mut self) -> Telling {
+        let mut space = [0; HEARD_AT_ONCE];
+        for _ in 0..READS_PER_TURN {
+            match self.transport.read(&mut space) {
+                Progress::Done(_) => {}
+                Progress::Blocked(want) => return Telling::Idle(want),
+                Progress::Spent => break,
+                Progress::Closed => return Telling::Closed,
+                Progress::Failed(failure) => return Telling::Lost(failure),
+            }
+        }
+        Telling::Yield
     }
 
     /// The descriptor.
@@ -244,5 +273,11 @@ impl Talk {
             supply: Supply::More,
             sheet,
         }
+    }
+
+    /// There was nothing to say, and now there is.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.supply == Supply::Idle && self.sheet.unsent().is_empty() && self.text.has_news()
     }
 }

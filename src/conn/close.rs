@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::conn::{Conn, Env, Flow, told};
+use crate::conn::{Conn, Env, Flow, logged, told};
 use crate::protocol::CloseReason;
 use crate::roster::state::State;
 
@@ -14,6 +14,7 @@ impl Conn {
         self.state = State::Closing;
         self.card.show(State::Closing);
         told::closing(env.verbs.tunables, fd, reason);
+        logged::closed(&env.verbs.me.log, fd, &self.card, reason);
         self.give_handshake_up(env);
         self.transport.shutdown();
         if let Some(input) = self.input.take() {

@@ -43,6 +43,7 @@ pub mod away;
 pub mod buffers;
 mod close;
 mod handshake;
+pub mod logged;
 mod machine;
 mod read;
 pub mod told;
@@ -198,11 +199,13 @@ impl Conn {
             card.show_handshake(class, new.accepted)?;
             env.handshakes.enter(fd, new.accepted)
         });
+        let handshake = handshake.transpose()?;
+        logged::new(&env.verbs.me.log, fd, &card);
         Ok(Conn {
             event,
             card,
             transport,
-            handshake: handshake.transpose()?,
+            handshake,
             session: Session::new(new.protocol, &env.verbs.settings.auth),
             input: None,
             out: None,

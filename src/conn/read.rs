@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::conn::machine::{Step, Turn};
-use crate::conn::{AfterWrite, Conn, Env, told};
+use crate::conn::{AfterWrite, Conn, Env, logged, told};
 use crate::limits::{READ_DOUBLINGS, READS_PER_TURN};
 use crate::protocol::CloseReason;
 use crate::roster::state::State;
@@ -90,6 +90,8 @@ impl Conn {
     }
 
     pub(super) fn tell_read_failure(&self, failure: &Failure, env: &Env) {
-        told::read_failed(env.verbs.tunables, self.transport.fd(), self.state, failure);
+        let fd = self.transport.fd();
+        told::read_failed(env.verbs.tunables, fd, self.state, failure);
+        logged::failed(&env.verbs.me.log, fd, failure);
     }
 }

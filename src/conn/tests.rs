@@ -4,13 +4,15 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 
 use super::away::{Away, Talk, Telling};
 use super::*;
 use crate::auth::Judges;
 use crate::clock::Clock;
 use crate::event::{Base, Handler, Load, Ready, Wait};
-use crate::limits::{IDLE_BUFFERS, KEYS_PER_TURN};
+use crate::limits::{IDLE_BUFFERS, KEYS_PER_TURN, SHEET};
+use crate::lock::lock;
 use crate::os::heap::faults;
 use crate::protocol::Control;
 use crate::response::{Sheet, Source, Supply};
@@ -1008,6 +1010,7 @@ fn a_conn_that_was_away_goes_on_with_what_it_had_not_read() {
                 assert!(client.receive(&mut heard), "there is something to read");
             }
             Telling::Lost(failure) => panic!("{failure}"),
+            other @ (Telling::Idle(_) | Telling::Closed) => panic!("{other:?}"),
         }
     }
     client.receive(&mut heard);
@@ -1034,4 +1037,62 @@ fn a_conn_that_is_lost_while_it_is_away_is_closed_at_home() {
     lab.bench
         .turn(fd, |conn, env| conn.end(CloseReason::Error, env));
     assert_eq!((lab.stats.clients(), lab.lent()), (0, 0));
+}
+
+/// Says what it is given.
+struct Feed(Arc<Mutex<Vec<u8>>>);
+
+impl Source for Feed {
+    fn fill(&mut self, sheet: &mut Sheet) -> Supply {
+        let mut bytes = lock(&self.0);
+        let taken = sheet.push_some(&bytes);
+        bytes.drain(..taken);
+        if bytes.is_empty() {
+            Supply::Idle
+        } else {
+            Supply::More
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        !lock(&self.0).is_empty()
+    }
+}
+
+#[test]
+fn a_conn_that_is_idle_while_it_is_away_is_listened_to_for_its_end() {
+    let mut lab = Lab::new();
+    let mut client = lab.connect();
+    client.ask(&mut lab, "mn\r\n");
+    let mut away = lab.take(&client);
+    let words = Arc::default();
+    let feed = Feed(Arc::clone(&words));
+    let mut talk = Talk::new(Box::new(feed), Sheet::new().expect("memory"));
+    let idle = |telling: Telling| matches!(telling, Telling::Idle(Interest::Read));
+    assert!(idle(away.tell(&mut talk).1));
+    assert!(!talk.has_news());
+    *lock(&words) = vec![b'x'; 3 * SHEET + 1];
+    assert!(talk.has_news());
+    let mut heard = Vec::new();
+    loop {
+        match away.tell(&mut talk).1 {
+            Telling::Yield | Telling::Blocked(Interest::Write) => client.receive(&mut heard),
+            telling => {
+                assert!(idle(telling));
+                break;
+            }
+        };
+        assert!(!talk.has_news(), "what waits for the socket is no news");
+    }
+    client.receive(&mut heard);
+    assert_eq!(heard.len(), 3 * SHEET + 1);
+    // What it says is nothing to anybody, however much it is.
+    client.socket.write_all(&[b'q'; 3_000]).expect("sent");
+    assert!(idle(away.tell(&mut talk).1));
+    client
+        .socket
+        .shutdown(Shutdown::Write)
+        .expect("a live socket");
+    assert!(matches!(away.tell(&mut talk).1, Telling::Closed));
+    lab.take_home(away);
 }

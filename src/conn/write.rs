@@ -9,7 +9,7 @@
 use std::io::IoSlice;
 
 use crate::conn::machine::Step;
-use crate::conn::{AfterWrite, Conn, Env};
+use crate::conn::{AfterWrite, Conn, Env, logged};
 use crate::limits::SLICES_MAX;
 use crate::protocol::CloseReason;
 use crate::response::Out;
@@ -60,12 +60,9 @@ impl Conn {
     }
 
     fn write_failed(&self, failure: &Failure, env: &Env) -> Step {
-        tell!(
-            env.verbs.tunables,
-            1,
-            ">{} writing failed: {failure}",
-            self.transport.fd()
-        );
+        let fd = self.transport.fd();
+        tell!(env.verbs.tunables, 1, ">{fd} writing failed: {failure}");
+        logged::failed(&env.verbs.me.log, fd, failure);
         Step::Close(CloseReason::Error)
     }
 }

@@ -247,6 +247,11 @@ impl Client {
         }
     }
 
+    /// What others see of it.
+    pub(super) fn card(&self) -> &OpenCard {
+        &self.card
+    }
+
     /// The books that it is counted in.
     pub(super) fn counts(&self) -> &'static ConnStats {
         self.counted.counts()

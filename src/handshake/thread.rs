@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::conn::{NewConn, OpenError, told};
+use crate::conn::{NewConn, OpenError, logged, told};
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, TimerId, Wait};
 use crate::handshake::client::{Client, Desk, Ending, Step};
 use crate::handshake::queue::Queue;
@@ -181,7 +181,8 @@ impl Handshaker {
 
     /// Takes a place for the client before it is one, so that one that exists is never without.
     fn open(&mut self, new: NewConn) -> Result<(), OpenError> {
-        let Ok(at) = usize::try_from(new.socket.as_raw_fd()) else {
+        let fd = new.socket.as_raw_fd();
+        let Ok(at) = usize::try_from(fd) else {
             return Ok(());
         };
         self.make_place(at)?;
@@ -199,6 +200,7 @@ impl Handshaker {
             client.leave(&mut self.handshakes);
             return Err(error.into());
         }
+        logged::new(&self.me.log, fd, client.card());
         self.clients[at] = Some(room.fill(client));
         Ok(())
     }
@@ -330,6 +332,7 @@ impl Handshaker {
             let state = client.state();
             let failure = Failure::Tls(fault);
             told::read_failed(self.seat.services.tunables, fd, state, &failure);
+            logged::failed(&self.me.log, fd, &failure);
         }
         self.close(fd, Ending::GivenUp, CloseReason::Error);
     }
@@ -340,9 +343,12 @@ impl Handshaker {
         };
         let tunables = self.seat.services.tunables;
         if let Some(fault) = client.end(how) {
-            told::read_failed(tunables, fd, client.state(), &Failure::Tls(fault));
+            let failure = Failure::Tls(fault);
+            told::read_failed(tunables, fd, client.state(), &failure);
+            logged::failed(&self.me.log, fd, &failure);
         }
         told::closing(tunables, fd, reason);
+        logged::closed(&self.me.log, fd, client.card(), reason);
         told::closed(tunables, fd);
         client.leave(&mut self.handshakes);
     }

@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
 use crate::auth::Judges;
+use crate::logger::{Event, Kinds, Look};
 use crate::protocol::handover::Reach;
 use crate::protocol::replies;
 use crate::settings::Protocol;
@@ -76,6 +77,12 @@ pub enum Shutdown {
     Now,
     /// As SIGUSR1 does.
     Graceful,
+}
+
+/// Length of an item's value.
+pub(super) fn size_of(item: &LockedItem<'_>) -> u32 {
+    // Item sizes have 32 bits.
+    item.value_len() as u32
 }
 
 /// Level from which commands and replies are told.
@@ -235,10 +242,31 @@ impl Env {
         bump: Bump,
     ) -> Result<LockedItem<'g>, Miss> {
         let found = guard.lookup(key, self.me, bump);
+        if self.me.log.wants(Kinds::FETCHERS) {
+            self.log_look(key, &found);
+        }
         if self.tunables.verbosity() >= VERY_TALKATIVE {
             self.tell_lookup(key, found.as_ref().err());
         }
         found
+    }
+
+    /// Tells those who watch what came of a look for a key.
+    #[cold]
+    pub(super) fn log_look(&self, key: &[u8], found: &Result<LockedItem<'_>, Miss>) {
+        let (status, class, size) = match found {
+            Ok(item) => (Look::Found, item.class(), size_of(item)),
+            Err(Miss::Absent) => (Look::NotFound, 0, 0),
+            Err(Miss::Expired) => (Look::Expired, 0, 0),
+            Err(Miss::Flushed) => (Look::Flushed, 0, 0),
+        };
+        self.me.log.write(&Event::ItemGet {
+            key,
+            status,
+            class,
+            fd: self.fd,
+            size,
+        });
     }
 
     #[cold]

@@ -3,12 +3,13 @@
 //! When the session answers [`Next::HandOver`](crate::protocol::Next), all is said that is said on the worker. The conn
 //! sends what it owes and leaves its worker with the order that the session keeps, and a thread that keeps such conns tells
 //! the client what `Order::source` gives; then the conn comes home and goes on with what the client has sent behind the
-//! command.
+//! command. Who watches stays: it comes home to be closed.
 
+use crate::logger::Place;
 use crate::storage::Lists;
 
 /// Why a conn is handed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Order {
     /// `lru_crawler metadump` and `mgdump`: the items of these lists, a line each.
     Dump {
@@ -17,6 +18,8 @@ pub enum Order {
         /// How each is told.
         form: DumpForm,
     },
+    /// `watch`: what happens from now on. With the order its place is free again.
+    Watch(Place),
     /// `debughandover`: so many lines.
     #[cfg(feature = "debug-server")]
     Lines(u32),

@@ -58,7 +58,7 @@ mod window;
 use std::mem;
 
 use crate::auth::sasl::Exchange;
-use crate::os::heap::{self, NoMemory};
+use crate::os::heap::{self, NoMemory, Room};
 use crate::protocol::access::{Access, Visit};
 use crate::protocol::binary::answer::Late;
 use crate::protocol::binary::gate::Gate;
@@ -87,6 +87,7 @@ impl Order {
     pub fn source(self, engine: &'static Engine) -> Result<Box<dyn Source>, NoMemory> {
         match self {
             Order::Dump { lists, form } => Ok(heap::boxed(DumpLines::new(lists, form, engine)?)?),
+            Order::Watch(place) => Ok(Room::take()?.fill(place.open())),
             #[cfg(feature = "debug-server")]
             Order::Lines(count) => Ok(heap::boxed(DebugLines::new(count))?),
         }

@@ -101,6 +101,15 @@ pub(super) const METADUMP_PIPELINED: &[u8] =
 pub(super) const MGDUMP_PIPELINED: &[u8] =
     b"ERROR cannot pipeline other commands before mgdump\r\n";
 
+/// `-W` forbids watch.
+pub(super) const WATCH_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR watch commands not allowed\r\n";
+/// watch behind replies that have not been sent.
+pub(super) const WATCH_PIPELINED: &[u8] = b"ERROR cannot pipeline other commands before watch\r\n";
+/// watch: every place is taken.
+pub(super) const WATCHERS_TOO_MANY: &[u8] = b"WATCHER_TOO_MANY log watcher limit reached\r\n";
+/// watch: there is no memory for what a watcher needs.
+pub(super) const WATCHER_FAILED: &[u8] = b"WATCHER_FAILED failed to add log watcher\r\n";
+
 /// Why there is no item for a value.
 pub(super) fn no_item(failure: AllocFailure) -> &'static [u8] {
     match failure {

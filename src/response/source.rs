@@ -13,6 +13,11 @@ pub trait Source: Send {
     /// left for the client. Others wait meanwhile: it must take no longer than filling a sheet does, and may put nothing
     /// when it has only found out so far where to look on.
     fn fill(&mut self, sheet: &mut Sheet) -> Supply;
+
+    /// Whether there is something to say again, after [`Supply::Idle`].
+    fn has_news(&self) -> bool {
+        false
+    }
 }
 
 /// Whether a source has more.
@@ -22,6 +27,9 @@ pub enum Supply {
     More,
     /// It has, but must not wait here for what comes next: it is to be asked again in a moment.
     Later,
+    /// It has nothing until something happens, and whoever keeps the client will know when. The client may go meanwhile;
+    /// what it says is nothing to anybody.
+    Idle,
     /// With what is in the sheet now, everything is said: the client goes home.
     Done,
 }
@@ -52,6 +60,13 @@ impl Sheet {
             self.bytes.extend_from_slice(bytes);
         }
         fits
+    }
+
+    /// Adds as many of these bytes as there is room for; how many.
+    pub fn push_some(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(SHEET - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        taken
     }
 
     /// What has not left.

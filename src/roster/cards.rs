@@ -398,6 +398,13 @@ impl OpenCard {
         RelTime(self.card.last_cmd.load(Ordering::Relaxed))
     }
 
+    /// The client's address, or a listener's own.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        let held = self.card.lock();
+        held.address.clone().unwrap_or(Address::Unnamed)
+    }
+
     /// What kind of socket this is.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -41,7 +41,7 @@ impl Threads {
         let halted = self.workers.halt();
         told("asking background threads to stop");
         // Before anything closes: they send their guests home to their workers.
-        self.hosts.stop();
+        self.hosts.stop_dumps();
         self.background.stop_crawler();
         // Compat: told whether it ran or not.
         told("stopped lru crawler");
@@ -51,6 +51,8 @@ impl Threads {
         if self.background.stop_mover() {
             told("stopped slab mover");
         }
+        self.hosts.stop_log();
+        told("stopped logger thread");
         if let Some(idle) = self.idle {
             idle.stop();
         }

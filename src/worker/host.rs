@@ -11,6 +11,9 @@
 //! and is closed. One for whom there is nothing to say at the moment rests for some milliseconds. Guests end nowhere but at home: also
 //! when the server stops, a host sends all of them there and ends, before their workers close what they have. Its base
 //! makes its changes at once, so a descriptor is off it when the worker hears of it.
+//!
+//! The host of those who watch also goes round the rings in which all threads log what happens, as long as anybody is
+//! there (`logger`). Its guests have nothing to hear most of the time, and it listens to them meanwhile for their end.
 
 #![forbid(unsafe_code)]
 
@@ -22,9 +25,11 @@ use std::time::Duration;
 
 use crate::clock::RelTime;
 use crate::conn::away::{Away, Return, Talk, Telling};
+use crate::conn::logged;
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Timer, TimerId, Wait};
 use crate::limits::{GUEST_PATIENCE_SECS, GUEST_REST};
 use crate::lock::lock;
+use crate::logger::Pace;
 use crate::os::heap::{self, NoMemory};
 use crate::os::{Interest, reason};
 use crate::protocol::{CloseReason, Order};
@@ -37,6 +42,7 @@ use crate::worker::inbox::Message;
 
 const REST: TimerId = TimerId(0);
 const PATIENCE: TimerId = TimerId(1);
+const ROUND: TimerId = TimerId(2);
 /// Between two looks for guests who do not read.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -64,6 +70,7 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct Hosts {
     dump: Seat,
+    log: Seat,
     #[cfg(feature = "debug-server")]
     debug: Seat,
 }
@@ -72,7 +79,17 @@ pub struct Hosts {
 #[derive(Debug)]
 struct Seat {
     name: &'static str,
+    duty: Duty,
     running: Mutex<Option<Running>>,
+}
+
+/// What a host does beside telling its guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    /// Nothing.
+    None,
+    /// It gathers what they are told.
+    Rounds,
 }
 
 /// A host's thread and where it is told things.
@@ -91,15 +108,20 @@ impl Default for Hosts {
 impl Hosts {
     /// Descriptors that hosts hold beside those of their guests: a base takes three, a mailbox one. The limit on open
     /// files is so much higher, lest clients pay for them.
-    pub const DESCRIPTORS: u32 = if cfg!(feature = "debug-server") { 8 } else { 4 };
+    pub const DESCRIPTORS: u32 = if cfg!(feature = "debug-server") {
+        12
+    } else {
+        8
+    };
 
     /// None runs yet.
     #[must_use]
     pub fn new() -> Hosts {
         Hosts {
-            dump: Seat::new("mc-dump"),
+            dump: Seat::new("mc-dump", Duty::None),
+            log: Seat::new("mc-log", Duty::Rounds),
             #[cfg(feature = "debug-server")]
-            debug: Seat::new("mc-debug"),
+            debug: Seat::new("mc-debug", Duty::None),
         }
     }
 
@@ -110,6 +132,7 @@ impl Hosts {
     /// A thread, a base or a descriptor could not be had.
     pub fn start(&self, services: &Services) -> io::Result<()> {
         self.dump.start(services)?;
+        self.log.start(services)?;
         #[cfg(feature = "debug-server")]
         self.debug.start(services)?;
         Ok(())
@@ -120,7 +143,7 @@ impl Hosts {
     /// # Errors
     /// There is no memory, or no host any more. Here is the conn again.
     pub(super) fn receive(&self, arrival: Arrival) -> Result<(), Arrival> {
-        let Some(mailbox) = self.seat_of(arrival.order).mailbox() else {
+        let Some(mailbox) = self.seat_of(&arrival.order).mailbox() else {
             return Err(arrival);
         };
         mailbox
@@ -131,9 +154,10 @@ impl Hosts {
             })
     }
 
-    fn seat_of(&self, order: Order) -> &Seat {
+    fn seat_of(&self, order: &Order) -> &Seat {
         match order {
             Order::Dump { .. } => &self.dump,
+            Order::Watch(_) => &self.log,
             #[cfg(feature = "debug-server")]
             Order::Lines(_) => &self.debug,
         }
@@ -141,6 +165,17 @@ impl Hosts {
 
     /// Sends all guests home and ends the threads. The workers must have left their loops.
     pub fn stop(&self) {
+        self.stop_dumps();
+        self.stop_log();
+    }
+
+    /// The same of those that watch.
+    pub fn stop_log(&self) {
+        self.log.stop();
+    }
+
+    /// The same of all others.
+    pub fn stop_dumps(&self) {
         self.dump.stop();
         #[cfg(feature = "debug-server")]
         self.debug.stop();
@@ -148,15 +183,16 @@ impl Hosts {
 }
 
 impl Seat {
-    fn new(name: &'static str) -> Seat {
+    fn new(name: &'static str, duty: Duty) -> Seat {
         Seat {
             name,
+            duty,
             running: Mutex::default(),
         }
     }
 
     fn start(&self, services: &Services) -> io::Result<()> {
-        *lock(&self.running) = Some(Running::start(self.name, services)?);
+        *lock(&self.running) = Some(Running::start(self.name, self.duty, services)?);
         Ok(())
     }
 
@@ -175,12 +211,12 @@ impl Seat {
 }
 
 impl Running {
-    fn start(name: &'static str, services: &Services) -> io::Result<Running> {
+    fn start(name: &'static str, duty: Duty, services: &Services) -> io::Result<Running> {
         let mailbox = Arc::new(Mailbox::new()?);
         let heard = Arc::clone(&mailbox);
         let reached = services.below.below;
         let me = reached.engine.per_thread();
-        let life = move |report| Host::live(heard, reached, me, report);
+        let life = move |report| Host::live(heard, duty, reached, me, report);
         let thread = services.crew.start_and_wait(name, life)?;
         Ok(Running { mailbox, thread })
     }
@@ -199,8 +235,18 @@ struct Host {
     patience: Timer,
     /// It runs, as somebody is here.
     is_looking: bool,
+    /// With [`Duty::Rounds`].
+    rounds: Option<Rounds>,
     services: storage::Services,
     me: &'static PerThread,
+}
+
+/// When the next round is due.
+struct Rounds {
+    timer: Timer,
+    pace: Pace,
+    /// The timer runs, as somebody is here.
+    is_due: bool,
 }
 
 /// One conn with a host. The event drops first.
@@ -208,8 +254,11 @@ struct Guest {
     event: Event,
     /// Its last turn in which its socket took something, or there was nothing to say.
     last_turn: RelTime,
+    /// There is nothing to say until something happens: its silence is no sign of anything.
+    is_idle: bool,
     talk: Talk,
-    arrival: Arrival,
+    away: Box<Away>,
+    home: KeptPlace<Message>,
 }
 
 impl Guest {
@@ -221,12 +270,12 @@ impl Guest {
 
     fn leave(self, how: Return) {
         drop(self.event);
-        send_home(self.arrival, how);
+        send_home(self.away, self.home, how);
     }
 }
 
-fn send_home(arrival: Arrival, how: Return) {
-    arrival.home.post(Message::Home(arrival.away, how));
+fn send_home(away: Box<Away>, home: KeptPlace<Message>, how: Return) {
+    home.post(Message::Home(away, how));
 }
 
 impl Host {
@@ -236,12 +285,13 @@ impl Host {
     /// Its loop failed.
     fn live(
         mailbox: Arc<Mailbox<Errand>>,
+        duty: Duty,
         services: storage::Services,
         me: &'static PerThread,
         report: Report,
     ) -> io::Result<()> {
         let made = Base::new(Load::Few).and_then(|base: Base<Host>| {
-            let host = Host::new(mailbox, base.registrar(), services, me)?;
+            let host = Host::new(mailbox, duty, base.registrar(), services, me)?;
             Ok((base, host))
         });
         let Some((base, mut host)) = report.tell(made) else {
@@ -256,10 +306,19 @@ impl Host {
 
     fn new(
         mailbox: Arc<Mailbox<Errand>>,
+        duty: Duty,
         registrar: Registrar,
         services: storage::Services,
         me: &'static PerThread,
     ) -> io::Result<Host> {
+        let rounds = match duty {
+            Duty::None => None,
+            Duty::Rounds => Some(Rounds {
+                timer: registrar.timer(ROUND)?,
+                pace: Pace::default(),
+                is_due: false,
+            }),
+        };
         Ok(Host {
             guests: HashMap::new(),
             _mail: registrar.watch(mailbox.fd(), Interest::Read)?,
@@ -270,6 +329,7 @@ impl Host {
             stopping: false,
             resting: Vec::new(),
             is_looking: false,
+            rounds,
             services,
             me,
         })
@@ -286,10 +346,11 @@ impl Host {
     }
 
     fn welcome(&mut self, arrival: Arrival) {
-        let fd = arrival.away.fd();
-        let Ok(talk) = self.talk_of(arrival.order) else {
+        let Arrival { away, order, home } = arrival;
+        let fd = away.fd();
+        let Ok(talk) = self.talk_of(order) else {
             self.me.counters.scalars.response_obj_oom.inc();
-            return send_home(arrival, Return::Close(CloseReason::Error));
+            return send_home(away, home, Return::Close(CloseReason::Error));
         };
         // The socket will be writable, and then its turn comes.
         match self.registrar.watch(fd, Interest::Write) {
@@ -297,12 +358,15 @@ impl Host {
                 let guest = Guest {
                     event,
                     last_turn: self.services.clock().now(),
+                    is_idle: false,
                     talk,
-                    arrival,
+                    away,
+                    home,
                 };
                 let before = self.guests.insert(fd, guest);
                 debug_assert!(before.is_none(), "descriptor {fd} has two conns");
                 self.look_later();
+                self.go_round_soon();
             }
             Err(error) => {
                 let why = reason(&error);
@@ -311,7 +375,7 @@ impl Host {
                     1,
                     "Can't listen for events on fd {fd}: {why}"
                 );
-                send_home(arrival, Return::Close(CloseReason::Error));
+                send_home(away, home, Return::Close(CloseReason::Error));
             }
         }
     }
@@ -330,7 +394,8 @@ impl Host {
         let Some(guest) = self.guests.get_mut(&fd) else {
             return;
         };
-        let (sent, telling) = guest.arrival.away.tell(&mut guest.talk);
+        let (sent, telling) = guest.away.tell(&mut guest.talk);
+        guest.is_idle = matches!(telling, Telling::Idle(_));
         self.me.counters.scalars.bytes_written.add(sent);
         if sent > 0 || !matches!(telling, Telling::Blocked(_)) {
             guest.last_turn = self.services.clock().now();
@@ -338,7 +403,7 @@ impl Host {
         let ended = match telling {
             // As long as it is writable the base calls again, when the others have been looked at.
             Telling::Yield => guest.wait_for(Interest::Write),
-            Telling::Blocked(want) => guest.wait_for(want),
+            Telling::Blocked(want) | Telling::Idle(want) => guest.wait_for(want),
             // The timer that runs for others is not set anew, lest it never run out.
             Telling::Later if self.resting.is_empty() && self.rest.set(GUEST_REST).is_err() => {
                 guest.wait_for(Interest::Write)
@@ -349,8 +414,10 @@ impl Host {
                 None
             }
             Telling::Over => Some(Return::GoOn),
+            Telling::Closed => Some(Return::Close(CloseReason::Normal)),
             Telling::Lost(failure) => {
                 tell!(self.services.tunables, 1, ">{fd} writing failed: {failure}");
+                logged::failed(&self.me.log, fd, &failure);
                 Some(Return::Close(CloseReason::Error))
             }
         };
@@ -377,15 +444,57 @@ impl Host {
         self.resting.clear();
     }
 
+    /// Takes in what has happened, if that is this host's duty, and lets the guests hear of it.
+    fn go_round(&mut self) {
+        let logger = self.services.engine.logger();
+        let was_busy = logger.round(|| self.tell_news());
+        let rest = self.rounds.as_mut().map(|rounds| {
+            rounds.is_due = false;
+            rounds.pace.after(was_busy)
+        });
+        if let Some(rest) = rest {
+            self.go_round_after(rest);
+        }
+    }
+
+    /// Those who had nothing to hear have their turn. It ends: whoever had it has heard all, or waits for its socket.
+    fn tell_news(&mut self) {
+        let with_news = |(fd, guest): (&RawFd, &Guest)| guest.talk.has_news().then_some(*fd);
+        while let Some(fd) = self.guests.iter().find_map(with_news) {
+            self.serve(fd);
+        }
+    }
+
+    /// Somebody has come.
+    fn go_round_soon(&mut self) {
+        if let Some(rounds) = &mut self.rounds {
+            rounds.pace = Pace::default();
+            let rest = rounds.pace.after(true);
+            self.go_round_after(rest);
+        }
+    }
+
+    fn go_round_after(&mut self, rest: Duration) {
+        if let Some(rounds) = self.rounds.as_mut().filter(|_| !self.guests.is_empty()) {
+            rounds.is_due = rounds.timer.set(rest).is_ok();
+        }
+    }
+
     /// Ends those who have taken nothing for too long, and looks again as long as anybody is here.
     fn lose_patience(&mut self) {
         let now = self.services.clock().now().0;
-        let is_lost = |guest: &Guest| now.saturating_sub(guest.last_turn.0) >= GUEST_PATIENCE_SECS;
+        let is_lost = |guest: &Guest| {
+            !guest.is_idle && now.saturating_sub(guest.last_turn.0) >= GUEST_PATIENCE_SECS
+        };
         while let Some((fd, _)) = self.guests.iter().find(|(_, guest)| is_lost(guest)) {
             self.send_away(*fd, Return::Close(CloseReason::Error));
         }
         self.is_looking = false;
         self.look_later();
+        // Without memory for its timer a round was not set.
+        if self.rounds.as_ref().is_some_and(|rounds| !rounds.is_due) {
+            self.go_round_soon();
+        }
     }
 
     fn look_later(&mut self) {
@@ -411,10 +520,10 @@ impl Handler for Host {
     }
 
     fn timer(&mut self, id: TimerId) {
-        if id == REST {
-            self.wake();
-        } else {
-            self.lose_patience();
+        match id {
+            REST => self.wake(),
+            ROUND => self.go_round(),
+            _ => self.lose_patience(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A value carries no CR LF here; in memory it has one, so that text can print it. (binary-protocol.md §6, §9)
 
+use crate::logger::StoreCommand;
 use crate::protocol::binary::answer::{Echo, Late, Status};
 use crate::protocol::binary::header::Frame;
 use crate::protocol::binary::opcode::{ADD, APPEND, PREPEND, REPLACE, SET, Volume};
@@ -95,6 +96,7 @@ impl<'a> Request<'a> {
             },
             tally: Tally::Whole,
             prefix: Prefix::Counted,
+            logged_as: StoreCommand::Unknown,
         };
         let item = wanted.run(env).map_err(|failure| Late {
             echo,

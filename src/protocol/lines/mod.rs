@@ -194,6 +194,7 @@ fn carry_out(request: &Request<'_>, command: &mut Command<'_>, session: &mut Ses
         Request::Lru(lru) => lru.run(command),
         Request::Crawler(crawler) => tell(crawler.run(command), session),
         Request::Slabs(slabs) => slabs.run(command),
+        Request::Watch(watch) => tell(watch.run(command), session),
         #[cfg(feature = "debug-server")]
         Request::Debug(debug) => tell(debug.run(command, &mut session.kept), session),
         Request::Quit => After::close(CloseReason::Normal),

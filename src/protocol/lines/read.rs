@@ -10,7 +10,7 @@ use crate::protocol::request::{Tokens, Words, find};
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug;
 use crate::protocol::text::get::Family;
-use crate::protocol::text::{admin, arith, crawler, delete, get, lru, set, slabs, touch};
+use crate::protocol::text::{admin, arith, crawler, delete, get, lru, set, slabs, touch, watch};
 use crate::storage::{Direction, StoreMode};
 
 /// Shortest line that may be a command, line end included.
@@ -53,6 +53,8 @@ pub(super) enum Request<'a> {
     Crawler(crawler::Request),
     /// slabs
     Slabs(slabs::Request),
+    /// watch
+    Watch(watch::Request),
     /// debugtime, debugitem, debughandover
     #[cfg(feature = "debug-server")]
     Debug(debug::Request<'a>),
@@ -93,6 +95,7 @@ pub(super) fn read(line: &[u8], len: usize) -> Result<Request<'_>, Refusal> {
         b"touch" => touch::Request::parse(words).map(Request::Touch),
         b"version" => Ok(Request::Version),
         b"stats" => admin::Stats::parse(words).map(Request::Stats),
+        b"watch" => Ok(Request::Watch(watch::Request::parse(words))),
         b"quit" => Ok(Request::Quit),
         _ => read_unusual(line),
     }
@@ -188,6 +191,9 @@ mod tests {
             }),
             (&["slabs reassign 1 2", " slabs automove 1"], |r| {
                 matches!(r, Request::Slabs(_))
+            }),
+            (&["watch", "watch fetchers", "watch x"], |r| {
+                matches!(r, Request::Watch(_))
             }),
             (&["GET / HTTP/1.1"], |r| matches!(r, Request::Http)),
             #[cfg(feature = "debug-server")]

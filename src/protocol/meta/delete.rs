@@ -2,6 +2,7 @@
 //!
 //! Flags to a request, an outcome to a line.
 
+use crate::logger::DeleteCommand;
 use crate::protocol::command::{After, Command};
 use crate::protocol::env::Env;
 use crate::protocol::meta::flags::Flags;
@@ -70,6 +71,7 @@ fn delete<'a>(key: &'a Key<'_>, flags: &Flags<'_>, env: &Env) -> Delete<'a> {
             cas,
         }),
         prefix: Prefix::Ignored,
+        logged_as: DeleteCommand::Md,
     }
 }
 

@@ -94,6 +94,7 @@ impl<'a> Request<'a> {
             on_failure: OldValue::Removed,
             tally: Tally::Begun,
             prefix: Prefix::Ignored,
+            logged_as: set::command(mode, check(flags)),
         };
         let mut item = wanted.run(env).map_err(|failure| {
             command.reply(replies::no_item(failure), Quiet::No);
@@ -126,13 +127,17 @@ fn mode(flags: &Flags<'_>) -> Option<StoreMode> {
     })
 }
 
+fn check(flags: &Flags<'_>) -> CasCheck {
+    match flags.compare() {
+        None => CasCheck::None,
+        Some(cas) if flags.has(b'I') => CasCheck::EqualOrStale(CasId(cas)),
+        Some(cas) => CasCheck::Equal(CasId(cas)),
+    }
+}
+
 impl Finish {
     fn new(flags: &Flags<'_>, mode: StoreMode, env: &Env) -> Finish {
-        let check = match flags.compare() {
-            None => CasCheck::None,
-            Some(cas) if flags.has(b'I') => CasCheck::EqualOrStale(CasId(cas)),
-            Some(cas) => CasCheck::Equal(CasId(cas)),
-        };
+        let check = check(flags);
         // Compat: an explicit 0 asks for the counter here, unlike elsewhere. With -C there are no ids.
         let cas = match flags.cas() {
             None | Some(0) => env.engine.next_cas(),

@@ -221,7 +221,7 @@ fn lines_that_are_no_command() {
         ("bogus noreply|bogus a noreply|mn \n", "MN|"),
         ("bogus noreply x|", "ERROR|"),
         ("HTTP/1.1|get / HTTP/1.1|", "ERROR|END|"),
-        ("watch|lru tune|slabs automove|", &"ERROR|".repeat(3)),
+        ("watch x|lru tune|slabs automove|", &"ERROR|".repeat(3)),
     ]);
     let mut peer = peer();
     assert_eq!(peer.ask("GET / HTTP/1.1\r\nmn\r\n"), "");

@@ -14,6 +14,7 @@ mod roads;
 mod rubbish;
 mod sasl;
 mod split;
+mod watch;
 
 use std::io::IoSlice;
 use std::sync::atomic::Ordering;
@@ -91,8 +92,10 @@ fn said(order: Order, env: &Env) -> Vec<u8> {
         let supply = source.fill(&mut sheet);
         said.extend_from_slice(sheet.unsent());
         sheet.advance(sheet.unsent().len());
-        if supply == Supply::Done {
-            return said;
+        match supply {
+            // Whoever watches is told no more for now.
+            Supply::Done | Supply::Idle => return said,
+            Supply::More | Supply::Later => {}
         }
     }
 }

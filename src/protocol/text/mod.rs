@@ -14,3 +14,4 @@ pub(super) mod lru;
 pub(super) mod set;
 pub(super) mod slabs;
 pub(super) mod touch;
+pub(super) mod watch;

@@ -112,6 +112,7 @@ impl<'a> Request<'a> {
             on_failure,
             tally: Tally::Begun,
             prefix: Prefix::Counted,
+            logged_as: set::command(mode, check),
         };
         match wanted.run(command.env) {
             Ok(item) => Ok((item, Finish { mode, check, quiet })),

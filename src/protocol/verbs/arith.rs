@@ -2,8 +2,12 @@
 
 use crate::clock::RelTime;
 use crate::decimal::Digits;
-use crate::protocol::env::Env;
-use crate::storage::{ArithOutcome, BucketGuard, Bump, CasId, Direction, LockedItem, NoMemory};
+use crate::logger::{Event, Kinds, Store, StoreCommand};
+use crate::protocol::env::{Env, size_of};
+use crate::protocol::verbs::ttl_logged;
+use crate::storage::{
+    ArithOutcome, BucketGuard, Bump, CasId, Direction, LockedItem, Miss, NoMemory,
+};
 
 /// What is to be counted.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +67,34 @@ impl Arith<'_> {
     /// Counts, and shows the outcome to `tell` while the bucket is held.
     pub(in crate::protocol) fn run<R>(&self, env: &Env, tell: impl FnOnce(Outcome<'_>) -> R) -> R {
         let guard = env.engine.lock(env.engine.hash(self.key));
-        tell(self.count(&guard, env))
+        let outcome = self.count(&guard, env);
+        let is_new = matches!(&outcome, Outcome::Done(number) if number.is_new);
+        let told = tell(outcome);
+        if is_new && env.me.log.wants(Kinds::FETCHERS | Kinds::MUTATIONS) {
+            self.log_new(&guard, env);
+        }
+        told
+    }
+
+    /// Compat: those who watch are told of a second look, and of the number as an add. Its expiry is known only now.
+    #[cold]
+    fn log_new(&self, guard: &BucketGuard<'_>, env: &Env) {
+        if env.me.log.wants(Kinds::FETCHERS) {
+            env.log_look(self.key, &Err(Miss::Absent));
+        }
+        let new = guard.peek(self.key);
+        let Some(item) = new.filter(|_| env.me.log.wants(Kinds::MUTATIONS)) else {
+            return;
+        };
+        env.me.log.write(&Event::ItemStore {
+            key: self.key,
+            status: Store::Stored,
+            command: StoreCommand::Add,
+            ttl: ttl_logged(item.exptime(), env),
+            class: item.class(),
+            fd: env.fd,
+            size: size_of(&item),
+        });
     }
 
     fn count<'g>(&self, guard: &'g BucketGuard<'_>, env: &Env) -> Outcome<'g> {

@@ -3,7 +3,8 @@
 //! Memory is given back when the last reply that shows the item has left.
 
 use crate::clock::RelTime;
-use crate::protocol::env::Env;
+use crate::logger::{DeleteCommand, Event, Kinds};
+use crate::protocol::env::{Env, size_of};
 use crate::protocol::verbs::Prefix;
 use crate::stats::PrefixEvent;
 use crate::storage::{BucketGuard, Bump, CasId, LockedItem, Marks, NoMemory};
@@ -23,6 +24,8 @@ pub(in crate::protocol) struct Delete<'a> {
     pub(in crate::protocol) stale: Option<Stale>,
     /// Whether it is counted by the prefix of its key.
     pub(in crate::protocol) prefix: Prefix,
+    /// What those who watch are told.
+    pub(in crate::protocol) logged_as: DeleteCommand,
 }
 
 /// What it counts when an item is there that is not the one to go.
@@ -78,6 +81,7 @@ impl Delete<'_> {
             empty: None,
             stale: None,
             prefix: Prefix::Counted,
+            logged_as: DeleteCommand::Delete,
         }
     }
 
@@ -96,7 +100,6 @@ impl Delete<'_> {
             }
             return Outcome::Exists;
         }
-        let class = usize::from(item.class());
         let left = match self.empty {
             None => None,
             Some(empty) => match empty.replace(item, &guard, env) {
@@ -111,8 +114,22 @@ impl Delete<'_> {
         if left.is_none() {
             guard.unlink(item, env.me);
         }
+        if env.me.log.wants(Kinds::DELETIONS) {
+            self.log(&item, env);
+        }
+        let class = usize::from(item.class());
         counters.classes[class].delete_hits.inc();
         Outcome::Deleted
+    }
+
+    #[cold]
+    fn log(&self, item: &LockedItem<'_>, env: &Env) {
+        env.me.log.write(&Event::Deleted {
+            key: self.key,
+            command: self.logged_as,
+            class: item.class(),
+            size: size_of(item),
+        });
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) mod lru;
 pub(super) mod set;
 pub(super) mod slabs;
 pub(super) mod touch;
+pub(super) mod watch;
 
 use std::sync::atomic::Ordering;
 
@@ -42,6 +43,11 @@ impl Prefix {
             env.stats.record_prefix(key, event);
         }
     }
+}
+
+/// Seconds until `exptime` as those who watch are told: 0 once it has passed, and when it never comes.
+fn ttl_logged(exptime: RelTime, env: &Env) -> u32 {
+    exptime.0.saturating_sub(env.engine.clock().now().0)
 }
 
 /// Seconds until `exptime`, 0 once it has passed; `None` when it never comes.

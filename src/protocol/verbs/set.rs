@@ -3,10 +3,15 @@
 //! The item is allocated before the value is read, and `cmd_set` counted then or when it has come.
 
 use crate::clock::RelTime;
+use crate::limits::KEY_MAX;
+use crate::logger::{Event, Kinds, Store, StoreCommand};
 use crate::protocol::env::Env;
-use crate::protocol::verbs::Prefix;
+use crate::protocol::verbs::{Prefix, ttl_logged};
 use crate::stats::PrefixEvent;
-use crate::storage::{AllocFailure, Bump, CasCheck, CasId, NewItem, NoMemory, StoreMode, Stored};
+use crate::storage::{
+    AllocFailure, BucketGuard, Bump, CasCheck, CasId, LockedItem, NewItem, NoMemory, StoreMode,
+    StoreOutcome, Stored,
+};
 
 /// An item that is wanted for a value.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,8 @@ pub(in crate::protocol) struct Prepare<'a> {
     pub(in crate::protocol) tally: Tally,
     /// Whether the store is counted by the prefix of its key.
     pub(in crate::protocol) prefix: Prefix,
+    /// What those who watch are told when there is no item.
+    pub(in crate::protocol) logged_as: StoreCommand,
 }
 
 /// When a store is counted.
@@ -57,6 +64,9 @@ impl Prepare<'_> {
             Ok(item) if self.tally == Tally::Begun => count(item, env),
             Ok(_) => {}
             Err(failure) => {
+                if env.me.log.wants(Kinds::MUTATIONS) {
+                    self.log_failure(*failure, env);
+                }
                 if self.on_failure == OldValue::Removed {
                     self.remove_old(env);
                 }
@@ -73,6 +83,23 @@ impl Prepare<'_> {
             AllocFailure::TooLarge => scalars.store_too_large.inc(),
             AllocFailure::NoMemory => scalars.store_no_memory.inc(),
         }
+    }
+
+    /// Compat: of a value that has no item nothing is told but its key.
+    #[cold]
+    fn log_failure(&self, failure: AllocFailure, env: &Env) {
+        env.me.log.write(&Event::ItemStore {
+            key: self.key,
+            status: match failure {
+                AllocFailure::TooLarge => Store::TooLarge,
+                AllocFailure::NoMemory => Store::NoMemory,
+            },
+            command: self.logged_as,
+            ttl: 0,
+            class: 0,
+            fd: env.fd,
+            size: 0,
+        });
     }
 
     fn remove_old(&self, env: &Env) {
@@ -112,5 +139,63 @@ pub(in crate::protocol) fn store(
     env: &Env,
 ) -> Stored {
     let guard = env.engine.lock(item.hv());
+    if env.me.log.wants(Kinds::FETCHERS | Kinds::MUTATIONS) {
+        return store_watched(&guard, item, mode, check, cas, env);
+    }
     guard.store(item, mode, check, cas, env.me)
+}
+
+/// The same, and those who watch are told of the look at the old item and of what came of the new one.
+#[cold]
+fn store_watched(
+    guard: &BucketGuard<'_>,
+    item: NewItem,
+    mode: StoreMode,
+    check: CasCheck,
+    cas: CasId,
+    env: &Env,
+) -> Stored {
+    let mut copy = [0; KEY_MAX];
+    let key = &mut copy[..item.key().len()];
+    key.copy_from_slice(item.key());
+    if env.me.log.wants(Kinds::FETCHERS) {
+        env.log_look(key, &guard.lookup(key, env.me, Bump::Leave));
+    }
+    let (exptime, class) = (item.exptime(), item.class());
+    let stored = guard.store(item, mode, check, cas, env.me);
+    // What was joined to an item has its expiry, and both values' class.
+    let joined = match stored.outcome {
+        StoreOutcome::Stored => guard.peek(key),
+        StoreOutcome::NotStored | StoreOutcome::Exists | StoreOutcome::NotFound => None,
+    };
+    if env.me.log.wants(Kinds::MUTATIONS) {
+        let exptime = joined.as_ref().map_or(exptime, LockedItem::exptime);
+        env.me.log.write(&Event::ItemStore {
+            key,
+            status: match stored.outcome {
+                StoreOutcome::Stored => Store::Stored,
+                StoreOutcome::NotStored => Store::NotStored,
+                StoreOutcome::Exists => Store::Exists,
+                StoreOutcome::NotFound => Store::NotFound,
+            },
+            command: command(mode, check),
+            ttl: ttl_logged(exptime, env),
+            class: joined.as_ref().map_or(class, LockedItem::class),
+            fd: env.fd,
+            size: stored.value_len,
+        });
+    }
+    stored
+}
+
+/// What a way to store is called by those who watch.
+pub(in crate::protocol) fn command(mode: StoreMode, check: CasCheck) -> StoreCommand {
+    match mode {
+        StoreMode::Set | StoreMode::Replace if check != CasCheck::None => StoreCommand::Cas,
+        StoreMode::Set => StoreCommand::Set,
+        StoreMode::Add => StoreCommand::Add,
+        StoreMode::Replace => StoreCommand::Replace,
+        StoreMode::Append | StoreMode::AppendOrCreate => StoreCommand::Append,
+        StoreMode::Prepend | StoreMode::PrependOrCreate => StoreCommand::Prepend,
+    }
 }
