@@ -101,6 +101,8 @@ impl Run {
             settings.storage.evict = kind.evict;
             settings.storage.track_sizes = true;
             settings.storage.temp_lru = true;
+            // The table has one who grows it, and that is the model.
+            settings.storage.hash_expand = false;
         });
         let threads = kind.busy.then(|| lab.engine.start(&Crew::default()));
         Run {
