@@ -233,7 +233,7 @@ impl Env {
         );
     }
 
-    /// Looks a key up, and tells what came of it at `-vvv`.
+    /// Looks a key up, and tells what came of it at `-vvv` and to those who watch.
     #[inline]
     pub(super) fn lookup<'g>(
         &self,
@@ -242,20 +242,27 @@ impl Env {
         bump: Bump,
     ) -> Result<LockedItem<'g>, Miss> {
         let found = guard.lookup(key, self.me, bump);
-        if self.me.log.wants(Kinds::FETCHERS) {
-            self.log_look(key, &found);
-        }
-        if self.tunables.verbosity() >= VERY_TALKATIVE {
-            self.tell_lookup(key, found.as_ref().err());
+        if self.me.log.wants(Kinds::FETCHERS) || self.tunables.verbosity() >= VERY_TALKATIVE {
+            self.report_lookup(key, found);
         }
         found
     }
 
-    /// Tells those who watch what came of a look for a key.
+    /// One call, and all of it by value: each further one costs every hit some instructions.
     #[cold]
-    pub(super) fn log_look(&self, key: &[u8], found: &Result<LockedItem<'_>, Miss>) {
+    fn report_lookup(&self, key: &[u8], found: Result<LockedItem<'_>, Miss>) {
+        if self.me.log.wants(Kinds::FETCHERS) {
+            self.log_look(key, found);
+        }
+        if self.tunables.verbosity() >= VERY_TALKATIVE {
+            self.tell_lookup(key, found.err());
+        }
+    }
+
+    /// Tells those who watch what came of a look for a key.
+    pub(super) fn log_look(&self, key: &[u8], found: Result<LockedItem<'_>, Miss>) {
         let (status, class, size) = match found {
-            Ok(item) => (Look::Found, item.class(), size_of(item)),
+            Ok(item) => (Look::Found, item.class(), size_of(&item)),
             Err(Miss::Absent) => (Look::NotFound, 0, 0),
             Err(Miss::Expired) => (Look::Expired, 0, 0),
             Err(Miss::Flushed) => (Look::Flushed, 0, 0),
@@ -269,8 +276,7 @@ impl Env {
         });
     }
 
-    #[cold]
-    fn tell_lookup(&self, key: &[u8], miss: Option<&Miss>) {
+    fn tell_lookup(&self, key: &[u8], miss: Option<Miss>) {
         let (result, why) = match miss {
             None => ("FOUND", ""),
             Some(Miss::Absent) => ("NOT FOUND", ""),

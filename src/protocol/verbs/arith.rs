@@ -80,7 +80,7 @@ impl Arith<'_> {
     #[cold]
     fn log_new(&self, guard: &BucketGuard<'_>, env: &Env) {
         if env.me.log.wants(Kinds::FETCHERS) {
-            env.log_look(self.key, &Err(Miss::Absent));
+            env.log_look(self.key, Err(Miss::Absent));
         }
         let new = guard.peek(self.key);
         let Some(item) = new.filter(|_| env.me.log.wants(Kinds::MUTATIONS)) else {

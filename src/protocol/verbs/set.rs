@@ -159,7 +159,7 @@ fn store_watched(
     let key = &mut copy[..item.key().len()];
     key.copy_from_slice(item.key());
     if env.me.log.wants(Kinds::FETCHERS) {
-        env.log_look(key, &guard.lookup(key, env.me, Bump::Leave));
+        env.log_look(key, guard.lookup(key, env.me, Bump::Leave));
     }
     let (exptime, class) = (item.exptime(), item.class());
     let stored = guard.store(item, mode, check, cas, env.me);
