@@ -45,6 +45,11 @@ pub(super) struct Ring {
     read: AtomicU64,
 }
 
+/// Words of an entry with a text of `len` bytes.
+fn words_of(len: usize) -> usize {
+    1 + HEAD + len.div_ceil(WORD)
+}
+
 /// Goes round the ring, word by word.
 struct Walk<'r> {
     words: &'r [AtomicU64],
@@ -89,16 +94,23 @@ impl Ring {
         }
     }
 
+    /// Whether there is room for an entry with a text of `len` bytes; the writer's. Room does not get less but by its own
+    /// entries.
+    #[must_use]
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        let written = self.written.load(Ordering::Relaxed);
+        let used = written - self.read.load(Ordering::Acquire);
+        words_of(len.min(TEXT_MAX)) as u64 <= self.words.len() as u64 - used
+    }
+
     /// Puts an entry in; the writer's. False when there is no room for it.
     #[must_use]
     pub(super) fn push(&self, head: &[u64; HEAD], text: &[u8]) -> bool {
-        let text = &text[..text.len().min(TEXT_MAX)];
-        let need = 1 + HEAD + text.len().div_ceil(WORD);
-        let written = self.written.load(Ordering::Relaxed);
-        let used = written - self.read.load(Ordering::Acquire);
-        if need as u64 > self.words.len() as u64 - used {
+        if !self.has_room(text.len()) {
             return false;
         }
+        let text = &text[..text.len().min(TEXT_MAX)];
+        let written = self.written.load(Ordering::Relaxed);
         let mut walk = self.walk_from(written);
         walk.store(text.len() as u64);
         head.iter().for_each(|word| walk.store(*word));
@@ -107,7 +119,8 @@ impl Ring {
             word[..part.len()].copy_from_slice(part);
             walk.store(u64::from_le_bytes(word));
         }
-        self.written.store(written + need as u64, Ordering::Release);
+        let end = written + words_of(text.len()) as u64;
+        self.written.store(end, Ordering::Release);
         true
     }
 
@@ -129,8 +142,8 @@ impl Ring {
         for part in entry.text[..entry.len].chunks_mut(WORD) {
             part.copy_from_slice(&walk.load().to_le_bytes()[..part.len()]);
         }
-        let need = 1 + HEAD + entry.len.div_ceil(WORD);
-        self.read.store(read + need as u64, Ordering::Release);
+        let end = read + words_of(entry.len) as u64;
+        self.read.store(end, Ordering::Release);
         true
     }
 }
