@@ -76,6 +76,49 @@ pub(super) fn log_crawl(id: LruId, crawled: &Crawled, next_run: u32, now: RelTim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logger::{Logger, Place, Watcher};
+    use crate::settings::LoggerSettings;
+
+    #[test]
+    fn what_the_automover_wants_is_told_to_those_who_watch_the_system() {
+        let logger: &Logger = Box::leak(Box::new(Logger::new(&LoggerSettings::default())));
+        let log: &Log = Box::leak(Box::default());
+        logger.join(log);
+        let [from, to] = [22, 12].map(ClassId::new);
+        log_move(from, to, true, log);
+        let mut others = watcher(Kinds::EVICTIONS, logger);
+        let mut watcher = watcher(Kinds::SYS_EVENTS, logger);
+        log_move(from, to, true, log);
+        log_move(from, ClassId::POOL, false, log);
+        logger.round(|| ());
+        let told = told(&mut watcher);
+        let kinds: Vec<&str> = told
+            .lines()
+            .filter_map(|line| line.split_once(" type="))
+            .map(|(_, what)| what)
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "slab_move src=22 dst=12 state=ok",
+                "slab_move src=22 dst=0 state=fail"
+            ]
+        );
+        assert_eq!(self::told(&mut others), "OK\r\n");
+    }
+
+    fn watcher(kinds: Kinds, logger: &'static Logger) -> Watcher {
+        Place::take(kinds, logger).expect("a place").open()
+    }
+
+    fn told(watcher: &mut Watcher) -> String {
+        let mut told = Vec::new();
+        watcher.read(|bytes| {
+            told.extend_from_slice(bytes);
+            bytes.len()
+        });
+        String::from_utf8(told).expect("lines are plain")
+    }
 
     #[test]
     fn what_never_expires_is_told_apart() {
