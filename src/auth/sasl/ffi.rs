@@ -14,6 +14,7 @@ use std::cell::UnsafeCell;
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_void};
 use std::fmt;
+use std::hint;
 use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "sasl-pwdb")]
 use std::path::PathBuf;
@@ -500,7 +501,8 @@ unsafe extern "C" fn find_path(book: *const Book, to: *mut *mut c_char) -> c_int
     if to.is_null() || copy.is_null() {
         return SASL_FAIL;
     }
-    PATH.store(copy, Ordering::Relaxed);
+    // Nobody reads it, so the compiler would leave it out.
+    hint::black_box(&PATH).store(copy, Ordering::Relaxed);
     // SAFETY: the library wants it there.
     unsafe { to.write(copy) };
     SASL_OK
