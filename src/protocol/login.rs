@@ -34,6 +34,8 @@ enum Front<'a> {
 }
 
 /// Reads logins until one succeeds, which is answered by `None` beside the number of bytes that are done with.
+#[cold]
+#[inline(never)]
 pub(super) fn run(
     session: &mut Session,
     bytes: &[u8],

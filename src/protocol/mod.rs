@@ -194,28 +194,17 @@ impl Session {
             }
             env.tell_protocol(self.protocol);
         }
-        match self.protocol {
-            Protocol::Binary => frames::run(self, road, bytes, out, env, budget),
-            Protocol::Ascii | Protocol::Negotiate if self.access.is_open() => {
-                lines::run(self, road, bytes, out, env, budget)
-            }
-            Protocol::Ascii | Protocol::Negotiate => self.log_in(road, bytes, out, env, budget),
+        if self.protocol == Protocol::Binary {
+            return frames::run(self, road, bytes, out, env, budget);
         }
-    }
-
-    /// Reads logins; what follows one that succeeds are commands.
-    #[cold]
-    fn log_in(
-        &mut self,
-        road: Road,
-        bytes: &[u8],
-        out: &mut Out,
-        env: &Env,
-        budget: &mut u32,
-    ) -> (usize, Next) {
-        let (at, next) = login::run(self, bytes, out, env, budget);
-        if let Some(next) = next {
-            return (at, next);
+        let mut at = 0;
+        if !self.access.is_open() {
+            // What follows a login that succeeds are commands.
+            let (read, next) = login::run(self, bytes, out, env, budget);
+            match next {
+                Some(next) => return (read, next),
+                None => at = read,
+            }
         }
         let (taken, next) = lines::run(self, road, &bytes[at..], out, env, budget);
         (at + taken, next)

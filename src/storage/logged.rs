@@ -12,10 +12,16 @@ use crate::storage::{Engine, PerThread};
 
 impl Engine {
     /// An item has to make room.
+    #[inline]
     pub(super) fn log_eviction(&self, item: &LockedItem<'_>, me: &PerThread) {
-        if !me.log.wants(Kinds::EVICTIONS) {
-            return;
+        if me.log.wants(Kinds::EVICTIONS) {
+            self.tell_eviction(item, me);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_eviction(&self, item: &LockedItem<'_>, me: &PerThread) {
         let now = self.clock.now();
         me.log.write(&Event::Eviction {
             key: item.key(),

@@ -32,6 +32,8 @@ struct Turn<'a> {
 }
 
 /// Executes the complete frames of `bytes`; see [`Session::run`].
+// A part of its caller it would be at the price of those who send lines.
+#[inline(never)]
 pub(super) fn run(
     session: &mut Session,
     road: Road,

@@ -139,37 +139,59 @@ pub(in crate::protocol) fn store(
     env: &Env,
 ) -> Stored {
     let guard = env.engine.lock(item.hv());
-    if env.me.log.wants(Kinds::FETCHERS | Kinds::MUTATIONS) {
-        return store_watched(&guard, item, mode, check, cas, env);
+    let watched = env
+        .me
+        .log
+        .wants(Kinds::FETCHERS | Kinds::MUTATIONS)
+        .then(|| Watched::look(&guard, &item, command(mode, check), env));
+    let stored = guard.store(item, mode, check, cas, env.me);
+    if let Some(watched) = watched {
+        watched.tell(&guard, &stored, env);
     }
-    guard.store(item, mode, check, cas, env.me)
+    stored
 }
 
-/// The same, and those who watch are told of the look at the old item and of what came of the new one.
-#[cold]
-fn store_watched(
-    guard: &BucketGuard<'_>,
-    item: NewItem,
-    mode: StoreMode,
-    check: CasCheck,
-    cas: CasId,
-    env: &Env,
-) -> Stored {
-    let mut copy = [0; KEY_MAX];
-    let key = &mut copy[..item.key().len()];
-    key.copy_from_slice(item.key());
-    if env.me.log.wants(Kinds::FETCHERS) {
-        env.log_look(key, guard.lookup(key, env.me, Bump::Leave));
+/// A store of which those who watch are told, and what is not known of it any more when it is over.
+struct Watched {
+    key: [u8; KEY_MAX],
+    key_len: usize,
+    exptime: RelTime,
+    class: u8,
+    command: StoreCommand,
+}
+
+impl Watched {
+    /// Tells of the look at the old item.
+    #[cold]
+    fn look(guard: &BucketGuard<'_>, item: &NewItem, command: StoreCommand, env: &Env) -> Watched {
+        let mut key = [0; KEY_MAX];
+        let key_len = item.key().len();
+        key[..key_len].copy_from_slice(item.key());
+        if env.me.log.wants(Kinds::FETCHERS) {
+            env.log_look(item.key(), guard.lookup(item.key(), env.me, Bump::Leave));
+        }
+        Watched {
+            key,
+            key_len,
+            exptime: item.exptime(),
+            class: item.class(),
+            command,
+        }
     }
-    let (exptime, class) = (item.exptime(), item.class());
-    let stored = guard.store(item, mode, check, cas, env.me);
-    // What was joined to an item has its expiry, and both values' class.
-    let joined = match stored.outcome {
-        StoreOutcome::Stored => guard.peek(key),
-        StoreOutcome::NotStored | StoreOutcome::Exists | StoreOutcome::NotFound => None,
-    };
-    if env.me.log.wants(Kinds::MUTATIONS) {
-        let exptime = joined.as_ref().map_or(exptime, LockedItem::exptime);
+
+    /// Tells of what came of the new one.
+    #[cold]
+    fn tell(&self, guard: &BucketGuard<'_>, stored: &Stored, env: &Env) {
+        if !env.me.log.wants(Kinds::MUTATIONS) {
+            return;
+        }
+        let key = &self.key[..self.key_len];
+        // What was joined to an item has its expiry, and both values' class.
+        let joined = match stored.outcome {
+            StoreOutcome::Stored => guard.peek(key),
+            StoreOutcome::NotStored | StoreOutcome::Exists | StoreOutcome::NotFound => None,
+        };
+        let exptime = joined.as_ref().map_or(self.exptime, LockedItem::exptime);
         env.me.log.write(&Event::ItemStore {
             key,
             status: match stored.outcome {
@@ -178,14 +200,13 @@ fn store_watched(
                 StoreOutcome::Exists => Store::Exists,
                 StoreOutcome::NotFound => Store::NotFound,
             },
-            command: command(mode, check),
+            command: self.command,
             ttl: ttl_logged(exptime, env),
-            class: joined.as_ref().map_or(class, LockedItem::class),
+            class: joined.as_ref().map_or(self.class, LockedItem::class),
             fd: env.fd,
             size: stored.value_len,
         });
     }
-    stored
 }
 
 /// What a way to store is called by those who watch.
