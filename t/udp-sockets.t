@@ -90,9 +90,15 @@ SKIP: {
 }
 
 # ports
-socket(my $taken, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
-bind $taken, pack_sockaddr_in(0, inet_aton('127.0.0.1')) or die "bind: $!";
-my ($number) = unpack_sockaddr_in(getsockname $taken);
+# One number that neither UDP nor TCP uses, not even for a connection that has just ended.
+my ($taken, $number);
+until ($number) {
+    socket(my $tcp, AF_INET, SOCK_STREAM, 0) or die "socket: $!";
+    socket($taken, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+    bind $tcp, pack_sockaddr_in(0, inet_aton('127.0.0.1')) or die "bind: $!";
+    my $name = getsockname $tcp;
+    ($number) = unpack_sockaddr_in($name) if bind $taken, $name;
+}
 my $run = TestServer->run('-l', '127.0.0.1', '-p', '-1', '-U', $number);
 is($run->{status}, 71, 'a port that is taken ends the start');
 is($run->{stderr}, "failed to listen on one of interface(s) 127.0.0.1: Address already in use\n", 'and is told');
