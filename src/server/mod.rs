@@ -161,7 +161,10 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     let services = compose(base_services, books, refresher, judges, woken);
     let workers = Workers::start(services.below)?;
     services.figures.watch_buffers(workers.gauges());
-    let thread_failed = |error| BootError::new(ExitStatus::Failure, reason(&error));
+    let thread_failed = |error| {
+        let why = reason(&error);
+        BootError::new(ExitStatus::Failure, format!("Can't start a thread: {why}"))
+    };
     services
         .hosts
         .start(&services.below)
