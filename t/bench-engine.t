@@ -43,7 +43,7 @@ is((grep { $_ > 0 } figures('refused')), 0, 'no value was refused');
 
 my $growth = report('growth --items 50000');
 for my $side ('ours', 'theirs') {
-    like($growth, qr{^\| $side \| $number / $number / \*\*$number\*\* / $number \| \*\*$number\*\* \| $number \| $number \| $number \| 16 to 1\d \|}m,
+    like($growth, qr{^\| $side \| $number / $number / \*\*$number\*\* / $number \| \*\*$number\*\* \| $number \| $number \| $number \| $number \| 16 to 1\d \|}m,
         "growth of $side");
 }
 my ($p999, $worst) = ((figures('p999_ms'))[0], (figures('worst_ms'))[0]);
