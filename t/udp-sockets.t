@@ -118,7 +118,8 @@ $server->kill_now;
 $server = TestServer->start('-t', '1', '-l', "127.0.0.1:$number", '-U', '-1');
 is_deeply([ $server->port_lines ], [ "TCP INET: $number", "UDP INET: $number" ], 'the port of a piece of -l is for both');
 $server->kill_now;
-$server = TestServer->start('-t', '1', '-p', '0', '-U', '-1');
+# TLS asks for a TCP port.
+$server = TestServer->start({ tls => 0 }, '-t', '1', '-p', '0', '-U', '-1');
 is_deeply(kinds($server), ['UDP INET'], '-p 0 leaves UDP alone');
 $server->udp_client->answers("mn\r\n", ["MN\r\n"], 'which serves');
 is($server->stop, 0, 'and ends');
