@@ -62,6 +62,7 @@ use crate::os::heap::{self, NoMemory, Room};
 use crate::protocol::access::{Access, Visit};
 use crate::protocol::binary::answer::Late;
 use crate::protocol::binary::gate::Gate;
+use crate::protocol::command::After;
 use crate::protocol::text::crawler::DumpLines;
 #[cfg(feature = "debug-server")]
 use crate::protocol::text::debug::DebugLines;
@@ -208,6 +209,45 @@ impl Session {
         }
         let (taken, next) = lines::run(self, road, &bytes[at..], out, env, budget);
         (at + taken, next)
+    }
+
+    /// Takes a value from `body` as far as it has come; a whole one is done with now.
+    fn receive(&mut self, mut upload: Upload, body: &[u8], out: &mut Out, env: &Env) -> After {
+        let len = upload.remaining();
+        let taken = len.min(body.len());
+        let filled = upload.fill(&body[..taken], env);
+        let left = len - taken;
+        match filled {
+            Err(_) => match upload.fail(out, env) {
+                Left::Answer(late) => self.discard(len, late, body, out, env),
+                Left::Nothing => {
+                    let next = (left > 0).then_some(Next::Swallow(left as u64));
+                    After { taken, next }
+                }
+            },
+            Ok(()) if left == 0 => {
+                upload.finish(self.visit(), out, env);
+                After { taken, next: None }
+            }
+            Ok(()) => {
+                self.unfinished = Unfinished::Value(upload);
+                let next = Some(Next::ReadValue);
+                After { taken, next }
+            }
+        }
+    }
+
+    /// Forgets a value of `len` bytes and answers; what has not come of it in `body` has to come before that.
+    fn discard(&mut self, len: usize, late: Late, body: &[u8], out: &mut Out, env: &Env) -> After {
+        let taken = len.min(body.len());
+        let left = len - taken;
+        if left == 0 {
+            late.answer(out, env);
+            return After { taken, next: None };
+        }
+        self.unfinished = Unfinished::Discard(late);
+        let next = Some(Next::Swallow(left as u64));
+        After { taken, next }
     }
 
     /// Answers a line for the rest of which there is no memory; the conn is to be closed then.

@@ -88,6 +88,14 @@ impl Upload {
         self.item.remaining() - self.finish.own_end()
     }
 
+    /// Takes the next bytes, no more than remain.
+    ///
+    /// # Errors
+    /// There is no memory for all of them.
+    pub(super) fn fill(&mut self, bytes: &[u8], env: &Env) -> Result<(), NoMemory> {
+        self.item.fill(bytes, env.me).map(drop)
+    }
+
     /// Sees to it that there is memory for the next bytes; false when there is none.
     #[inline]
     pub(super) fn reserve(&mut self, env: &Env) -> bool {

@@ -58,11 +58,6 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// What is answered when the value was discarded, where nobody has to log in.
-    pub(in crate::protocol) fn refuse(self, echo: Echo) -> Late {
-        Late::unknown_command(echo)
-    }
-
     /// The item that the client's words go into, and what is to be done when they are whole.
     ///
     /// # Errors

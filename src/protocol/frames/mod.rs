@@ -14,12 +14,11 @@ use crate::protocol::binary::{Refusal, Request, sasl, set};
 use crate::protocol::command::After;
 use crate::protocol::env::Env;
 use crate::protocol::frames::direct::Get;
-use crate::protocol::upload::Upload;
-use crate::protocol::verbs::set::give_up;
+use crate::protocol::upload::{Finish, Upload};
 use crate::protocol::window::{self, Road, Taken};
-use crate::protocol::{CloseReason, Next, Session, Unfinished};
+use crate::protocol::{CloseReason, Next, Session};
 use crate::response::Out;
-use crate::storage::NoMemory;
+use crate::storage::NewItem;
 
 /// A frame being carried out.
 struct Turn<'a> {
@@ -138,59 +137,26 @@ impl Turn<'_> {
     /// What a client says on its way in, where it has to.
     fn log_in(&mut self, sasl: &sasl::Request<'_>, session: &mut Session) -> After {
         if !self.env.settings.auth.sasl {
-            return self.discard(sasl.len, sasl.refuse(self.echo), session);
+            return self.discard(sasl.len, Late::unknown_command(self.echo), session);
         }
-        let (mut item, finish) = match sasl.begin(self.echo, self.env) {
-            Ok(begun) => begun,
-            Err(late) => return self.discard(sasl.len, late, session),
-        };
-        let taken = sasl.len.min(self.body.len());
-        let filled = item.fill(&self.body[..taken], self.env.me);
-        debug_assert_eq!(filled, Ok(taken), "it lies in one piece");
-        let upload = Upload::new(item, finish.into());
-        if taken == sasl.len {
-            upload.finish(session.visit(), self.out, self.env);
-            return After { taken, next: None };
+        match sasl.begin(self.echo, self.env) {
+            Ok((item, finish)) => self.receive(item, finish.into(), session),
+            Err(late) => self.discard(sasl.len, late, session),
         }
-        session.unfinished = Unfinished::Value(upload);
-        let next = Some(Next::ReadValue);
-        After { taken, next }
     }
 
-    /// Takes the value as far as it has come; a whole one is stored now.
     fn store(&mut self, store: &set::Request<'_>, session: &mut Session) -> After {
-        let (mut item, finish) = match store.begin(self.echo, self.env) {
-            Ok(begun) => begun,
-            Err(late) => return self.discard(store.len, late, session),
-        };
-        let taken = store.len.min(self.body.len());
-        match item.fill(&self.body[..taken], self.env.me) {
-            Err(NoMemory) => {
-                give_up(self.env);
-                self.discard(store.len, finish.late(), session)
-            }
-            Ok(_) if taken == store.len => {
-                finish.store(item, self.out, self.env);
-                After { taken, next: None }
-            }
-            Ok(_) => {
-                session.unfinished = Unfinished::Value(Upload::new(item, finish.into()));
-                let next = Some(Next::ReadValue);
-                After { taken, next }
-            }
+        match store.begin(self.echo, self.env) {
+            Ok((item, finish)) => self.receive(item, finish.into(), session),
+            Err(late) => self.discard(store.len, late, session),
         }
     }
 
-    /// Forgets the value of `len` bytes and answers; what has not come of it has to come before that.
+    fn receive(&mut self, item: NewItem, finish: Finish, session: &mut Session) -> After {
+        session.receive(Upload::new(item, finish), self.body, self.out, self.env)
+    }
+
     fn discard(&mut self, len: usize, late: Late, session: &mut Session) -> After {
-        let taken = len.min(self.body.len());
-        let left = len - taken;
-        if left == 0 {
-            late.answer(self.out, self.env);
-            return After { taken, next: None };
-        }
-        session.unfinished = Unfinished::Discard(late);
-        let next = Some(Next::Swallow(left as u64));
-        After { taken, next }
+        session.discard(len, late, self.body, self.out, self.env)
     }
 }

@@ -23,7 +23,7 @@ use crate::protocol::upload::{Finish, Upload};
 use crate::protocol::window::{self, Road, Taken};
 use crate::protocol::{CloseReason, Next, Session, Unfinished};
 use crate::response::Out;
-use crate::storage::{NewItem, NoMemory};
+use crate::storage::NewItem;
 
 /// Executes the complete lines of `bytes`; see [`Session::run`].
 pub(super) fn run(
@@ -223,38 +223,10 @@ fn receive<F: Into<Finish>>(
     begun: Begun<F>,
 ) -> After {
     match begun {
-        Ok((item, finish)) => receive_value(command, session, item, finish.into()),
+        Ok((item, finish)) => {
+            let upload = Upload::new(item, finish.into());
+            session.receive(upload, command.body, command.out, command.env)
+        }
         Err(refused) => refused,
-    }
-}
-
-/// Takes the value from the body as far as it has come; a whole one is stored now.
-fn receive_value(
-    command: &mut Command<'_>,
-    session: &mut Session,
-    mut item: NewItem,
-    finish: Finish,
-) -> After {
-    let len = item.remaining();
-    let taken = len.min(command.body.len());
-    let filled = item.fill(&command.body[..taken], command.env.me);
-    let upload = Upload::new(item, finish);
-    let left = len - taken;
-    match filled {
-        Err(NoMemory) => {
-            // Lines are answered before their rest is discarded.
-            let _ = upload.fail(command.out, command.env);
-            let next = (left > 0).then_some(Next::Swallow(left as u64));
-            After { taken, next }
-        }
-        Ok(_) if left == 0 => {
-            upload.finish(session.visit(), command.out, command.env);
-            After { taken, next: None }
-        }
-        Ok(_) => {
-            session.unfinished = Unfinished::Value(upload);
-            let next = Some(Next::ReadValue);
-            After { taken, next }
-        }
     }
 }
