@@ -21,6 +21,7 @@ use crate::os::heap::{self, NoMemory, Room};
 use crate::os::socket::Presence;
 use crate::os::{Interest, process};
 use crate::protocol::CloseReason;
+use crate::roster::state::State;
 use crate::roster::tls_counts::HandshakeCounts;
 use crate::roster::tls_pending::Handshakes;
 use crate::settings::voice::tell;
@@ -330,11 +331,15 @@ impl Handshaker {
     fn fail(&mut self, fd: RawFd, fault: TlsFault) {
         if let Some(client) = self.client(fd) {
             let state = client.state();
-            let failure = Failure::Tls(fault);
-            told::read_failed(self.seat.services.tunables, fd, state, &failure);
-            logged::failed(&self.me.log, fd, &failure);
+            self.tell_fault(fd, state, fault);
         }
         self.close(fd, Ending::GivenUp, CloseReason::Error);
+    }
+
+    fn tell_fault(&self, fd: RawFd, state: State, fault: TlsFault) {
+        let failure = Failure::Tls(fault);
+        told::read_failed(self.seat.services.tunables, fd, state, &failure);
+        logged::failed(&self.me.log, fd, &failure);
     }
 
     fn close(&mut self, fd: RawFd, how: Ending, reason: CloseReason) {
@@ -343,9 +348,7 @@ impl Handshaker {
         };
         let tunables = self.seat.services.tunables;
         if let Some(fault) = client.end(how) {
-            let failure = Failure::Tls(fault);
-            told::read_failed(tunables, fd, client.state(), &failure);
-            logged::failed(&self.me.log, fd, &failure);
+            self.tell_fault(fd, client.state(), fault);
         }
         told::closing(tunables, fd, reason);
         logged::closed(&self.me.log, fd, client.card(), reason);

@@ -447,10 +447,10 @@ impl<'a> Event<'a> {
     pub(super) fn unpack(packed: &Packed<'a>) -> Event<'a> {
         let numbers = &packed.numbers;
         let text = packed.text;
-        let peer = Peer {
+        let peer = || Peer {
             ip: text,
             port: numbers[0] as u16,
-            wire: Wire::of(numbers[1].min(2)),
+            wire: Wire::of(numbers[1]),
         };
         match packed.tag {
             ITEM_GET => Event::ItemGet {
@@ -484,11 +484,11 @@ impl<'a> Event<'a> {
                 size: numbers[4],
             },
             CONN_NEW => Event::ConnNew {
-                peer,
+                peer: peer(),
                 fd: numbers[2] as i32,
             },
             CONN_CLOSE => Event::ConnClose {
-                peer,
+                peer: peer(),
                 fd: numbers[2] as i32,
                 reason: Closed::of(numbers[3]),
             },

@@ -163,13 +163,7 @@ impl Hosts {
         }
     }
 
-    /// Sends all guests home and ends the threads. The workers must have left their loops.
-    pub fn stop(&self) {
-        self.stop_dumps();
-        self.stop_log();
-    }
-
-    /// The same of those that watch.
+    /// Sends the guests that watch home and ends their thread. The workers must have left their loops.
     pub fn stop_log(&self) {
         self.log.stop();
     }
