@@ -10,42 +10,18 @@ use Sys::Hostname;
 use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use TestPython;
 use TestServer;
 
 my $dir = TestServer::scratch();
 
-sub has_library { my ($python, $library) = @_; return system("'$python' -c 'import $library' >/dev/null 2>&1") == 0 }
-
-# A Python that has the library; `$package` names it for pip.
-sub python_with {
-    my ($library, $package) = @_;
-    my $own = TestServer::build_dir() . '/t/venv-auth';
-    for my $path ("$own/bin/python3", 'python3', '/usr/bin/python3') { return $path if has_library($path, $library) }
-    return undef unless $package && $ENV{CLIENT_TESTS};
-    return "$own/bin/python3" if system("{ python3 -m venv '$own' && '$own/bin/pip' install --quiet '$package'; } >'$dir/pip.log' 2>&1") == 0;
-    diag(TestServer::slurp("$dir/pip.log"));
-    return undef;
-}
-
-sub check {
-    my ($name, $python, $library, @arguments) = @_;
-    my @command = ($python, "$FindBin::Bin/lib/auth_clients_check.py", $library, @arguments);
-    open my $output, '-|', join(' ', map { "'$_'" } @command) . " 2>'$dir/python.stderr'" or die "python: $!";
-    my $claims = 0;
-    while (my $line = <$output>) {
-        chomp $line;
-        $line =~ /^(not )?ok - (.*)$/ or next;
-        ok(!$1, "$name: $2");
-        $claims++;
-    }
-    ok(close($output) && $claims == 5, "$name: the script came to its end") or diag(TestServer::slurp("$dir/python.stderr"));
-}
+sub check { my ($name, $python, @arguments) = @_; return TestPython::check($name, sub { $_[0] == 5 }, $python, 'auth_clients_check.py', @arguments) }
 
 # Plain, and over TLS where the library can; `$start` makes a server.
 sub check_both {
     my ($library, $name, $start, $user, $password, $package) = @_;
     SKIP: {
-        my $python = python_with($library, $package);
+        my $python = TestPython::with($library, $package);
         skip "$name is not installed", 1 unless $python;
         check($name, $python, $library, $start->(0)->port, $user, $password);
         skip 'no TLS here', 1 if $library eq 'pylibmc' || !TestServer::has_feature('tls') || TestServer::is_old();
@@ -60,7 +36,7 @@ check_both('emcache', 'emcache', sub { TestServer->start({ tls => $_[0] }, '-Y',
 
 SKIP: {
     skip 'this server is built without SASL', 1 unless TestServer::has_feature('sasl');
-    my ($maker) = grep { -x } map { "$_/saslpasswd2" } split(/:/, $ENV{PATH}), '/usr/sbin';
+    my $maker = TestServer::program('saslpasswd2');
     skip 'saslpasswd2 is not installed (sasl2-bin)', 1 unless $maker;
     my $realm = hostname();
     open my $pipe, '|-', $maker, '-p', '-c', '-f', "$dir/sasldb2", '-u', $realm, 'ann' or die "$maker: $!";

@@ -72,7 +72,7 @@ SKIP: {
 
 # --- a data base --------------------------------------------------------------------------------------------------------
 
-my ($maker) = grep { -x } map { "$_/saslpasswd2" } split(/:/, $ENV{PATH}), '/usr/sbin';
+my $maker = TestServer::program('saslpasswd2');
 SKIP: {
     skip 'saslpasswd2 is not installed (sasl2-bin)', 1 unless $maker;
     my $base = TestServer::scratch() . '/sasldb2';

@@ -14,7 +14,7 @@ use TestServer;
 my $TRIES = 200;
 
 TestServer::need_new('its comparison ends early');
-my ($valgrind) = grep { -x } map { "$_/valgrind" } split /:/, $ENV{PATH};
+my $valgrind = TestServer::program('valgrind');
 plan skip_all => 'valgrind is not installed' unless $valgrind;
 plan skip_all => 'the server is under valgrind already' if $ENV{VALGRIND_TEST};
 

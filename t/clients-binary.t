@@ -9,9 +9,8 @@ use warnings;
 use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use TestPython;
 use TestServer;
-
-sub tool { my ($name) = @_; my ($path) = grep { -x } map { "$_/$name" } split /:/, $ENV{PATH}; return $path }
 
 my $dir = TestServer::scratch();
 my $server = TestServer->start({ tls => 0 }, '-t', '2');
@@ -20,7 +19,7 @@ my $c = $server->client;
 # Runs a tool of libmemcached; its output, and whether it ended with 0.
 sub runs {
     my ($name, @args) = @_;
-    my @command = (tool($name), '--binary', '--servers=127.0.0.1:' . $server->port, @args);
+    my @command = (TestServer::program($name), '--binary', '--servers=127.0.0.1:' . $server->port, @args);
     my $output = qx(@{[ join ' ', map { "'$_'" } @command ]} 2>'$dir/stderr');
     return ($output, $? == 0);
 }
@@ -28,7 +27,7 @@ sub runs {
 sub file { my ($name, $content) = @_; open my $file, '>:raw', "$dir/$name" or die $!; print $file $content; close $file; return "$dir/$name" }
 
 SKIP: {
-    skip "libmemcached's tools are not installed", 1 unless tool('memccp') && tool('memccat') && tool('memcexist') && tool('memcrm');
+    skip "libmemcached's tools are not installed", 1 unless TestServer::program('memccp') && TestServer::program('memccat') && TestServer::program('memcexist') && TestServer::program('memcrm');
     my %content = (small => "hello\n", empty => '', binary => join('', map { chr } 0 .. 255), large => join(',', 1 .. 120_000));
     for my $name (sort keys %content) {
         my $path = file($name, $content{$name});
@@ -64,8 +63,8 @@ SKIP: {
     is($c->get('binary'), undef, 'flushes');
 }
 SKIP: {
-    skip 'memccapable is not installed', 2 unless tool('memccapable');
-    my $output = qx('${\ tool('memccapable')}' -h 127.0.0.1 -p ${\ $server->port} 2>&1);
+    skip 'memccapable is not installed', 2 unless TestServer::program('memccapable');
+    my $output = qx('${\ TestServer::program('memccapable')}' -h 127.0.0.1 -p ${\ $server->port} 2>&1);
     my @binary = $output =~ /^binary \w+ /mg;
     cmp_ok(scalar @binary, '>', 25, 'memccapable tries binary commands');
     my @failed = $output =~ /^(\w+ .+?) +\[FAIL\]$/mg;
@@ -73,37 +72,15 @@ SKIP: {
     is_deeply(\@failed, TestServer::is_old() ? \@failed : [ 'ascii delete', 'ascii delete noreply' ], 'and finds nothing wrong but one thing in text');
 }
 
-sub has_library { my ($python, $library) = @_; return system("'$python' -c 'import $library' >/dev/null 2>&1") == 0 }
-
-# A Python that has the library; `$package` names it for pip.
-sub python_with {
-    my ($library, $package) = @_;
-    my $own = TestServer::build_dir() . '/t/venv-binary';
-    for my $path ("$own/bin/python3", 'python3', '/usr/bin/python3') { return $path if has_library($path, $library) }
-    return undef unless $package && $ENV{CLIENT_TESTS};
-    return "$own/bin/python3" if system("{ python3 -m venv '$own' && '$own/bin/pip' install --quiet '$package'; } >'$dir/pip.log' 2>&1") == 0;
-    diag(TestServer::slurp("$dir/pip.log"));
-    return undef;
-}
-
 sub check {
     my ($name, $python, $library, $with, @more) = @_;
-    my @command = ($python, "$FindBin::Bin/lib/binary_clients_check.py", $library, $with->port, @more);
-    open my $output, '-|', join(' ', map { "'$_'" } @command) . " 2>'$dir/python.stderr'" or die "python: $!";
-    my $claims = 0;
-    while (my $line = <$output>) {
-        chomp $line;
-        $line =~ /^(not )?ok - (.*)$/ or next;
-        ok(!$1, "$name: $2");
-        $claims++;
-    }
-    ok(close($output) && $claims > 25, "$name: the script came to its end") or diag(TestServer::slurp("$dir/python.stderr"));
+    TestPython::check($name, sub { $_[0] > 25 }, $python, 'binary_clients_check.py', $library, $with->port, @more);
 }
 
 for my $case ([ pylibmc => 'pylibmc' ], [ bmemcached => 'python-binary-memcached', 'python-binary-memcached' ]) {
     my ($library, $name, $package) = @$case;
     SKIP: {
-        my $python = python_with($library, $package);
+        my $python = TestPython::with($library, $package);
         skip "$name is not installed", 1 unless $python;
         check($name, $python, $library, $server);
         next if $library ne 'bmemcached' || !TestServer::has_feature('tls') || TestServer::is_old();

@@ -11,9 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
-sub tool { my ($name) = @_; my ($path) = grep { -x } map { "$_/$name" } split /:/, $ENV{PATH}; return $path }
-
-plan skip_all => "libmemcached's tools are not installed" unless tool('memccp') && tool('memccat');
+plan skip_all => "libmemcached's tools are not installed" unless TestServer::program('memccp') && TestServer::program('memccat');
 
 my $server = TestServer->start({ tls => 0 }, '-t', '2');
 my $where = '--servers=127.0.0.1:' . $server->port;
@@ -23,7 +21,7 @@ my $c = $server->client;
 # Runs a tool; its output, and whether it ended with 0.
 sub runs {
     my ($name, @args) = @_;
-    my $output = qx(@{[ join ' ', map { "'$_'" } tool($name), $where, @args ]} 2>'$dir/stderr');
+    my $output = qx(@{[ join ' ', map { "'$_'" } TestServer::program($name), $where, @args ]} 2>'$dir/stderr');
     return ($output, $? == 0);
 }
 
@@ -52,7 +50,7 @@ for my $name (sort keys %content) {
     ok(!$good, 'memccat of nothing');
 }
 SKIP: {
-    skip 'no memcstat', 4 unless tool('memcstat');
+    skip 'no memcstat', 4 unless TestServer::program('memcstat');
     my ($output, $good) = runs('memcstat');
     ok($good, 'memcstat');
     my $stats = $server->stats;
@@ -64,7 +62,7 @@ SKIP: {
     like($output, qr/active_slabs/, 'shows the list');
 }
 SKIP: {
-    skip 'no memcexist, memctouch, memcrm', 6 unless tool('memcexist') && tool('memctouch') && tool('memcrm');
+    skip 'no memcexist, memctouch, memcrm', 6 unless TestServer::program('memcexist') && TestServer::program('memctouch') && TestServer::program('memcrm');
     my (undef, $good) = runs('memcexist', 'small');
     ok($good, 'memcexist of a key');
     (undef, $good) = runs('memctouch', '--expire=500', 'small');
@@ -77,12 +75,12 @@ SKIP: {
     ok(!$good, 'memcexist of nothing');
 }
 SKIP: {
-    skip 'no memcping', 1 unless tool('memcping');
+    skip 'no memcping', 1 unless TestServer::program('memcping');
     my (undef, $good) = runs('memcping');
     ok($good, 'memcping');
 }
 SKIP: {
-    skip 'no memcslap', 4 unless tool('memcslap');
+    skip 'no memcslap', 4 unless TestServer::program('memcslap');
     for my $test (qw(set get mget)) {
         my ($output, $good) = runs('memcslap', "--test=$test", '--concurrency=4', '--execute-number=500', '--initial-load=500');
         ok($good, "memcslap --test=$test") or diag(TestServer::slurp("$dir/stderr"));
@@ -94,7 +92,7 @@ SKIP: {
     cmp_ok($server->stat('cmd_set'), '>', 1000, 'the load arrived');
 }
 SKIP: {
-    skip 'no memcflush', 1 unless tool('memcflush');
+    skip 'no memcflush', 1 unless TestServer::program('memcflush');
     my (undef, $good) = runs('memcflush');
     ok($good, 'memcflush');
     is($c->get('binary'), undef, 'flushes');
@@ -111,7 +109,7 @@ for my $name (qw(small binary)) {
     ok(TestServer::wait_until($hit), 'stores it');
 }
 SKIP: {
-    skip 'no memcslap', 2 unless tool('memcslap');
+    skip 'no memcslap', 2 unless TestServer::program('memcslap');
     my (undef, $good) = runs('memcslap', '--udp', '--test=set', '--concurrency=2', '--execute-number=500');
     ok($good, 'memcslap --udp --test=set') or diag(TestServer::slurp("$dir/stderr"));
     # A part of it: most is cut in the wrong place, and with so much under way the question may be lost, too.

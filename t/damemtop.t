@@ -212,7 +212,7 @@ if ($certs) {
 
 # the screen
 SKIP: {
-    skip 'script(1) is not installed', 6 unless grep { -x "$_/script" } split /:/, $ENV{PATH};
+    skip 'script(1) is not installed', 6 unless TestServer::program('script');
     configured('delay: 5', 'servers:', map { "    - $_" } @BOTH);
     my $pid = open2(my $screen, my $keys, 'script', '-qec', "stty rows 12 cols 60; '$TOP'; echo status \$?; stty -a", '/dev/null');
     TestServer::watch_over("watch $pid");

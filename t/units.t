@@ -16,7 +16,6 @@ my $SCRIPTS = "$FindBin::Bin/../scripts";
 my $SERVER = TestServer::production_path() // TestServer::server_path();
 my $dir = TestServer::scratch();
 sub text { my ($name) = @_; return TestServer::slurp("$SCRIPTS/$name") }
-sub found { my ($program) = @_; return (grep { -x } map { "$_/$program" } split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin')[0] }
 sub run_sh { my ($command) = @_; my $out = `$command 2>&1`; return { status => $? >> 8, out => $out } }
 
 # A copy of a file of scripts/, with paths replaced.
@@ -74,14 +73,14 @@ for my $row ([ 'memcached.service', '${PORT}', [] ], [ 'memcached@.service', '%i
     is(() = `sed 's:^ExecStart=/usr/bin/:ExecStart=/usr/libexec/:' $unit` =~ m{^ExecStart=/usr/libexec/memcached }mg, 1, 'and the server');
 }
 SKIP: {
-    skip 'patch is not installed', 2 unless found('patch');
+    skip 'patch is not installed', 2 unless TestServer::program('patch');
     moved('memcached.service', 'patched.service');
     TestServer::write_file("$dir/fence.patch", $FENCE);
     is(run_sh("patch --fuzz=0 '$dir/patched.service' '$dir/fence.patch'")->{status}, 0, 'a line can be put in behind After=');
     like(TestServer::slurp("$dir/patched.service"), qr/^After=network\.target\nBefore=httpd\.service\n\n\[Service\]\n/m, 'there');
 }
 SKIP: {
-    skip 'systemd-analyze is not installed', 2 unless found('systemd-analyze');
+    skip 'systemd-analyze is not installed', 2 unless TestServer::program('systemd-analyze');
     for my $name (qw(memcached.service memcached@.service)) {
         # Other units of the system may have faults, too.
         my $run = run_sh("systemd-analyze --man=no verify '" . moved($name, $name, '/usr/bin/memcached' => $SERVER) . "'");
@@ -93,7 +92,7 @@ SKIP: {
 my $words = `/bin/sh -c '. "$SCRIPTS/memcached.sysconfig"; echo "\$PORT,\$USER,\$MAXCONN,\$CACHESIZE,\$OPTIONS"'`;
 is($words, "11211,nobody,1024,64,\n", 'the variables have their defaults');
 SKIP: {
-    my $setpriv = found('setpriv');
+    my $setpriv = TestServer::program('setpriv');
     skip 'needs root and setpriv', 3 unless $> == 0 && $setpriv && getpwnam 'nobody';
     chmod 0755, $dir;
     mkdir "$dir/run";
@@ -112,7 +111,7 @@ SKIP: {
 
 # users and directories
 SKIP: {
-    skip 'needs root, systemd-sysusers and systemd-tmpfiles', 3 unless $> == 0 && found('systemd-sysusers') && found('systemd-tmpfiles');
+    skip 'needs root, systemd-sysusers and systemd-tmpfiles', 3 unless $> == 0 && TestServer::program('systemd-sysusers') && TestServer::program('systemd-tmpfiles');
     mkdir "$dir/root";
     mkdir "$dir/root/etc";
     is(run_sh("systemd-sysusers --root='$dir/root' '$SCRIPTS/memcached.sysusers'")->{status}, 0, 'a user can be made');
@@ -186,9 +185,9 @@ END
     isnt(run_sh("'$other' '$dir/empty' '$dir/pid4'")->{status}, 0, 'a server that is not there is a failure');
 }
 SKIP: {
-    skip 'there is no other user', 2 if $> == 0 && !found('setpriv');
+    skip 'there is no other user', 2 if $> == 0 && !TestServer::program('setpriv');
     chmod 0755, $dir;
-    my $as_other = $> == 0 ? found('setpriv') . ' --reuid 65534 --clear-groups ' : '';
+    my $as_other = $> == 0 ? TestServer::program('setpriv') . ' --reuid 65534 --clear-groups ' : '';
     my $run = run_sh("$as_other'$starter' '$dir/empty' '$dir/pid5'");
     is($run->{status}, 0, 'for others than root');
     is($run->{out}, "start-memcached is for root.\n", 'nothing is started');
@@ -197,7 +196,7 @@ SKIP: {
 # the init script
 SKIP: {
     skip 'needs root, start-stop-daemon and the functions of the LSB', 20
-        unless $> == 0 && found('start-stop-daemon') && -e '/lib/lsb/init-functions';
+        unless $> == 0 && TestServer::program('start-stop-daemon') && -e '/lib/lsb/init-functions';
     mkdir "$dir/$_" for qw(etc etc/default var-run);
     my $init = moved('memcached-init', 'init', '/usr/bin/memcached' => $SERVER, '/usr/share/memcached/scripts/start-memcached' => $starter,
         '/etc/' => "$dir/etc/", '/var/run/' => "$dir/var-run/");

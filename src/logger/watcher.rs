@@ -110,6 +110,14 @@ impl Watcher {
     }
 }
 
+#[cfg(test)]
+impl Watcher {
+    /// All that waits.
+    pub(crate) fn all(&mut self) -> String {
+        self.seat.logger.with(self.number, Backlog::all)
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.seat.logger.dismiss(self.number);
@@ -196,24 +204,27 @@ impl Backlog {
 }
 
 #[cfg(test)]
+impl Backlog {
+    fn all(&mut self) -> String {
+        let mut all = Vec::new();
+        let is_empty = self.read(|bytes| {
+            all.extend_from_slice(bytes);
+            bytes.len()
+        });
+        assert!(is_empty);
+        String::from_utf8(all).expect("lines are plain")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::os::heap::faults;
 
     fn backlog(limit: usize) -> Backlog {
         let mut backlog = Backlog::new(Kinds::FETCHERS, limit).expect("memory");
-        assert_eq!(all_of(&mut backlog), "OK\r\n");
+        assert_eq!(backlog.all(), "OK\r\n");
         backlog
-    }
-
-    fn all_of(backlog: &mut Backlog) -> String {
-        let mut all = Vec::new();
-        let is_empty = backlog.read(|bytes| {
-            all.extend_from_slice(bytes);
-            bytes.len()
-        });
-        assert!(is_empty);
-        String::from_utf8(all).expect("text")
     }
 
     #[test]
@@ -222,11 +233,11 @@ mod tests {
         assert_eq!(backlog.offer(b"12345678\n"), Offered::Kept);
         assert_eq!(backlog.offer(b"ab\n"), Offered::Skipped);
         assert_eq!(backlog.offer(b"cd\n"), Offered::Skipped);
-        assert_eq!(all_of(&mut backlog), "12345678\n");
+        assert_eq!(backlog.all(), "12345678\n");
         assert_eq!(backlog.offer(b"e\n"), Offered::Kept);
-        assert_eq!(all_of(&mut backlog), "skipped=2\ne\n");
+        assert_eq!(backlog.all(), "skipped=2\ne\n");
         assert_eq!(backlog.offer(b"f\n"), Offered::Kept);
-        assert_eq!(all_of(&mut backlog), "f\n", "it is told once");
+        assert_eq!(backlog.all(), "f\n", "it is told once");
     }
 
     #[test]
@@ -243,7 +254,7 @@ mod tests {
         let (offered, was_refused) = faults::after(0, || backlog.offer(&line));
         assert_eq!((offered, was_refused), (Offered::Skipped, true));
         assert_eq!(backlog.offer(b"y\n"), Offered::Kept);
-        assert_eq!(all_of(&mut backlog), "skipped=1\ny\n");
+        assert_eq!(backlog.all(), "skipped=1\ny\n");
     }
 
     #[test]
@@ -257,6 +268,6 @@ mod tests {
             taken
         };
         assert!(!backlog.read(take));
-        assert_eq!(all_of(&mut backlog), "c\n");
+        assert_eq!(backlog.all(), "c\n");
     }
 }

@@ -97,7 +97,7 @@ mod tests {
         log_move(from, to, true, log);
         log_move(from, ClassId::POOL, false, log);
         logger.round(|| ());
-        let told = told(&mut watcher);
+        let told = watcher.all();
         let kinds: Vec<&str> = told
             .lines()
             .filter_map(|line| line.split_once(" type="))
@@ -110,20 +110,11 @@ mod tests {
                 "slab_move src=22 dst=0 state=fail"
             ]
         );
-        assert_eq!(self::told(&mut others), "OK\r\n");
+        assert_eq!(others.all(), "OK\r\n");
     }
 
     fn watcher(kinds: Kinds, logger: &'static Logger) -> Watcher {
         Place::take(kinds, logger).expect("a place").open()
-    }
-
-    fn told(watcher: &mut Watcher) -> String {
-        let mut told = Vec::new();
-        watcher.read(|bytes| {
-            told.extend_from_slice(bytes);
-            bytes.len()
-        });
-        String::from_utf8(told).expect("lines are plain")
     }
 
     #[test]

@@ -78,6 +78,13 @@ sub left {
     return '(?:' . join('|', $seconds - patience(1) .. $seconds) . ')';
 }
 
+# The path of a program, where it is installed.
+sub program {
+    my ($name) = @_;
+    my ($path) = grep { -x } map { "$_/$name" } split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin';
+    return $path;
+}
+
 # Polls until `$claim` returns a true value; undef when it still does not after `$seconds`.
 sub wait_until {
     my ($claim, $seconds) = @_;
@@ -430,6 +437,18 @@ sub admin { return $_[0]{admin} //= $_[0]->client }
 sub stats { my ($self, $group) = @_; return $self->admin->stats($group) }
 sub stat { my ($self, $name, $group) = @_; return $self->stats($group)->{$name} }
 sub settings { return $_[0]->stats('settings') }
+
+# Looks for keys by `$client` until some watcher of fetchers, which does not read, has lost lines. How much the kernel takes
+# for one is the kernel's affair, and events that come too fast never get so far as to be a line.
+sub overrun_watcher {
+    my ($self, $client) = @_;
+    my $key = 'k' x 240;
+    return wait_until(sub {
+        $client->send(join('', map { "mg $key-$_\r\n" } 1 .. 200) . "mn\r\n");
+        $client->through("MN\r\n");
+        return $self->stat('log_watcher_skipped') > 0;
+    }, 60);
+}
 
 # Polls until the statistic is `$want` (a value, or a sub called with the value); true when it is.
 sub wait_stat {

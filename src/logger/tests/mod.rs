@@ -32,13 +32,9 @@ fn watch(kinds: Kinds, logger: &'static Logger) -> Watcher {
 }
 
 fn all_of(watcher: &mut Watcher) -> String {
-    let mut all = Vec::new();
-    let is_empty = watcher.read(|bytes| {
-        all.extend_from_slice(bytes);
-        bytes.len()
-    });
-    assert!(is_empty && !watcher.has_more());
-    String::from_utf8(all).expect("text")
+    let all = watcher.all();
+    assert!(!watcher.has_more());
+    all
 }
 
 fn get(key: &[u8]) -> Event<'_> {

@@ -347,14 +347,6 @@ fn without_ids() -> Env {
     env(|settings| settings.storage.cas = false)
 }
 
-fn answer(env: &Env, parts: &[&[u8]]) -> Vec<u8> {
-    let mut peer = Peer::new(Env { ..*env });
-    for part in parts {
-        peer.feed(part);
-    }
-    peer.sent
-}
-
 #[test]
 fn every_cut_gives_the_same_bytes() {
     let env = without_ids();
@@ -393,14 +385,7 @@ fn every_cut_gives_the_same_bytes() {
     ];
     for script in scripts {
         let wire: Vec<u8> = script.iter().flat_map(Ask::wire).collect();
-        let whole = answer(&env, &[&wire]);
-        assert!(!whole.is_empty());
-        let bytes: Vec<&[u8]> = wire.chunks(1).collect();
-        assert_eq!(answer(&env, &bytes), whole, "byte by byte");
-        for cut in 1..wire.len() {
-            let (one, two) = wire.split_at(cut);
-            assert_eq!(answer(&env, &[one, two]), whole, "cut at {cut}");
-        }
+        check_every_cut(&wire, &env, "frames");
     }
 }
 

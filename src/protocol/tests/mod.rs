@@ -280,6 +280,27 @@ fn peer() -> Peer {
 }
 
 /// `|` stands for CR LF.
+/// What is sent to a client whose bytes come in these parts.
+fn answer(env: &Env, parts: &[&[u8]]) -> Vec<u8> {
+    let mut peer = Peer::new(Env { ..*env });
+    for part in parts {
+        peer.feed(part);
+    }
+    peer.sent
+}
+
+/// Wherever a request is cut the answer is the same.
+fn check_every_cut(request: &[u8], env: &Env, name: &str) {
+    let whole = answer(env, &[request]);
+    assert!(!whole.is_empty());
+    let bytes: Vec<&[u8]> = request.chunks(1).collect();
+    assert_eq!(answer(env, &bytes), whole, "byte by byte: {name}");
+    for cut in 1..request.len() {
+        let (one, two) = request.split_at(cut);
+        assert_eq!(answer(env, &[one, two]), whole, "cut at {cut}: {name}");
+    }
+}
+
 fn wire(text: &str) -> String {
     text.replace('|', "\r\n")
 }

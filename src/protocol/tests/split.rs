@@ -14,28 +14,12 @@ const SCRIPTS: &[&str] = &[
     "set a 0 0 1|a|get a|get a|gets none|mg a v|mg a|get a|mg a k s|get a|delete a|quit|mn|",
 ];
 
-fn answer(env: &Env, parts: &[&[u8]]) -> Vec<u8> {
-    let mut peer = Peer::new(Env { ..*env });
-    for part in parts {
-        peer.feed(part);
-    }
-    peer.sent
-}
-
 #[test]
 fn every_cut_gives_the_same_bytes() {
     let env = env(|_| {});
     for script in SCRIPTS {
         let request = wire(script);
-        let request = request.as_bytes();
-        let whole = answer(&env, &[request]);
-        assert!(!whole.is_empty());
-        let bytes: Vec<&[u8]> = request.chunks(1).collect();
-        assert_eq!(answer(&env, &bytes), whole, "byte by byte: {script}");
-        for cut in 1..request.len() {
-            let (one, two) = request.split_at(cut);
-            assert_eq!(answer(&env, &[one, two]), whole, "cut at {cut}: {script}");
-        }
+        check_every_cut(request.as_bytes(), &env, script);
     }
 }
 

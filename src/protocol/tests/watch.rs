@@ -18,7 +18,7 @@ impl Scene {
     fn of(kinds: &str, change: impl FnOnce(&mut Settings)) -> Scene {
         let env = env(change);
         let mut watcher = watcher(kinds, &env);
-        assert_eq!(told(&mut watcher), "OK\r\n");
+        assert_eq!(watcher.all(), "OK\r\n");
         Scene {
             peer: Peer::new(env),
             watcher,
@@ -29,7 +29,7 @@ impl Scene {
     fn lines(&mut self, bytes: impl AsRef<[u8]>) -> Vec<String> {
         self.peer.feed(bytes.as_ref());
         self.peer.env.engine.logger().round(|| ());
-        let told = told(&mut self.watcher);
+        let told = self.watcher.all();
         let without_stamp = |line: &str| {
             let mut fields = line.splitn(3, ' ');
             assert!(fields.next().is_some_and(|ts| ts.starts_with("ts=")));
@@ -57,15 +57,6 @@ fn watcher(kinds: &str, env: &Env) -> Watcher {
         Order::Watch(place) => place.open(),
         other => panic!("{other:?} is no watch"),
     }
-}
-
-fn told(watcher: &mut Watcher) -> String {
-    let mut told = Vec::new();
-    watcher.read(|bytes| {
-        told.extend_from_slice(bytes);
-        bytes.len()
-    });
-    String::from_utf8(told).expect("lines are plain")
 }
 
 fn found(key: &str, size: u32) -> String {

@@ -129,13 +129,17 @@ mod tests {
     use super::*;
     use crate::key::Family;
 
-    #[test]
-    fn what_a_flush_has_ended_may_not_be_there() {
-        let key = Key {
-            family: Family::Own,
+    fn key(family: Family) -> Key {
+        Key {
+            family,
             client: 1,
             number: 1,
-        };
+        }
+    }
+
+    #[test]
+    fn what_a_flush_has_ended_may_not_be_there() {
+        let key = key(Family::Own);
         let at = Instant::now();
         let mut known = Known::default();
         known.stored(key, Content::Number(1), 0);
@@ -148,11 +152,7 @@ mod tests {
 
     #[test]
     fn what_has_expired_may_not_be_found_by_what_was_sent_later() {
-        let key = Key {
-            family: Family::Own,
-            client: 1,
-            number: 1,
-        };
+        let key = key(Family::Own);
         let flush = Instant::now();
         let mut known = Known::default();
         known.stored(key, Content::Number(1), 1);
@@ -163,11 +163,7 @@ mod tests {
 
     #[test]
     fn a_number_may_begin_anew_or_come_back_to_its_beginning() {
-        let key = Key {
-            family: Family::Count,
-            client: 1,
-            number: 1,
-        };
+        let key = key(Family::Count);
         let mut known = Known::default();
         let life = |known: &Known| known.held[&key].life;
         known.begun(key, Content::Number(1));
