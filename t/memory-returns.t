@@ -75,8 +75,11 @@ sub falls_to {
     my $limit = $megabytes + $CLASSES;
     my $fell = TestServer::wait_until(sub { found($reader); $malloced->() <= $limit }, 60);
     ok($fell, "$name: total_malloced") or diag($malloced->() . " MB are not given back");
-    my $gone = TestServer::wait_until(sub { $resident->() <= $fresh + $limit + $BESIDES }, 20);
-    ok($gone, "$name: resident memory") or diag($resident->() . " MB, $fresh when fresh");
+    SKIP: {
+        skip 'valgrind keeps memory of its own', 1 if $ENV{VALGRIND_TEST};
+        my $gone = TestServer::wait_until(sub { $resident->() <= $fresh + $limit + $BESIDES }, 20);
+        ok($gone, "$name: resident memory") or diag($resident->() . " MB, $fresh when fresh");
+    }
 }
 
 sub grows {
