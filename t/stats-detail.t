@@ -1,12 +1,13 @@
 #!/usr/bin/perl
 # Goal: `stats detail` counts gets, stores and deletes by the prefix of their keys.
-# Method: known commands, the dump afterwards; on, off, reset, another separator, refused by -X.
+# Method: known commands, the dump afterwards; on, off, reset, another separator, refused by -X; by datagrams and binary, too.
 
 use strict;
 use warnings;
 use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use TestBinary qw(frame talk);
 use TestServer;
 
 my $USAGE = 'CLIENT_ERROR usage: stats detail on|off|dump';
@@ -74,6 +75,31 @@ unless (TestServer::is_old()) {
     is($counts->{':'}, '1002 1 1 0', 'the empty prefix is one of the others when it comes late');
     $c->answers('stats reset', ['RESET'], 'stats reset');
     is_deeply(dump_of($c), {}, 'forgets them');
+}
+
+# The same counts by datagrams and by binary, all in one table.
+unless (TestServer::is_old()) {
+    my $roads = TestServer->start('-t', '1', '-U', '-1');
+    my ($text, $udp, $binary) = ($roads->client, $roads->udp_client, $roads->client);
+    $udp->answers("stats detail on\r\n", ["OK\r\n"], 'on, by a datagram');
+    is($roads->settings->{detail_enabled}, 'yes', 'the settings show it');
+    $udp->answers("set u:1 0 0 1\r\nx\r\nget u:1 u:2\r\ndelete u:1\r\n", [ "STORED\r\n", "VALUE u:1 0 1\r\nx\r\nEND\r\n", "DELETED\r\n" ], 'commands in a datagram');
+    $udp->ask(frame(set => 'b:1', value => 'x')) for 1, 2;
+    talk($binary, frame(get => 'b:1'), frame(delete => 'b:1'));
+    $text->talk([ 'get t:1', 'get b:none' ]);
+    my $counts = { u => '2 1 1 1', b => '2 1 2 1', t => '1 0 0 0' };
+    is_deeply(dump_of($text), $counts, 'are counted as in text') or diag(explain dump_of($text));
+    my $dump = $udp->ask("stats detail dump\r\n");
+    $text->send("stats detail dump\r\n");
+    is($dump, $text->through("END\r\n"), 'the dump is the same in a datagram');
+    $text->send('get ' . join(' ', map { "many$_:1" } 1 .. 500) . "\r\n");
+    $text->through("END\r\n");
+    is(scalar(() = $udp->ask("stats detail dump\r\n") =~ /^PREFIX many\d+ get 1 hit 0 set 0 del 0\r$/mg), 500, 'and one message, however long');
+    $udp->answers("stats detail $_\r\n", ["$USAGE\r\n"], "a datagram with detail $_") for 'x', 'o';
+    $udp->answers("stats detail off\r\nstats reset\r\nstats detail dump\r\n", [ "OK\r\n", "RESET\r\n", "END\r\n" ], 'off, reset and what is left');
+    is($roads->settings->{detail_enabled}, 'no', 'off for all');
+    my $udp_closed = TestServer->start('-t', '1', '-X', '-U', '-1')->udp_client;
+    $udp_closed->answers("stats detail on\r\n", ["CLIENT_ERROR stats detail not allowed\r\n"], '-X: not by a datagram either');
 }
 
 my $closed = TestServer->start('-t', '1', '-X')->client;
