@@ -10,6 +10,7 @@ use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
+use TestWatch qw(watch next_of);
 
 TestServer::need_new('moves that can be given up');
 
@@ -113,6 +114,7 @@ is($server->stop('USR1'), 0, 'the server ends in order amid a move');
 # by itself: where all evict, those with the oldest items give to those with the youngest
 $server = TestServer->start('-t', '2', '-m', '8', '-o', 'slab_automove_window=3');
 $c = $server->client;
+my $watcher = watch($server, 'sysevents');
 fill($c, 1 .. 8 * $PAGE);
 $c->send("set young$_ 0 0 2000 noreply\r\n" . 'y' x 2000 . "\r\n") for 1 .. 600;
 $c->ask('mn');
@@ -122,6 +124,8 @@ ok(TestServer::wait_until(sub {
     $c->ask('mn');
     return $server->stat('slabs_moved') >= 2;
 }), 'pages move by themselves');
+like(next_of($watcher, 'slab_move')->{text} // '', qr/^type=slab_move src=$CLASS dst=\d+ state=ok$/, 'those who watch are told');
+$watcher->close;
 cmp_ok(pages($server, $CLASS), '<', 8, 'from the class that is not used any more');
 is(whole($c, 1 .. 8 * $PAGE), $server->stat("items:$CLASS:number", 'items') || 0, 'its items are whole or gone');
 

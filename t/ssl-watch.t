@@ -5,21 +5,12 @@
 use strict;
 use warnings;
 use Test::More;
-use Socket qw(sockaddr_in);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
+use TestWatch qw(event port_of);
 TestServer::need_feature('tls');
 TestServer::need_new();
-
-sub event {
-    my ($watcher) = @_;
-    my $line = $watcher->through("\n", 10) // return { type => 'nothing' };
-    my ($rest) = $line =~ /\Ats=\d+\.\d{6} gid=\d+ (type=.*)\n\z/ or return { type => "unreadable: $line" };
-    my $msg = $rest =~ s/ msg=(.*)\z// ? $1 : undef;
-    return { text => $rest, msg => $msg, map { split /=/, $_, 2 } split / /, $rest };
-}
-sub port_of { return (sockaddr_in(getsockname $_[0]->socket))[0] }
 
 for my $threads (1, 0) {
     my $server = TestServer->start({ tls => 1 }, '-t', '2', '-o', "ssl_handshake_threads=$threads");

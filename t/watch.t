@@ -6,44 +6,15 @@
 use strict;
 use warnings;
 use Test::More;
-use Socket qw(sockaddr_in);
 use Time::HiRes 'time';
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
+use TestWatch qw(watch event text next_of watchers port_of);
 TestServer::need_new();
 
 my $server = TestServer->start('-t', '2', '-m', '64');
 my $c = $server->client;
-
-sub watch {
-    my ($on, $kinds) = @_;
-    my $watcher = $on->client;
-    my $answer = $watcher->ask($kinds ? "watch $kinds" : 'watch');
-    return $answer eq 'OK' ? $watcher : $answer;
-}
-# The next line of a watcher, taken apart; nothing in time is a line, too.
-sub event {
-    my ($watcher, $seconds) = @_;
-    my $line = $watcher->through("\n", $seconds // 10) // return { type => 'nothing' };
-    chomp $line;
-    return { skipped => $1 } if $line =~ /\Askipped=(\d+)\z/;
-    my ($ts, $gid, $rest) = $line =~ /\Ats=(\d+\.\d{6}) gid=(\d+) (type=.*)\z/ or return { type => "unreadable: $line" };
-    my $msg = $rest =~ s/ msg=(.*)\z// ? $1 : undef;
-    return { ts => $ts, gid => $gid, text => $rest, msg => $msg, map { split /=/, $_, 2 } split / /, $rest };
-}
-sub text { return event(@_)->{text} // '' }
-# The next event of this type.
-sub next_of {
-    my ($watcher, $type) = @_;
-    for (1 .. 1_000) {
-        my $event = event($watcher);
-        return $event if ($event->{type} // '') =~ /\A(?:$type|nothing)\z/;
-    }
-    return { type => 'none of a thousand' };
-}
-sub watchers { my ($on, $count) = @_; return $on->wait_stat('log_watchers', $count) }
-sub port_of { return (sockaddr_in(getsockname $_[0]->socket))[0] }
 
 # what comes first
 my $began = time;
