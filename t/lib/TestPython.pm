@@ -10,15 +10,16 @@ use TestServer;
 
 sub has_library { my ($python, $library) = @_; return system("'$python' -c 'import $library' >/dev/null 2>&1") == 0 }
 
-# A Python that has the library, if there is one. `$package` is its name for pip, which installs it once, into a virtual
-# environment in the build directory, with CLIENT_TESTS=1 in the environment.
+# A Python that has the library, if there is one (several: with commas between them). `@packages` are the names for pip, which
+# installs them once, into a virtual environment in the build directory, with CLIENT_TESTS=1 in the environment.
 sub with {
-    my ($library, $package) = @_;
-    my $own = TestServer::build_dir() . '/t/venv-' . ($package // $library);
+    my ($library, @packages) = grep { defined } @_;
+    my $own = TestServer::build_dir() . '/t/venv-' . join '-', @packages ? @packages : $library;
     for my $path ("$own/bin/python3", 'python3', '/usr/bin/python3') { return $path if has_library($path, $library) }
-    return undef unless $package && $ENV{CLIENT_TESTS};
+    return undef unless @packages && $ENV{CLIENT_TESTS};
     my $log = TestServer::scratch() . '/pip.log';
-    return "$own/bin/python3" if system("{ python3 -m venv '$own' && '$own/bin/pip' install --quiet '$package'; } >'$log' 2>&1") == 0;
+    my $install = join ' ', map { "'$_'" } "$own/bin/pip", 'install', '--quiet', @packages;
+    return "$own/bin/python3" if system("{ python3 -m venv '$own' && $install; } >'$log' 2>&1") == 0;
     Test::More::diag(TestServer::slurp($log));
     return undef;
 }
