@@ -17,6 +17,7 @@ pub mod conn;
 pub mod decimal;
 pub mod event;
 pub mod handshake;
+pub mod histogram;
 pub mod limits;
 pub mod line;
 pub mod listener;

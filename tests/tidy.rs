@@ -27,6 +27,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("os", 0),
     ("clock", 0),
     ("decimal", 0),
+    ("histogram", 0),
     ("limits", 0),
     ("line", 0),
     ("lock", 0),
