@@ -110,6 +110,14 @@ scalars! {
     store_too_large,
     /// Storage commands refused for lack of memory.
     store_no_memory,
+    /// Values that came whole, whether they were stored or not.
+    stores,
+    /// Commands that asked for several keys.
+    multigets,
+    /// Their keys, which are counted one by one above.
+    multiget_keys,
+    /// Those that were absent.
+    multiget_misses,
     /// Authentication attempts.
     auth_cmds,
     /// Failed ones.

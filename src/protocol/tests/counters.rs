@@ -28,6 +28,29 @@ fn gets_and_touches() {
 }
 
 #[test]
+fn a_line_of_several_keys_is_known_from_as_many_gets() {
+    let long = format!("set a 0 0 1|1|get{}|", " a none".repeat(10_000));
+    for (requests, lines, keys, misses) in [
+        (
+            "set a 0 0 1|1|get a|get  a |get n|mg a|mg n|gat 0 a|",
+            0,
+            0,
+            0,
+        ),
+        ("set a 0 0 1|1|get a n|get n|gats 0 n a n|", 2, 5, 3),
+        (long.as_str(), 1, 20_000, 10_000),
+    ] {
+        let (scalars, ..) = counted(requests);
+        let line = (
+            scalars.multigets,
+            scalars.multiget_keys,
+            scalars.multiget_misses,
+        );
+        assert_eq!(line, (lines, keys, misses));
+    }
+}
+
+#[test]
 fn expired_items_are_misses() {
     let (scalars, _, get_hits) = counted("set a 0 -1 1|1|get a|set a 0 -1 1|1|mg a|");
     assert_eq!(scalars.cmd_get, 2);
@@ -51,6 +74,7 @@ fn stores_count_once_they_have_memory() {
         "add a 0 0 1|1|add a 0 0 1|1|replace none 0 0 1|1|append none 0 0 1|1|set a 0 0 1|1XXset a x 0 1|1|",
     );
     assert_eq!(classes.set_cmds, 5);
+    assert_eq!(scalars.stores, 4, "but one that came whole");
     assert_eq!(scalars.cas_misses, 0);
     let (scalars, classes, _) = counted(
         "set a 0 0 1|1|cas a 0 0 1 9|1|cas a 0 0 1 2|1|cas none 0 0 1 1|1|ms a 1 C1|1|ms none 1 C1|1|",

@@ -11,7 +11,7 @@ use crate::protocol::numbers::strict_i32;
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Words;
-use crate::protocol::verbs::get::{Count, count_no_memory, fetch};
+use crate::protocol::verbs::get::{Count, LineStart, count_no_memory, fetch};
 use crate::response::{Mark, Out};
 use crate::storage::Hv;
 
@@ -76,6 +76,14 @@ impl<'a> Request<'a> {
 
     /// Carries it out and answers, or begins to. `spent` are the bytes of long lines that were executed in this turn.
     pub(in crate::protocol) fn run(&self, command: &mut Command<'_>, spent: &mut u32) -> Progress {
+        let start = LineStart::first(command.env);
+        let progress = self.begin(command, spent);
+        progress.count(start, command.env);
+        progress
+    }
+
+    #[inline]
+    fn begin(&self, command: &mut Command<'_>, spent: &mut u32) -> Progress {
         let mut multiget = Multiget {
             family: self.family,
             count: self.count(command.env),
@@ -119,6 +127,16 @@ pub(in crate::protocol) enum Progress {
     Midway(Midway),
 }
 
+impl Progress {
+    #[inline]
+    fn count(&self, start: LineStart, env: &Env) {
+        match self {
+            Progress::Over(_) => start.end(env),
+            Progress::Midway(_) => start.pause(env),
+        }
+    }
+}
+
 /// A multiget that gave way with a part of its keys done: its line is at the front of the unread input, its values wait
 /// in the output. Plain data, part of its client's session.
 pub(in crate::protocol) struct Midway {
@@ -159,7 +177,10 @@ pub(in crate::protocol) fn go_on(
     } = midway;
     multiget.start = command.out.mark_again(multiget.start, held);
     let keys = &bytes[(line.0 - left) as usize..line.0 as usize];
-    match multiget.take_share(command, keys, spent) {
+    let start = LineStart::again(command.env);
+    let progress = multiget.take_share(command, keys, spent);
+    progress.count(start, command.env);
+    match progress {
         Progress::Midway(midway) => Progress::Midway(Midway { line, ..midway }),
         over @ Progress::Over(_) => over,
     }

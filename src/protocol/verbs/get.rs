@@ -7,6 +7,7 @@ use crate::protocol::env::Env;
 use crate::protocol::value::Value;
 use crate::protocol::verbs::{Prefix, ttl_left};
 use crate::stats::PrefixEvent;
+use crate::storage::counters::Counter;
 use crate::storage::{BucketGuard, Bump, CasId, Hv, LockedItem, Marks};
 
 /// What a key counts as, and what happens to its expiry.
@@ -66,6 +67,80 @@ fn count_fetched(item: &LockedItem<'_>, count: Count, env: &Env) {
         Count::Touch(expiry) => {
             item.set_exptime(expiry);
             counters.classes[usize::from(item.class())].touch_hits.inc();
+        }
+    }
+}
+
+/// The keys that a worker had looked up when a line of several began, or went on: those that have come since belong to one
+/// command, not to as many.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct LineStart {
+    before: LookedUp,
+    goes_on: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LookedUp {
+    keys: u64,
+    misses: u64,
+}
+
+impl LookedUp {
+    #[inline]
+    fn by_now(env: &Env) -> LookedUp {
+        let scalars = &env.me.counters.scalars;
+        let both = |one: &Counter, two: &Counter| one.get().wrapping_add(two.get());
+        LookedUp {
+            keys: both(&scalars.cmd_get, &scalars.cmd_touch),
+            misses: both(&scalars.get_misses, &scalars.touch_misses),
+        }
+    }
+
+    #[inline]
+    fn since(self, before: LookedUp) -> LookedUp {
+        LookedUp {
+            keys: self.keys.wrapping_sub(before.keys),
+            misses: self.misses.wrapping_sub(before.misses),
+        }
+    }
+
+    fn count_as_one(self, env: &Env) {
+        let scalars = &env.me.counters.scalars;
+        scalars.multiget_keys.add(self.keys);
+        scalars.multiget_misses.add(self.misses);
+    }
+}
+
+impl LineStart {
+    /// None of the line's keys was looked up.
+    #[inline]
+    pub(in crate::protocol) fn first(env: &Env) -> LineStart {
+        LineStart {
+            before: LookedUp::by_now(env),
+            goes_on: false,
+        }
+    }
+
+    /// Some of them were, in another turn.
+    pub(in crate::protocol) fn again(env: &Env) -> LineStart {
+        LineStart {
+            goes_on: true,
+            ..LineStart::first(env)
+        }
+    }
+
+    /// The line gives way in its middle.
+    pub(in crate::protocol) fn pause(self, env: &Env) {
+        LookedUp::by_now(env).since(self.before).count_as_one(env);
+    }
+
+    /// The line is answered. One of a single key was a get like others.
+    #[inline]
+    pub(in crate::protocol) fn end(self, env: &Env) {
+        let line = LookedUp::by_now(env).since(self.before);
+        if self.goes_on || line.keys > 1 {
+            line.count_as_one(env);
+            env.me.counters.scalars.multigets.inc();
         }
     }
 }

@@ -138,6 +138,7 @@ pub(in crate::protocol) fn store(
     cas: CasId,
     env: &Env,
 ) -> Stored {
+    env.me.counters.scalars.stores.inc();
     let guard = env.engine.lock(item.hv());
     let watched = env
         .me
