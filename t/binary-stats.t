@@ -32,7 +32,7 @@ sub group {
 
 is_deeply([ map { $_->[0] } group('items') ], [], 'items without items: nothing but the end');
 store($c, 'a key', 'value');
-for my $name ('', qw(settings items slabs sizes)) {
+for my $name ('', qw(settings items slabs sizes), TestServer::is_old() ? () : 'latency') {
     my @binary = group($name);
     my @text = $server->admin->stats_list($name eq '' ? undef : $name);
     my $title = $name || 'the general list';

@@ -52,9 +52,9 @@ for my $default ('default: 11211', 'default: 64', 'default: 1024', 'default: 1.2
 }
 for my $name (qw(maxconns_fast hashpower tail_repair_time hash_algorithm no_lru_crawler lru_crawler_sleep lru_crawler_tocrawl
     read_buf_mem_limit no_lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout
-    slab_chunk_max watcher_logbuf_size worker_logbuf_size track_sizes no_hashexpand modern no_modern))
+    slab_chunk_max watcher_logbuf_size worker_logbuf_size track_sizes no_hashexpand modern no_modern latency_stats))
 {
-    next if TestServer::is_old() && $name eq 'read_buf_mem_limit';
+    next if TestServer::is_old() && $name =~ /^(?:read_buf_mem_limit|latency_stats)$/;
     ok((grep { /^   - \Q$name\E:/ } @lines), "-o $name has its line");
 }
 

@@ -117,6 +117,7 @@ impl Conn {
                     swallow: 0,
                     gave_way: true,
                     carried: None,
+                    stopwatch: env.stopwatch(),
                     counted: away.counted,
                 })
             }

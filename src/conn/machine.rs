@@ -137,6 +137,9 @@ impl Conn {
             self.session
                 .run(input.unread(), out, &mut env.verbs, &mut turn.budget);
         input.consume(consumed);
+        // One whose value is still to come is not over.
+        let begun = u32::from(next == Next::ReadValue);
+        env.note(before - turn.budget - begun, &mut self.stopwatch);
         if turn.budget == before {
             // Half a command is none.
             self.card.touch(last_cmd);
@@ -179,6 +182,19 @@ impl Conn {
         }
     }
 
+    /// Whether nothing is owed for the commands so far.
+    fn has_answered(&self) -> bool {
+        self.out.is_none() && self.state != State::Mwrite && !self.session.owes_late()
+    }
+
+    /// Nothing is owed for the commands so far.
+    #[inline]
+    pub(super) fn stop_watch(&mut self) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.stop();
+        }
+    }
+
     pub(super) fn write_then(&mut self, after: AfterWrite) -> Step {
         self.after_write = after;
         Step::Go(State::Mwrite)
@@ -207,6 +223,10 @@ impl Conn {
     /// The one road to sleep: gives back what is empty, waits for `want`.
     fn sleep(&mut self, want: Interest, env: &mut Env) -> Flow {
         self.give_back_empty(env);
+        if self.stopwatch.is_some() && self.has_answered() {
+            // Some commands have no reply.
+            self.stop_watch();
+        }
         debug_assert!(
             self.out.is_none() || self.state.may_owe(),
             "asleep in {} with output unsent",

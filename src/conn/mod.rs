@@ -33,6 +33,7 @@ use crate::protocol::{self, CloseReason, Session};
 use crate::response::Out;
 use crate::roster::cards::{Cards, Kind, OpenCard};
 use crate::roster::counts::Counted;
+use crate::roster::latency::{Stopwatch, Times};
 use crate::roster::state::State;
 use crate::roster::tls_pending::{Handshakes, Place};
 use crate::settings::Protocol;
@@ -71,8 +72,26 @@ pub struct Env {
     pub turn_requests: u32,
     /// Every conn's card.
     pub cards: &'static Cards,
+    /// How long this worker's commands take; with `-o latency_stats`.
+    pub times: Option<&'static Times>,
     /// This worker's number.
     pub worker: u32,
+}
+
+impl Env {
+    /// What a client's commands are measured by, where that is wanted.
+    pub fn stopwatch(&self) -> Option<Box<Stopwatch>> {
+        self.times.and_then(Times::stopwatch)
+    }
+
+    /// So many commands of a client were carried out.
+    #[inline]
+    pub fn note(&self, commands: u32, stopwatch: &mut Option<Box<Stopwatch>>) {
+        if let Some(times) = self.times {
+            let counts = &self.verbs.me.counters.scalars;
+            times.note(commands, counts, stopwatch.as_deref_mut());
+        }
+    }
 }
 
 /// A client on its way from the listener to a worker; on any error it drops, and everything closes in order. Small, as
@@ -173,6 +192,8 @@ pub struct Conn {
     /// On its worker's list of conns to resume, and only there until it is resumed: its events mean nothing meanwhile,
     /// and it is not dropped.
     gave_way: bool,
+    /// With `-o latency_stats`: runs while commands are unanswered.
+    stopwatch: Option<Box<Stopwatch>>,
     counted: Counted,
 }
 
@@ -214,6 +235,7 @@ impl Conn {
             swallow: 0,
             carried: None,
             gave_way: false,
+            stopwatch: env.stopwatch(),
             counted: new.counted,
         })
     }
@@ -224,6 +246,9 @@ impl Conn {
         if self.gave_way {
             // It is resumed after this look at the sockets anyhow; twice would be unfair to the others.
             return Flow::Wait;
+        }
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.start();
         }
         if self.state == State::NewCmd {
             // Its first event: there is something to read.

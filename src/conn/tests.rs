@@ -26,6 +26,7 @@ use crate::storage::counters::ScalarValues;
 use crate::storage::{self, Engine};
 use crate::threads::Crew;
 
+mod latency;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -116,6 +117,7 @@ pub(crate) fn env(settings: Settings, gauges: &'static BufferGauges) -> Env {
         handshakes: Handshakes::new(HandshakeStats::leak(1).thread(0), None),
         turn_requests: settings.workers.reqs_per_event,
         cards: Cards::leak(1024),
+        times: None,
         worker: 0,
     }
 }

@@ -25,9 +25,11 @@ impl Conn {
                 UploadSpace::Space(space) => space,
                 UploadSpace::Complete => {
                     self.session.finish_upload(out, &mut env.verbs);
+                    env.note(1, &mut self.stopwatch);
                     return Step::Go(State::NewCmd);
                 }
                 UploadSpace::Failed { swallow } => {
+                    env.note(1, &mut self.stopwatch);
                     self.swallow = swallow;
                     return Step::Go(State::Swallow);
                 }

@@ -37,6 +37,7 @@ impl Conn {
             Progress::Done(_) => {}
             other => return self.write_stopped(&other, env),
         }
+        self.stop_watch();
         match self.after_write {
             AfterWrite::NewCmd => Step::Go(State::NewCmd),
             AfterWrite::Wait => Step::Go(State::Waiting),

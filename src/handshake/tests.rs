@@ -73,6 +73,7 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
             cards: Cards::leak(4_096),
             counts: leak(ConnStats::new()),
             handshakes: HandshakeStats::leak(conn_threads(settings)),
+            latencies: None,
         },
         tls: Some(leak(site.load())),
         hosts: leak(Hosts::new()),

@@ -90,6 +90,9 @@ impl Figures for &'static ServerFigures {
     fn reset(&self) {
         self.books.counts.reset();
         self.books.handshakes.reset();
+        if let Some(latencies) = self.books.latencies {
+            latencies.reset();
+        }
         if let Some(current) = self.tls {
             current.counters().reset();
         }

@@ -44,7 +44,8 @@ use crate::protocol;
 use crate::roster::Books;
 use crate::roster::cards::Cards;
 use crate::roster::counts::ConnStats;
-use crate::roster::lists::ConnsSection;
+use crate::roster::latency::Latencies;
+use crate::roster::lists::{ConnsSection, LatencySection};
 use crate::roster::tls_counts::HandshakeStats;
 use crate::roster::tls_lists::{SslConnsSection, SslSection};
 use crate::server::boot::BootError;
@@ -54,7 +55,7 @@ use crate::server::refresh::Refresher;
 use crate::server::stop::Threads;
 use crate::settings::voice::{say, tell};
 use crate::settings::{self, ExitStatus, Settings, Stop, Tunables};
-use crate::stats::{Registry, SslSections};
+use crate::stats::{Registry, Section, SslSections};
 use crate::storage::{self, Engine};
 use crate::threads::Crew;
 use crate::tls::TlsCounters;
@@ -147,6 +148,10 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         cards: Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX)),
         counts: leak(ConnStats::new()),
         handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
+        latencies: settings
+            .workers
+            .latency_stats
+            .then(|| Latencies::leak(settings.workers.threads)),
     };
     let engine = Engine::new(settings, tunables, clock)?;
     boot::tell_classes(settings, engine);
@@ -227,7 +232,10 @@ fn compose(
     let figures: &ServerFigures = leak(ServerFigures::new(below.settings, clock, books, tls));
     let conns = ConnsSection { cards, clock };
     let registry = Registry::new(below, Box::new(figures), Box::new(conns));
-    let registry = registry.with_ssl(tls.map(|current| {
+    let times = books
+        .latencies
+        .map(|latencies| Box::new(LatencySection { latencies }) as Box<dyn Section>);
+    let registry = registry.with_latency(times).with_ssl(tls.map(|current| {
         SslSections {
             server: Box::new(SslSection {
                 current,

@@ -32,6 +32,7 @@ fn books(settings: &Settings) -> Books {
         cards: Cards::leak(1024),
         counts: leak(ConnStats::new()),
         handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
+        latencies: None,
     }
 }
 

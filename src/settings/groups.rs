@@ -67,6 +67,8 @@ pub struct WorkerSettings {
     pub idle_timeout_secs: i32,
     /// `-o read_buf_mem_limit`; 0 unlimited.
     pub read_buf_mem_limit: u32,
+    /// `-o latency_stats`.
+    pub latency_stats: bool,
 }
 
 /// What clients may command.
@@ -254,6 +256,7 @@ impl Default for WorkerSettings {
             reqs_per_event: 20,
             idle_timeout_secs: 0,
             read_buf_mem_limit: 0,
+            latency_stats: false,
         }
     }
 }

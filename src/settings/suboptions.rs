@@ -405,6 +405,17 @@ pub(super) const CORE: &[Row] = &[
          (SO_MARK; 0 = none)",
     )
     .default(|s| s.network.sock_cookie_id.to_string()),
+    sub(
+        "latency_stats",
+        Effect::On(|s| &mut s.workers.latency_stats),
+    )
+    .help("measure how long commands take, for \"stats latency\"")
+    .default(|s| on_off(s.workers.latency_stats))
+    // Clients of old do not know the line: it stands behind all of theirs, and only where the option was given.
+    .stat(79, "latency_stats", |now| {
+        let is_on = now.settings.workers.latency_stats;
+        is_on.then(|| "yes".to_string())
+    }),
 ];
 
 /// Accepted, and that is all.

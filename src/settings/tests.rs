@@ -1106,7 +1106,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     let core = "maxconns_fast hashpower tail_repair_time hash_algorithm no_lru_crawler lru_crawler_sleep \
                 lru_crawler_tocrawl read_buf_mem_limit no_lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor \
                 warm_max_factor temporary_ttl idle_timeout slab_chunk_max watcher_logbuf_size worker_logbuf_size \
-                track_sizes no_hashexpand modern no_modern sock_cookie_id";
+                track_sizes no_hashexpand modern no_modern sock_cookie_id latency_stats";
     let ssl = " ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_wbuf_size \
                ssl_session_cache ssl_kernel_tls ssl_min_version ssl_handshake_timeout ssl_handshake_threads \
                ssl_handshake_backlog ssl_refresh_interval \

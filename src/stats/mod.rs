@@ -27,7 +27,7 @@ use crate::stats::prefixes::Prefixes;
 use crate::storage::Services;
 use crate::storage::counters::ThreadValues;
 
-/// A whole list that a room above owns (`stats conns`).
+/// A whole list that a room above owns (`stats conns`, say).
 pub trait Section: Sync + Send {
     /// Hands every line to `line` as name and value.
     fn lines(&self, line: &mut dyn FnMut(&str, &str));
@@ -102,6 +102,8 @@ pub enum Family {
     Sizes,
     /// `stats conns`
     Conns,
+    /// `stats latency`
+    Latency,
     /// `stats ssl`
     Ssl,
     /// `stats ssl conns`
@@ -152,11 +154,13 @@ pub struct Registry {
     prefixes: Mutex<Prefixes>,
     /// Lists that found no memory; clients for whom there was none are counted by their room.
     malloc_fails: AtomicU64,
+    /// The lines of `stats latency`, where times are kept.
+    latency: Option<Box<dyn Section>>,
     ssl: Option<SslSections>,
 }
 
 impl Registry {
-    /// A registry over one server, of whose conns the other two tell; without the lists of TLS.
+    /// A registry over one server, of whose conns the other two tell; without times, and without the lists of TLS.
     #[must_use]
     pub fn new(services: Services, figures: Box<dyn Figures>, conns: Box<dyn Section>) -> Registry {
         let separator = services.settings.commands.prefix_delimiter;
@@ -167,7 +171,17 @@ impl Registry {
             base: Mutex::new(ThreadValues::default()),
             prefixes: Mutex::new(Prefixes::new(separator)),
             malloc_fails: AtomicU64::new(0),
+            latency: None,
             ssl: None,
+        }
+    }
+
+    /// The same with the times of commands, where `section` has them.
+    #[must_use]
+    pub fn with_latency(self, section: Option<Box<dyn Section>>) -> Registry {
+        Registry {
+            latency: section,
+            ..self
         }
     }
 
@@ -191,6 +205,10 @@ impl Registry {
             Family::Slabs => lists::slabs(self, &mut lines),
             Family::Sizes => lists::sizes(self, &mut lines),
             Family::Conns => self.conns.lines(&mut |name, value| lines.text(name, value)),
+            Family::Latency => match &self.latency {
+                Some(list) => list.lines(&mut |name, value| lines.text(name, value)),
+                None => lines.text("latency_status", "disabled"),
+            },
             Family::Ssl | Family::SslConns => {
                 let Some(ssl) = &self.ssl else {
                     return Answer::Unknown;

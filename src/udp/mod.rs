@@ -40,6 +40,7 @@ use crate::os::socket::{self, Address};
 use crate::protocol::{Reach, Session};
 use crate::response::Out;
 use crate::roster::cards::{Kind, OpenCard};
+use crate::roster::latency::Stopwatch;
 use crate::roster::state::State;
 use crate::settings::Protocol;
 use crate::settings::voice::tell;
@@ -56,6 +57,7 @@ pub struct Endpoint {
     request: Option<Request>,
     out: Option<Box<Out>>,
     appetite: Appetite,
+    stopwatch: Option<Box<Stopwatch>>,
 }
 
 /// What is left of a turn.
@@ -133,6 +135,7 @@ impl Endpoint {
             request: None,
             out: None,
             appetite: Appetite::default(),
+            stopwatch: env.stopwatch(),
         })
     }
 
@@ -184,6 +187,9 @@ impl Endpoint {
                 return Step::Wait(Interest::Read);
             }
         };
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.start();
+        }
         turn.received += 1;
         turn.spend(0);
         if len > frame::HEADER {
@@ -217,6 +223,20 @@ impl Endpoint {
         });
         if let Err(error) = self.event.rearm(want) {
             self.tell_failure(&error, "waiting", env);
+        }
+    }
+
+    /// Nothing is owed for the commands so far.
+    fn stop_watch(&mut self) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.stop();
+        }
+    }
+
+    /// The answer is lost.
+    fn forget_time(&mut self) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.forget();
         }
     }
 

@@ -101,7 +101,10 @@ impl Endpoint {
         let last_cmd = self.card.last_cmd();
         self.card.touch(env.verbs.engine.clock().now());
         match request.run(&self.space, out, &mut env.verbs) {
-            Ran::Command(bytes) => turn.spend(bytes),
+            Ran::Command(bytes) => {
+                turn.spend(bytes);
+                env.note(1, &mut self.stopwatch);
+            }
             Ran::Nothing => self.card.touch(last_cmd),
             Ran::Part => {
                 turn.end();
@@ -111,7 +114,9 @@ impl Endpoint {
         if !env.buffers.settle(out, 1) {
             return self.forget(env);
         }
-        if !out.is_empty() {
+        if out.is_empty() {
+            self.stop_watch();
+        } else {
             request.message = Some(Message::new(request.id, out.unsent()));
         }
         Step::GoOn
@@ -125,6 +130,7 @@ impl Endpoint {
         if let Some(out) = &mut self.out {
             out.clear();
         }
+        self.forget_time();
         Step::GoOn
     }
 }

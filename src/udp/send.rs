@@ -33,6 +33,7 @@ impl Endpoint {
         else {
             request.message = None;
             out.clear();
+            self.stop_watch();
             return Step::GoOn;
         };
         if turn.sends == 0 {
@@ -55,6 +56,7 @@ impl Endpoint {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Wait(Interest::Write),
             Err(error) => {
                 message.end();
+                self.forget_time();
                 self.tell_failure(&error, "writing", env);
                 Step::GoOn
             }

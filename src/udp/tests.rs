@@ -7,6 +7,7 @@ use crate::conn::tests::env;
 use crate::event::{Base, Handler, Load, Ready, Wait};
 use crate::os::heap::faults;
 use crate::roster::gauges::BufferGauges;
+use crate::roster::latency::Latencies;
 use crate::settings::{Settings, StorageSettings};
 use crate::storage::counters::ScalarValues;
 
@@ -479,4 +480,38 @@ fn any_datagram_leaves_the_next_one_alone() {
         lab.settle();
     }
     lab.serves();
+}
+
+/// Hits, misses, multigets, sets and others that were measured.
+fn counts(latencies: &Latencies) -> [u64; 5] {
+    let values = latencies.values();
+    let each: Vec<u64> = values.classes().map(|(_, times)| times.count()).collect();
+    each.try_into().expect("five classes")
+}
+
+#[test]
+fn each_command_of_a_datagram_is_measured_until_its_answer_has_left() {
+    let latencies = Latencies::leak(1);
+    let mut lab = Lab::new();
+    lab.bench.env.times = Some(latencies.worker(0));
+    lab.bench.endpoint.stopwatch = lab.bench.env.stopwatch();
+    let value = "v".repeat(60_000);
+    lab.ask(1, set("large", &value));
+    assert_eq!(counts(latencies), [0, 0, 0, 1, 0]);
+    lab.ask(
+        2,
+        "get n\r\nget n large\r\nmg n q\r\nmn\r\nset large 0 0 9\r\ncut",
+    );
+    assert_eq!(counts(latencies), [0, 2, 1, 1, 2]);
+
+    // The socket is too small for the answer, of which nobody takes anything for a while.
+    let get = format!("get{}\r\nget large\r\n", " large".repeat(20));
+    lab.send(&request(3, get));
+    for _ in 0..50 {
+        lab.turn();
+    }
+    assert_eq!(lab.state(), State::Mwrite);
+    assert_eq!(counts(latencies), [0, 2, 1, 1, 2]);
+    lab.settle();
+    assert_eq!(counts(latencies), [1, 2, 2, 1, 2]);
 }

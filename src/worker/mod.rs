@@ -292,6 +292,7 @@ impl Worker {
             handshakes: Handshakes::new(counts, limit),
             turn_requests: settings.workers.reqs_per_event.max(1),
             cards: services.books.cards,
+            times: services.books.latencies.map(|all| all.worker(seat.number)),
             worker: seat.number,
         };
         Ok(Worker {

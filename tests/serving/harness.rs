@@ -150,6 +150,7 @@ impl Server {
                 cards,
                 counts: stats,
                 handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
+                latencies: None,
             },
             tls,
             hosts: leak(Hosts::new()),

@@ -35,6 +35,7 @@ impl Request {
             b"items" => Some(Wanted::List(Family::Items)),
             b"slabs" => Some(Wanted::List(Family::Slabs)),
             b"sizes" => Some(Wanted::List(Family::Sizes)),
+            b"latency" => Some(Wanted::List(Family::Latency)),
             b"reset" => Some(Wanted::Reset),
             b"detail on" => Some(Wanted::Detail(Detail::On)),
             b"detail off" => Some(Wanted::Detail(Detail::Off)),

@@ -86,6 +86,7 @@ impl Stats {
             Some(b"slabs") => Family::Slabs,
             Some(b"sizes") => Family::Sizes,
             Some(b"conns") => Family::Conns,
+            Some(b"latency") => Family::Latency,
             Some(b"ssl") => match words.next() {
                 None => Family::Ssl,
                 Some(b"conns") => Family::SslConns,
@@ -248,6 +249,7 @@ mod tests {
         for (words, expected) in [
             ("", Ok(Stats::List(Family::General))),
             (" items", Ok(Stats::List(Family::Items))),
+            (" latency", Ok(Stats::List(Family::Latency))),
             (" ssl", Ok(Stats::List(Family::Ssl))),
             (" ssl conns", Ok(Stats::List(Family::SslConns))),
             (" reset", Ok(Stats::Reset)),
