@@ -1,13 +1,14 @@
-//! The `-l` list: which host and port, in which protocol, with which tag, under which TLS class.
+//! The `-l` list: which host and port, or which Unix socket, in which protocol, with which tag, under which TLS class.
 //!
 //! [`parse`] reads the pieces one by one, so that `open` can act on each before the next is looked at: a piece
 //! that is no sentence ends the list, and those before it have been tried by then. Pure text, no locks.
 //! (options-and-process.md §3.1, tls.md §5)
 
 use std::fmt;
+use std::path::PathBuf;
 
-use crate::settings::Protocol;
 use crate::settings::numbers::strict_i32;
+use crate::settings::{NO_UNIX_SOCKET, Protocol};
 use crate::tls;
 
 /// Bytes of a tag: it is kept in 64 bits.
@@ -42,12 +43,29 @@ pub struct Piece {
     pub protocol: Protocol,
     /// `tag[…]`: its bytes in the order of memory; 0 without a tag.
     pub tag: u64,
-    /// `None` for all addresses.
-    pub host: Option<String>,
-    /// As written; `None` when `-p` or `-U` decides.
-    pub port: Option<i32>,
+    /// Where clients come.
+    pub place: Place,
     /// A line for stderr when the piece is not taken as it is written.
     pub warning: Option<&'static str>,
+}
+
+/// Where a piece listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the network.
+    Inet {
+        /// `None` for all addresses.
+        host: Option<String>,
+        /// As written; `None` when `-p` or `-U` decides.
+        port: Option<i32>,
+    },
+    /// On a Unix socket, which is never encrypted.
+    Unix {
+        /// From the root on.
+        path: PathBuf,
+        /// As written; `None` when `-a` decides. Only the low nine bits are applied.
+        mode: Option<u32>,
+    },
 }
 
 /// What a piece is read against.
@@ -84,6 +102,14 @@ pub enum SyntaxError {
     Ipv6(String),
     /// No number behind the colon.
     Port(String),
+    /// `unix:` in a build without Unix sockets.
+    NoUnix,
+    /// A Unix socket's path that does not begin at the root.
+    UnixPath(String),
+    /// What stands behind the last colon of a Unix socket is no octal number; path and mask.
+    UnixMask(String, String),
+    /// `btls` or `mtls` before a Unix socket; with its path.
+    UnixTls(&'static str, PathBuf),
 }
 
 impl fmt::Display for SyntaxError {
@@ -111,6 +137,20 @@ impl fmt::Display for SyntaxError {
             }
             SyntaxError::Ipv6(rest) => write!(f, "Invalid IPV6 address: \"{rest}\""),
             SyntaxError::Port(text) => write!(f, "Invalid port number: \"{text}\""),
+            SyntaxError::NoUnix => f.write_str(NO_UNIX_SOCKET),
+            SyntaxError::UnixPath(path) => {
+                write!(f, "Path of a UNIX socket must begin with /: \"{path}\"")
+            }
+            SyntaxError::UnixMask(path, mask) => {
+                write!(f, "Invalid mask of UNIX socket {path}: \"{mask}\"")
+            }
+            SyntaxError::UnixTls(prefix, path) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "'{prefix}' is not for UNIX sockets, which are never encrypted: {path}"
+                )
+            }
         }
     }
 }
@@ -124,6 +164,12 @@ pub fn parse(list: &str, rules: Rules) -> impl Iterator<Item = Result<Piece, Syn
         .take_while(move |piece| !std::mem::replace(&mut broken, piece.is_err()))
 }
 
+/// Whether a list has, or may be meant to have, a Unix socket in it.
+#[must_use]
+pub fn names_unix(list: &str) -> bool {
+    list.contains("unix:/")
+}
+
 /// The piece of a server without `-l`: every address, the port of `-p`.
 #[must_use]
 pub fn everywhere(rules: Rules) -> Piece {
@@ -131,8 +177,10 @@ pub fn everywhere(rules: Rules) -> Piece {
         class: default_class(rules),
         protocol: rules.default_protocol,
         tag: 0,
-        host: None,
-        port: None,
+        place: Place::Inet {
+            host: None,
+            port: None,
+        },
         warning: None,
     }
 }
@@ -154,13 +202,12 @@ fn parse_piece(text: &str, rules: Rules) -> Result<Piece, SyntaxError> {
         None => (rules.default_protocol, None),
     };
     let (tag, rest) = take_tag(rest)?;
-    let (host, port) = take_address(rest)?;
+    let place = take_place(rest)?;
     Ok(Piece {
-        class,
+        class: class_there(class, &place)?,
         protocol,
         tag,
-        host: (host != "*").then(|| host.to_owned()),
-        port,
+        place,
         warning,
     })
 }
@@ -249,6 +296,55 @@ fn take_tag(text: &str) -> Result<(u64, &str), SyntaxError> {
     Ok((u64::from_le_bytes(bytes), skip_one(rest)))
 }
 
+/// A number behind `unix:` makes it a host of that name.
+fn take_place(text: &str) -> Result<Place, SyntaxError> {
+    if let Some(rest) = text.strip_prefix("unix:") {
+        if strict_i32(rest).is_none() {
+            return take_unix(rest);
+        }
+    }
+    let (host, port) = take_address(text)?;
+    Ok(Place::Inet {
+        host: (host != "*").then(|| host.to_owned()),
+        port,
+    })
+}
+
+/// What `-Z` makes of pieces does not hold for Unix sockets; who asks for TLS in words is told so.
+fn class_there(class: ListenClass, place: &Place) -> Result<ListenClass, SyntaxError> {
+    let Place::Unix { path, .. } = place else {
+        return Ok(class);
+    };
+    let prefix = match class.tls() {
+        Some(tls::Class::Basic) => "btls",
+        Some(tls::Class::Mutual) => "mtls",
+        Some(tls::Class::Default) | None => return Ok(ListenClass::Plain),
+    };
+    Err(SyntaxError::UnixTls(prefix, path.clone()))
+}
+
+/// The path and, behind its last colon, the mask: a path with a colon needs one.
+fn take_unix(text: &str) -> Result<Place, SyntaxError> {
+    if !cfg!(feature = "unix-socket") {
+        return Err(SyntaxError::NoUnix);
+    }
+    if !text.starts_with('/') {
+        return Err(SyntaxError::UnixPath(text.to_owned()));
+    }
+    let (path, mask) = match text.rsplit_once(':') {
+        Some((path, mask)) => (path, Some(mask)),
+        None => (text, None),
+    };
+    let read = |mask| {
+        u32::from_str_radix(mask, 8)
+            .map_err(|_| SyntaxError::UnixMask(path.to_owned(), mask.to_owned()))
+    };
+    Ok(Place::Unix {
+        path: PathBuf::from(path),
+        mode: mask.map(read).transpose()?,
+    })
+}
+
 /// Host and port. Two colons and no brackets make the whole an IPv6 address without a port.
 fn take_address(text: &str) -> Result<(&str, Option<i32>), SyntaxError> {
     let (bracketed, rest) = match text.strip_prefix('[') {
@@ -296,9 +392,17 @@ mod tests {
         first.map_err(|error| error.to_string())
     }
 
-    fn address(text: &str) -> (Option<String>, Option<i32>) {
-        let piece = one(text, PLAIN).expect(text);
-        (piece.host, piece.port)
+    impl Piece {
+        fn inet(&self) -> (Option<&str>, Option<i32>) {
+            match &self.place {
+                Place::Inet { host, port } => (host.as_deref(), *port),
+                Place::Unix { path, .. } => panic!("{} is in no network", path.display()),
+            }
+        }
+
+        fn host(&self) -> Option<&str> {
+            self.inet().0
+        }
     }
 
     #[test]
@@ -320,11 +424,14 @@ mod tests {
             ("a:+80 x", Some("a"), Some(80)),
             ("a:4294967299", Some("a"), Some(3)),
             (" b", Some(" b"), None),
+            ("unix", Some("unix"), None),
+            ("unix:11211", Some("unix"), Some(11211)),
             ("protocol.example:1", Some("protocol.example"), Some(1)),
             ("tagged.example", Some("tagged.example"), None),
         ];
         for (text, host, port) in cases {
-            assert_eq!(address(text), (host.map(str::to_owned), port), "{text}");
+            let piece = one(text, PLAIN).expect(text);
+            assert_eq!(piece.inet(), (host, port), "{text}");
         }
     }
 
@@ -340,10 +447,10 @@ mod tests {
         for (text, class) in cases {
             let piece = one(text, TLS).expect(text);
             assert_eq!(piece.class, class, "{text}");
-            assert_eq!(piece.host.as_deref(), Some("127.0.0.1"), "{text}");
+            assert_eq!(piece.host(), Some("127.0.0.1"), "{text}");
         }
         let eaten = one("notls127.0.0.1", TLS).expect("a piece");
-        assert_eq!(eaten.host.as_deref(), Some("27.0.0.1"));
+        assert_eq!(eaten.host(), Some("27.0.0.1"));
         assert_eq!(
             one("127.0.0.1", PLAIN).map(|piece| piece.class),
             Ok(ListenClass::Plain)
@@ -370,7 +477,7 @@ mod tests {
         for (text, protocol) in cases {
             let piece = one(text, rules).expect(text);
             assert_eq!(piece.protocol, protocol, "{text}");
-            assert_eq!(piece.host.as_deref(), Some("h"), "{text}");
+            assert_eq!(piece.host(), Some("h"), "{text}");
         }
     }
 
@@ -426,13 +533,13 @@ mod tests {
         for (text, tag) in cases {
             let piece = one(text, PLAIN).expect(text);
             assert_eq!(piece.tag, tag, "{text}");
-            assert_eq!(piece.host.as_deref(), Some("h"), "{text}");
-            assert_eq!(piece.port, Some(1), "{text}");
+            assert_eq!(piece.host(), Some("h"), "{text}");
+            assert_eq!(piece.inet().1, Some(1), "{text}");
         }
         // The first bracket closes the tag, even that of an address.
         let piece = one("tag_a_:[::1]:41999", PLAIN).expect("a piece");
         assert_eq!(piece.tag, u64::from_le_bytes(*b"a_:[::1\0"));
-        assert_eq!(piece.host.as_deref(), Some("41999"));
+        assert_eq!(piece.host(), Some("41999"));
     }
 
     #[test]
@@ -444,14 +551,79 @@ mod tests {
                 class: ListenClass::Tls(tls::Class::Mutual),
                 protocol: Protocol::Ascii,
                 tag: u64::from_le_bytes(*b"in\0\0\0\0\0\0"),
-                host: Some("::1".to_owned()),
-                port: Some(11212),
+                place: Place::Inet {
+                    host: Some("::1".to_owned()),
+                    port: Some(11212),
+                },
                 warning: None,
             })
         );
         let wrong_order = one("tag[x]:proto[ascii]:h:1", TLS).expect("a piece");
-        assert_eq!(wrong_order.host.as_deref(), Some("proto[ascii]:h:1"));
+        assert_eq!(wrong_order.host(), Some("proto[ascii]:h:1"));
         assert_eq!(wrong_order.protocol, Protocol::Negotiate);
+    }
+
+    #[cfg(feature = "unix-socket")]
+    #[test]
+    fn unix_sockets_stand_beside_hosts() {
+        let cases = [
+            ("unix:/run/mc", "/run/mc", None),
+            ("unix:/run/mc:770", "/run/mc", Some(0o770)),
+            ("unix:/run/mc:0600", "/run/mc", Some(0o600)),
+            ("unix:/run/mc:1777", "/run/mc", Some(0o1777)),
+            ("unix:/run/a:b:0", "/run/a:b", Some(0)),
+            ("notls:unix:/run/mc", "/run/mc", None),
+            ("proto[ascii]:tag[x]:unix:/run/mc", "/run/mc", None),
+        ];
+        for (text, path, mode) in cases {
+            let piece = one(text, TLS).expect(text);
+            let path = PathBuf::from(path);
+            assert_eq!(piece.place, Place::Unix { path, mode }, "{text}");
+            assert_eq!(piece.class, ListenClass::Plain, "{text}");
+        }
+        let piece = one("proto[ascii]:tag[x]:unix:/run/mc", PLAIN).expect("a piece");
+        assert_eq!(
+            (piece.protocol, piece.tag),
+            (Protocol::Ascii, u64::from(b'x'))
+        );
+        assert!(names_unix("127.0.0.1,tag[x]:unix:/run/mc"));
+        assert!(!names_unix("127.0.0.1,unix:11211"));
+    }
+
+    #[cfg(feature = "unix-socket")]
+    #[test]
+    fn mistakes_of_unix_sockets_name_them() {
+        let cases = [
+            (
+                "unix:run/mc",
+                "Path of a UNIX socket must begin with /: \"run/mc\"",
+            ),
+            ("unix:", "Path of a UNIX socket must begin with /: \"\""),
+            ("unix:/run/mc:", "Invalid mask of UNIX socket /run/mc: \"\""),
+            (
+                "unix:/run/mc:0799",
+                "Invalid mask of UNIX socket /run/mc: \"0799\"",
+            ),
+            ("unix:/run/a:b", "Invalid mask of UNIX socket /run/a: \"b\""),
+            (
+                "btls:unix:/run/mc",
+                "'btls' is not for UNIX sockets, which are never encrypted: /run/mc",
+            ),
+            (
+                "mtls:unix:/run/mc:777",
+                "'mtls' is not for UNIX sockets, which are never encrypted: /run/mc",
+            ),
+        ];
+        for (text, line) in cases {
+            assert_eq!(one(text, TLS), Err(line.to_owned()), "{text}");
+        }
+    }
+
+    #[cfg(not(feature = "unix-socket"))]
+    #[test]
+    fn without_unix_sockets_the_list_has_none() {
+        let line = "This server is not built with unix socket support.";
+        assert_eq!(one("unix:/run/mc", PLAIN), Err(line.to_owned()));
     }
 
     #[test]
@@ -496,11 +668,7 @@ mod tests {
     #[test]
     fn a_list_ends_at_its_first_mistake() {
         let read: Vec<_> = parse(",a;b:1,;c:x,d", PLAIN).collect();
-        let hosts: Vec<_> = read
-            .iter()
-            .flatten()
-            .map(|piece| piece.host.as_deref())
-            .collect();
+        let hosts: Vec<_> = read.iter().flatten().map(Piece::host).collect();
         assert_eq!(hosts, [Some("a"), Some("b")]);
         assert_eq!(read.len(), 3);
         assert_eq!(

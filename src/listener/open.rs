@@ -2,7 +2,8 @@
 //!
 //! Called once, by the boot, on the main thread, after root has been given up. It says nothing by itself: lines for
 //! stderr come back in the order in which they arose, with the sockets or with the failure. The list is gone through once
-//! for TCP and once for UDP, each only where it has a port. No locks. (options-and-process.md §3.2–3.4, §3.6)
+//! for what carries streams and once for UDP; TCP and UDP have sockets only where they have a port, Unix sockets of the list
+//! need none. No locks. (options-and-process.md §3.2–3.4, §3.6)
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -12,10 +13,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::limits::UDP_SEND_BUFFER_MAX;
-use crate::listener::grammar::{self, ListenClass, Piece, Rules, SyntaxError};
+use crate::listener::grammar::{self, ListenClass, Piece, Place, Rules, SyntaxError};
 use crate::os::reason;
 use crate::os::socket::{self, Address, Carries, SocketOption};
-use crate::settings::{ExitStatus, Protocol, Settings};
+use crate::settings::{ExitStatus, NetworkSettings, Protocol, Settings};
 
 /// A socket that waits for clients, and what they will be told apart by.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, Lis
     }
 }
 
-/// Opens the TCP sockets of `-l`, or of every address, then the UDP sockets, and lists their ports.
+/// Opens the TCP and Unix sockets of `-l`, or TCP's of every address, then the UDP sockets, and lists their ports.
 ///
 /// # Errors
 /// A piece cannot be read, or none of its addresses can be had; the other pieces have been tried nevertheless.
@@ -90,12 +91,13 @@ pub fn open_inet(
     mut ports: Option<&mut PortFile>,
 ) -> Result<Opened, ListenError> {
     let network = &settings.network;
+    let names_unix = network.listen.as_deref().is_some_and(grammar::names_unix);
     let mut opened = Opened::default();
-    for (what, port) in [
-        (Carries::Streams, network.port),
-        (Carries::Datagrams, network.udp_port),
+    for (what, port, needed) in [
+        (Carries::Streams, network.port, names_unix),
+        (Carries::Datagrams, network.udp_port, false),
     ] {
-        if port != 0 {
+        if needed || port != 0 {
             let ports = ports.as_deref_mut();
             opened = Pass::new(settings, what, port, ports, opened).run()?;
         }
@@ -108,34 +110,53 @@ pub fn open_inet(
 /// # Errors
 /// The path is too long, or something that is no socket lies there.
 pub fn open_unix(settings: &Settings, path: &Path) -> Result<Opened, ListenError> {
-    let failed = |call: &str, error: &io::Error| {
-        let why = reason(error);
-        ListenError {
-            lines: vec![
-                format!("{call}(): {why}"),
-                format!("failed to listen on UNIX socket: {}: {why}", path.display()),
-            ],
-            status: ExitStatus::OsError,
-        }
-    };
-    let fd = socket::bind_unix(path, settings.network.socket_mode & 0o777)
-        .map_err(|error| failed("bind", &error))?;
-    socket::listen(fd.as_fd(), settings.network.backlog)
-        .map_err(|error| failed("listen", &error))?;
+    let network = &settings.network;
+    let fd = unix_listener(network, path, network.socket_mode).map_err(|fault| ListenError {
+        lines: fault.lines(path).into(),
+        status: ExitStatus::OsError,
+    })?;
     let socket = ListenSocket {
         fd,
         class: ListenClass::Plain,
-        protocol: settings.network.protocol,
+        protocol: network.protocol,
         tag: 0,
-        address_text: Address::Unix(path.to_owned())
-            .shown(Carries::Streams)
-            .to_string(),
+        address_text: unix_text(path),
     };
     Ok(Opened {
         lines: announcement(settings, &socket).into_iter().collect(),
         sockets: vec![socket],
         ..Opened::default()
     })
+}
+
+/// What a Unix socket was refused, by which call.
+struct UnixFault {
+    call: &'static str,
+    why: io::Error,
+}
+
+impl UnixFault {
+    fn lines(&self, path: &Path) -> [String; 2] {
+        let (call, why, path) = (self.call, reason(&self.why), path.display());
+        [
+            format!("{call}(): {why}"),
+            format!("failed to listen on UNIX socket: {path}: {why}"),
+        ]
+    }
+}
+
+/// A Unix socket that listens at `path`; of `mode` the low nine bits count.
+fn unix_listener(network: &NetworkSettings, path: &Path, mode: u32) -> Result<OwnedFd, UnixFault> {
+    let fault = |call| move |why| UnixFault { call, why };
+    let fd = socket::bind_unix(path, mode & 0o777).map_err(fault("bind"))?;
+    socket::listen(fd.as_fd(), network.backlog).map_err(fault("listen"))?;
+    Ok(fd)
+}
+
+fn unix_text(path: &Path) -> String {
+    Address::Unix(path.to_owned())
+        .shown(Carries::Streams)
+        .to_string()
 }
 
 fn announcement(settings: &Settings, socket: &ListenSocket) -> Option<String> {
@@ -152,7 +173,7 @@ fn announcement(settings: &Settings, socket: &ListenSocket) -> Option<String> {
 struct Pass<'a> {
     settings: &'a Settings,
     what: Carries,
-    /// Of pieces that name none.
+    /// Of pieces that name none; 0 leaves those of the network alone.
     port: i32,
     ports: Option<&'a mut PortFile>,
     opened: Opened,
@@ -234,13 +255,58 @@ impl<'a> Pass<'a> {
         self.outcome = Outcome::Failed(earlier.or(fault));
     }
 
-    /// Takes every address of a piece. An error ends the start at once.
+    /// Opens what a piece has for this pass. An error ends the start at once.
     fn open_piece(&mut self, piece: &Piece) -> Result<(), ListenError> {
         if let Some(warning) = piece.warning {
             self.say(warning.to_owned());
         }
-        let port = port_text(piece.port.unwrap_or(self.port));
-        let addresses = match socket::resolve(piece.host.as_deref(), &port, self.what) {
+        match &piece.place {
+            Place::Inet { host, port } if self.port != 0 => {
+                return self.open_addresses(piece, host.as_deref(), port.unwrap_or(self.port));
+            }
+            Place::Unix { path, mode } if self.what == Carries::Streams => {
+                self.open_path(
+                    piece,
+                    path,
+                    mode.unwrap_or(self.settings.network.socket_mode),
+                );
+            }
+            Place::Inet { .. } | Place::Unix { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A Unix socket; what is wrong with it keeps no other piece from being tried.
+    fn open_path(&mut self, piece: &Piece, path: &Path, mode: u32) {
+        match self.unix_listener(path, mode) {
+            Ok(fd) => self.adopt_listener(fd, unix_text(path), piece),
+            Err(fault) => {
+                self.opened.lines.extend(fault.lines(path));
+                self.fail(Some(fault.why));
+            }
+        }
+    }
+
+    /// A path that is there twice would be taken away from its first socket, which nobody could reach then.
+    fn unix_listener(&self, path: &Path, mode: u32) -> Result<OwnedFd, UnixFault> {
+        let text = unix_text(path);
+        if self.opened.sockets.iter().any(|s| s.address_text == text) {
+            return Err(UnixFault {
+                call: "bind",
+                why: io::Error::from_raw_os_error(libc::EADDRINUSE),
+            });
+        }
+        unix_listener(&self.settings.network, path, mode)
+    }
+
+    /// Takes every address of a piece.
+    fn open_addresses(
+        &mut self,
+        piece: &Piece,
+        host: Option<&str>,
+        port: i32,
+    ) -> Result<(), ListenError> {
+        let addresses = match socket::resolve(host, &port_text(port), self.what) {
             Ok(addresses) => addresses,
             Err(error) => {
                 self.say(format!("getaddrinfo(): {error}"));
@@ -362,18 +428,21 @@ impl<'a> Pass<'a> {
             self.say(complaint);
         }
         match what {
-            Carries::Streams => self.adopt_listener(fd, address, piece),
+            Carries::Streams => {
+                let text = Address::Inet(address).shown(what).to_string();
+                self.adopt_listener(fd, text, piece);
+            }
             Carries::Datagrams => self.opened.datagram_sockets.push(fd),
         }
     }
 
-    fn adopt_listener(&mut self, fd: OwnedFd, address: SocketAddr, piece: &Piece) {
+    fn adopt_listener(&mut self, fd: OwnedFd, address_text: String, piece: &Piece) {
         let socket = ListenSocket {
             fd,
             class: piece.class,
             protocol: piece.protocol,
             tag: piece.tag,
-            address_text: Address::Inet(address).shown(Carries::Streams).to_string(),
+            address_text,
         };
         if let Some(line) = announcement(self.settings, &socket) {
             self.say(line);
@@ -485,8 +554,6 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
-
-    use crate::settings::NetworkSettings;
 
     /// A directory of the test's own, gone with it.
     struct Scratch(PathBuf);
@@ -776,6 +843,77 @@ mod tests {
                 "shown by its path"
             );
             UnixStream::connect(&path).expect("somebody listens");
+        }
+    }
+
+    #[cfg(feature = "unix-socket")]
+    #[test]
+    fn unix_sockets_of_the_list_are_opened_in_their_order_whatever_the_port() {
+        let _turn = UMASK.lock().expect("no test panicked");
+        let scratch = Scratch::new();
+        let paths = ["a", "b"].map(|name| scratch.file(name));
+        let list = format!(
+            "unix:{},127.0.0.1,tag[x]:proto[ascii]:unix:/nowhere",
+            paths[0].display()
+        );
+        let wrong_order = open(&settings(&list), None).expect_err("no such place");
+        assert!(wrong_order.lines[0].starts_with("getaddrinfo(): "));
+        let list = format!(
+            "unix:{},127.0.0.1,proto[ascii]:tag[x]:unix:{}:777",
+            paths[0].display(),
+            paths[1].display()
+        );
+        let mut settings = settings(&list);
+        settings.network.socket_mode = 0o750;
+        let texts = |opened: &Opened| -> Vec<String> {
+            let texts = opened.sockets.iter();
+            texts.map(|socket| socket.address_text.clone()).collect()
+        };
+        let unix = paths.each_ref().map(|path| unix_text(path));
+        let opened = open(&settings, None).expect("three sockets");
+        assert_eq!(opened.sockets.len(), 3);
+        assert_eq!(texts(&opened)[0], unix[0]);
+        assert_eq!(texts(&opened)[2], unix[1]);
+        assert_eq!(opened.sockets[2].protocol, Protocol::Ascii);
+        assert_eq!(opened.sockets[2].tag, u64::from(b'x'));
+        for (path, mode) in paths.iter().zip([0o750, 0o777]) {
+            let found = fs::metadata(path).expect("a file").permissions().mode();
+            assert_eq!(found & 0o777, mode);
+            UnixStream::connect(path).expect("somebody listens");
+        }
+        settings.network.port = 0;
+        settings.network.udp_port = -1;
+        let opened = open(&settings, None).expect("sockets");
+        assert_eq!(texts(&opened), unix);
+        assert_eq!(opened.datagram_sockets.len(), 1);
+    }
+
+    #[cfg(feature = "unix-socket")]
+    #[test]
+    fn a_unix_socket_of_the_list_that_fails_is_named() {
+        let _turn = UMASK.lock().expect("no test panicked");
+        let scratch = Scratch::new();
+        let path = scratch.file("twice");
+        let shown = path.display();
+        for (list, why) in [
+            (
+                format!("unix:{shown},unix:{shown}:777"),
+                "Address already in use",
+            ),
+            (format!("unix:{shown}/below"), "Not a directory"),
+        ] {
+            let error = open(&settings(&list), None).expect_err("not to be had");
+            let named = list.rsplit("unix:").next().expect("a path");
+            let named = named.trim_end_matches(":777");
+            assert_eq!(
+                error.lines,
+                [
+                    format!("bind(): {why}"),
+                    format!("failed to listen on UNIX socket: {named}: {why}"),
+                    format!("failed to listen on one of interface(s) {list}: {why}"),
+                ]
+            );
+            assert_eq!(error.status, ExitStatus::OsError);
         }
     }
 

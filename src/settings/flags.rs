@@ -14,7 +14,8 @@ use crate::settings::{Protocol, suboptions, usage};
 const TLS: bool = cfg!(feature = "tls");
 const SASL: bool = cfg!(feature = "sasl");
 const UNIX_SOCKET: bool = cfg!(feature = "unix-socket");
-const NO_UNIX_SOCKET: &str = "This server is not built with unix socket support.";
+/// What is said to who asks for a Unix socket where there are none.
+pub const NO_UNIX_SOCKET: &str = "This server is not built with unix socket support.";
 /// More worker threads than this are warned about.
 const THREADS_ADVISED_MAX: u32 = 64;
 
@@ -52,7 +53,10 @@ pub(super) const OPTIONS: &[Row] = &[
         "<file>",
         Effect::Text(|s| &mut s.network.socket_path),
     )
-    .help("path of a UNIX socket to listen on, instead of any network port")
+    .help(
+        "path of a UNIX socket to listen on, instead of any network port; \
+         beside ports it is an address of -l, unix:<file>[:<mask>]",
+    )
     .needs(UNIX_SOCKET, NO_UNIX_SOCKET)
     .stat(9, "domain_socket", |now| {
         Some(null(&now.settings.network.socket_path))

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::lock::lock;
 
 pub use crate::settings::command_line::{ExitStatus, Reading, Refusal, Stop, read};
+pub use crate::settings::flags::NO_UNIX_SOCKET;
 pub use crate::settings::groups::{
     AuthSettings, CommandSettings, LoggerSettings, NetworkSettings, ProcessSettings,
     StorageSettings, TlsSettings, WorkerSettings,
