@@ -1,6 +1,6 @@
 //! The kernel through libc: one file a subject, each call wrapped once and answered as `io::Result`.
 //!
-//! Nothing here knows of conns or options. `process` and `signal` serve the boot, `socket` and `notify` the
+//! Nothing here knows of conns or options. `process`, `service` and `signal` serve the boot, `socket` and `notify` the
 //! event loops, `mmap` the slab pages, `random` the key hash, `heap` all other memory, and what happens when there is
 //! none.
 
@@ -11,6 +11,7 @@ pub mod mmap;
 pub mod notify;
 pub mod process;
 pub mod random;
+pub mod service;
 pub mod signal;
 pub mod socket;
 

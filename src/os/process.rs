@@ -40,15 +40,22 @@ pub enum Streams {
     Kept,
 }
 
-/// Goes on in a child of its own session, in the background; the parent ends here with status 0.
+/// Goes on in a child of its own session, in the background; the parent ends here with status 0, after a `farewell` for which it
+/// is given the child's id.
 ///
 /// To be called before the first thread: only the calling one goes on in the child.
 ///
 /// # Errors
 /// The kernel's.
-pub fn daemonize(directory: Directory, streams: Streams) -> io::Result<()> {
+pub fn daemonize(
+    directory: Directory,
+    streams: Streams,
+    farewell: impl FnOnce(u32),
+) -> io::Result<()> {
     // SAFETY: the boot calls this before it makes threads, so no lock can be held by a thread that is left behind.
-    if cvt(unsafe { libc::fork() })? != 0 {
+    let child = cvt(unsafe { libc::fork() })?;
+    if child != 0 {
+        farewell(child.unsigned_abs());
         // SAFETY: ends the parent at once, without running what was registered for exit: that is the child's now.
         unsafe { libc::_exit(0) };
     }

@@ -19,6 +19,7 @@ use crate::os::notify::Notifier;
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
 use crate::server::leak;
+use crate::server::manager::Manager;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
 use crate::settings::{AuthSettings, ExitStatus, Refusal, Settings, TlsSettings, Tunables};
@@ -163,12 +164,15 @@ pub(super) fn load_certificates(
 }
 
 /// Core files, open files, and whose rights the server runs with. Gives the limit of descriptors.
-pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootError> {
+pub(super) fn take_limits_and_identity(
+    settings: &Settings,
+    manager: &Manager,
+) -> Result<u64, BootError> {
     let os = |line: &str| BootError::new(ExitStatus::OsError, line);
     if settings.process.core_dumps {
         process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
     }
-    let own = Hosts::DESCRIPTORS + handshake::descriptors(settings);
+    let own = Hosts::DESCRIPTORS + handshake::descriptors(settings) + manager.descriptors();
     let descriptors = process::limit_open_files(settings.network.conn_limit, own).map_err(|_| {
         os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
     })?;
@@ -178,8 +182,11 @@ pub(super) fn take_limits_and_identity(settings: &Settings) -> Result<u64, BootE
     Ok(descriptors)
 }
 
-/// Leaves the terminal, with `-d`.
-pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
+/// Leaves the terminal, with `-d`. The service manager hears of it from the process that it has started itself.
+pub(super) fn go_to_background(
+    settings: &Settings,
+    manager: &mut Manager,
+) -> Result<(), BootError> {
     if !settings.process.daemonize {
         return Ok(());
     }
@@ -193,7 +200,8 @@ pub(super) fn go_to_background(settings: &Settings) -> Result<(), BootError> {
     } else {
         Streams::Null
     };
-    process::daemonize(directory, streams).map_err(|_| {
+    let farewell = |child| manager.follow(child);
+    process::daemonize(directory, streams, farewell).map_err(|_| {
         BootError::new(
             ExitStatus::Failure,
             "failed to daemon() in order to daemonize",

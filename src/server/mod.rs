@@ -3,8 +3,8 @@
 //!
 //! `mod` holds the order of the boot and the main loop, `boot` the steps that can fail, `stop` the orderly end,
 //! `control` and `figures` what verbs and `stats` reach of the server as a whole, `refresh` the ways to new
-//! certificates. Runs on the main thread alone. What a boot allocates and threads share is leaked: it lives as long
-//! as the process.
+//! certificates, `manager` what the service manager hears. Runs on the main thread alone. What a boot allocates and
+//! threads share is leaked: it lives as long as the process.
 //! (options-and-process.md §4)
 
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@
 mod boot;
 mod control;
 mod figures;
+mod manager;
 mod refresh;
 mod stop;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::lock::lock;
 use crate::os::heap;
 use crate::os::notify::Notifier;
 use crate::os::process;
+use crate::os::service::Handed;
 use crate::os::signal::{self, Signal};
 use crate::os::{Interest, reason};
 use crate::protocol;
@@ -51,6 +53,7 @@ use crate::roster::tls_lists::{SslConnsSection, SslSection};
 use crate::server::boot::BootError;
 use crate::server::control::ServerControl;
 use crate::server::figures::ServerFigures;
+use crate::server::manager::{Manager, Reload, Rounds};
 use crate::server::refresh::Refresher;
 use crate::server::stop::Threads;
 use crate::settings::voice::{say, tell};
@@ -65,6 +68,7 @@ use crate::worker::{self, Workers};
 
 const TICK: TimerId = TimerId(0);
 const RESUME: TimerId = TimerId(1);
+const ROUND: TimerId = TimerId(2);
 /// The clock's period.
 const SECOND: Duration = Duration::from_secs(1);
 /// Names the file that tells which ports were bound.
@@ -91,6 +95,8 @@ impl Deref for Services {
 
 /// Reads the command line of this process and serves until a signal ends it.
 pub fn run() -> ExitCode {
+    // Before there is a second thread.
+    let handed = Handed::take();
     // Before the command line: reading certificates may take a while, and a signal that comes then is not lost.
     let woken = match boot::heed_signals() {
         Ok(woken) => woken,
@@ -101,7 +107,7 @@ pub fn run() -> ExitCode {
         say!("{warning}");
     }
     let ended = match reading.result {
-        Ok(settings) => serve(leak(settings), woken),
+        Ok(settings) => serve(leak(settings), woken, handed),
         Err(Stop::Refuse(refusal)) => Err(BootError::from(refusal)),
         Err(Stop::Print(text)) => {
             return match io::stdout().write_all(text.as_bytes()) {
@@ -128,14 +134,22 @@ fn leak<T: Sync>(value: T) -> &'static T {
 }
 
 /// The boot, in the order in which failures may interleave with side effects, and the whole life of the server.
-fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), BootError> {
+fn serve(
+    settings: &'static Settings,
+    woken: &'static Notifier,
+    handed: Handed,
+) -> Result<(), BootError> {
+    if let Some(warning) = &handed.warning {
+        say!("{warning}");
+    }
+    let mut manager = Manager::new(handed.notes, settings.process.daemonize);
     boot::look_for_large_pages(settings)?;
     let clock = leak(Clock::new());
     let refresher = boot::load_certificates(&settings.tls, &TLS_COUNTERS, clock)?;
-    let descriptors = boot::take_limits_and_identity(settings)?;
+    let descriptors = boot::take_limits_and_identity(settings, &manager)?;
     let tunables = leak(Tunables::new(settings));
     let sasl = boot::start_sasl(&settings.auth, tunables)?;
-    boot::go_to_background(settings)?;
+    boot::go_to_background(settings, &mut manager)?;
     boot::lock_memory(settings);
     let base: Base<Main> = Base::new(Load::Few)
         .map_err(|error| BootError::kernel("Can't create an event base", &error))?;
@@ -181,7 +195,12 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
     let refreshing = refresh::start(services.crew, refresher, settings.tls.refresh_interval_secs)
         .map_err(thread_failed)?;
 
-    let mut main = open_doors(services, &base, turns, handshakers.reception())?;
+    let lobby = Lobby {
+        turns,
+        reception: handshakers.reception(),
+    };
+    let mut main = open_doors(services, &base, lobby, manager)?;
+    main.watch_workers(&base, handed.watchdog, &workers)?;
     check_room(settings, books.counts)?;
     let pid_file = settings
         .process
@@ -189,7 +208,9 @@ fn serve(settings: &'static Settings, woken: &'static Notifier) -> Result<(), Bo
         .as_deref()
         .and_then(|path| boot::write_pid_file(Path::new(path)));
 
+    main.manager.ready();
     let end = run_until_stopped(&base, &mut main);
+    main.manager.stopping();
     drop(main);
     if let Ok(Signal::User1) = end {
         say!("Gracefully stopping");
@@ -278,14 +299,24 @@ fn run_until_stopped(base: &Base<Main>, main: &mut Main) -> Result<Signal, BootE
     }
 }
 
+/// Where clients go.
+struct Lobby {
+    turns: Turns,
+    reception: Option<Reception>,
+}
+
+fn no_events(error: io::Error) -> BootError {
+    BootError::kernel("Can't listen for events", &error)
+}
+
 /// Opens the listening sockets and puts them, the clock and the signals on the main base.
 fn open_doors(
     services: Services,
     base: &Base<Main>,
-    turns: Turns,
-    reception: Option<Reception>,
+    lobby: Lobby,
+    manager: Manager,
 ) -> Result<Main, BootError> {
-    let os = |error: io::Error| BootError::kernel("Can't listen for events", &error);
+    let Lobby { turns, reception } = lobby;
     let port_file = env::var_os(PORT_FILE).map(PathBuf::from);
     let opened = open::open(services.settings, port_file.as_deref())?;
     for line in &opened.lines {
@@ -309,17 +340,19 @@ fn open_doors(
         registrar: &registrar,
         timer: RESUME,
     })
-    .map_err(os)?;
-    let tick = registrar.timer(TICK).map_err(os)?;
-    tick.set(SECOND).map_err(os)?;
+    .map_err(no_events)?;
+    let tick = registrar.timer(TICK).map_err(no_events)?;
+    tick.set(SECOND).map_err(no_events)?;
     let waker = registrar
         .watch(services.woken.fd(), Interest::Read)
-        .map_err(os)?;
+        .map_err(no_events)?;
     Ok(Main {
         dispatcher,
         tick,
         _waker: waker,
         services,
+        manager,
+        rounds: None,
         stopping: None,
     })
 }
@@ -330,11 +363,41 @@ struct Main {
     tick: Timer,
     _waker: Event,
     services: Services,
+    manager: Manager,
+    /// Where the service manager wants to hear that the server is alive.
+    rounds: Option<Rounds>,
     /// The signal that ends the loop.
     stopping: Option<Signal>,
 }
 
 impl Main {
+    fn watch_workers(
+        &mut self,
+        base: &Base<Main>,
+        silence: Option<Duration>,
+        workers: &Workers,
+    ) -> Result<(), BootError> {
+        if let Some(silence) = silence {
+            let timer = base.registrar().timer(ROUND).map_err(no_events)?;
+            let rounds = Rounds::new(timer, silence, workers.inboxes());
+            rounds.go(&self.manager);
+            self.rounds = Some(rounds);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        self.services.clock().tick();
+        self.services.engine.tick();
+        if self.services.books.counts.crowd_has_left() {
+            heap::trim();
+        }
+        self.manager.tick();
+        if let Err(error) = self.tick.set(SECOND) {
+            say!("the clock stands still: {}", reason(&error));
+        }
+    }
+
     fn heed(&mut self) {
         self.services.woken.clear();
         for signal in signal::take() {
@@ -345,25 +408,32 @@ impl Main {
         }
     }
 
-    /// SIGHUP: passwords and certificates are read again. Success is silent.
-    fn reload(&self) {
-        self.reload_logins();
-        let Some(refresher) = self.services.refresher else {
-            return;
-        };
-        if let Err(error) = refresher.refresh() {
-            say!("Could not reload TLS certificates on SIGHUP: {error}");
+    /// SIGHUP: passwords and certificates are read again. Success is silent, but for the service manager.
+    fn reload(&mut self) {
+        self.manager.reloading();
+        let how = self.reload_logins().and(self.reload_certificates());
+        self.manager.reloaded(how);
+    }
+
+    fn reload_certificates(&self) -> Reload {
+        match self.services.refresher.map(Refresher::refresh) {
+            Some(Err(error)) => {
+                say!("Could not reload TLS certificates on SIGHUP: {error}");
+                Reload::Failed
+            }
+            Some(Ok(())) | None => Reload::Done,
         }
     }
 
     /// Compat: a file that is bad now is not spoken of but at `-v`.
-    fn reload_logins(&self) {
+    fn reload_logins(&self) -> Reload {
         let Some(Err(error)) = self.services.judges.logins.map(Logins::reload) else {
-            return;
+            return Reload::Done;
         };
         for line in error.lines() {
             tell!(self.services.tunables, 1, "{line}");
         }
+        Reload::Failed
     }
 }
 
@@ -375,17 +445,13 @@ impl Handler for Main {
     }
 
     fn timer(&mut self, id: TimerId) {
-        if id == RESUME {
-            self.dispatcher.timer();
-            return;
-        }
-        self.services.clock().tick();
-        self.services.engine.tick();
-        if self.services.books.counts.crowd_has_left() {
-            heap::trim();
-        }
-        if let Err(error) = self.tick.set(SECOND) {
-            say!("the clock stands still: {}", reason(&error));
+        match id {
+            RESUME => self.dispatcher.timer(),
+            ROUND => self
+                .rounds
+                .iter()
+                .for_each(|rounds| rounds.go(&self.manager)),
+            _ => self.tick(),
         }
     }
 }

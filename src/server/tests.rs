@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -111,6 +111,22 @@ fn rest(client: &mut UnixStream) -> String {
     let mut text = String::new();
     client.read_to_string(&mut text).expect("an orderly end");
     text
+}
+
+#[test]
+fn workers_take_a_knock_in() {
+    let lab = Lab::start(two_workers());
+    let knock = Arc::new(());
+    for inbox in lab.threads.workers.inboxes() {
+        let posted = inbox.post(Message::Knock(Arc::clone(&knock)));
+        posted.expect("memory for it");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while Arc::strong_count(&knock) > 1 {
+        assert!(Instant::now() < deadline, "a knock lies there still");
+        std::thread::yield_now();
+    }
+    lab.threads.stop(lab.services.tunables);
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub enum Message {
     IdleCheck(RawFd),
     /// Take back a conn that was away.
     Home(Box<Away>, Return),
+    /// Drop this: whoever knocks sees by it that you are alive.
+    Knock(Arc<()>),
     /// Leave the loop, wait, close all conns and end.
     Stop(Halt),
 }

@@ -460,6 +460,7 @@ impl Worker {
                     self.turn(fd, |conn, env| conn.kick_if_idle(limit, env));
                 }
                 Message::Home(away, how) => self.take_home(*away, how),
+                Message::Knock(held) => drop(held),
                 Message::Stop(halt) => self.halt = Some(halt),
             }
         }

@@ -220,6 +220,9 @@ sub command {
     return (@command, @args);
 }
 
+# What a service manager would say, to a server that is not to hear it.
+my @MANAGER = qw(LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC);
+
 # Forks and executes; output goes to files of the scratch directory.
 sub spawn {
     my ($options, @command) = @_;
@@ -228,14 +231,14 @@ sub spawn {
     watch_over('');
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
-        delete @ENV{qw(MEMCACHED_PORT_FILENAME MEMCACHED_HASH_BULK_MOVE T_MEMD_INITIAL_MALLOC POSIXLY_CORRECT)};
-        %ENV = (%ENV, %{ $options->{env} // {} });
+        delete @ENV{qw(MEMCACHED_PORT_FILENAME MEMCACHED_HASH_BULK_MOVE T_MEMD_INITIAL_MALLOC POSIXLY_CORRECT), @MANAGER};
         chdir $options->{dir} or POSIX::_exit(126) if $options->{dir};
         open STDIN, '<', '/dev/null' or POSIX::_exit(126);
         open STDERR, '>', $err or POSIX::_exit(126);
         open STDOUT, '>', $out or POSIX::_exit(126);
         # What this process inherited would count against the server's -c.
         POSIX::close($_) for 3 .. 255;
+        %ENV = (%ENV, %{ $options->{env} // {} });
         { no warnings 'exec'; exec { $command[0] } @command; }
         print STDERR "exec $command[0]: $!\n";
         POSIX::_exit(127);
