@@ -1,11 +1,13 @@
 #!/usr/bin/perl
-# Goal: a service manager hears that the server is ready, reloads, is alive and stops.
-# Method: this test is the manager. It reads the notes, on paths and in the abstract space, or leaves them lie; threads hang
-# on pipes.
+# Goal: a service manager hears that the server is ready, reloads, is alive and stops; sockets that it hands over are
+# served as their names say.
+# Method: this test is the manager. It reads the notes, on paths and in the abstract space, or leaves them lie; it hands over
+# sockets of all kinds, with names that fit and that do not, and tries each as a client. systemd's own activation, where it is.
 
 use strict;
 use warnings;
 use IO::Select;
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX qw(mkfifo);
 use Socket qw(SOCK_DGRAM);
@@ -20,6 +22,7 @@ TestServer::need_new('it speaks to no manager');
 my $dir = TestServer::scratch();
 my $count = 0;
 my $tls = TestServer::has_feature('tls') && TestClient::tls_available();
+my $unix = TestServer::has_feature('unix');
 
 # ---------------------------------------------------------------------------------------------------
 # Notes
@@ -189,6 +192,193 @@ SKIP: {
         is($c->line, 'OK', 'which goes on') if $who =~ /worker/;
         ok(alive($manager), 'and the server is alive again');
     }
+}
+
+# ---------------------------------------------------------------------------------------------------
+# Sockets that are handed over
+
+sub tcp { return IO::Socket::INET->new(Listen => 5, LocalAddr => $_[0] // '127.0.0.1') // die "listen: $!" }
+sub udp { return IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1') // die "bind: $!" }
+sub path { my $path = "$dir/socket." . ++$count; return (IO::Socket::UNIX->new(Local => $path, Listen => 5) // die("$path: $!"), $path) }
+sub serves {
+    my ($server, $port, $name, %options) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return is($server->outcome(port => $port, tls => 0, %options), 'served', $name);
+}
+# Addresses of its listeners.
+sub listeners {
+    my ($client) = @_;
+    my %conns = %{ $client->stats('conns') };
+    return sort map { $conns{ s/:state$/:addr/r } } grep { /:state$/ && $conns{$_} eq 'conn_listening' } keys %conns;
+}
+
+my %plain = (tls => 0);
+for my $args ([], [ '-p', '11999' ], [ '-p', '0' ]) {
+    my $socket = tcp();
+    my $server = TestServer->start({ %plain, sockets => [ [$socket] ] }, '-t', '1', @$args);
+    is_deeply([ $server->port_lines ], [ 'TCP INET: ' . $socket->sockport ], "a socket in place of those of '@$args'");
+    serves($server, $server->port, 'serves');
+    is_deeply([ listeners($server->admin) ], [ 'tcp:127.0.0.1:' . $socket->sockport ], 'alone');
+    if (-e "/proc/$$/fdinfo/0") {
+        my ($flags) = map { oct } TestServer::slurp("/proc/${\ $server->pid}/fdinfo/3") =~ /^flags:\s*(\d+)/m;
+        is($flags & 02004000, 02004000, 'nothing waits for it, and no other program gets it');
+    }
+    is($server->stop, 0, 'the server ends');
+    my $next = TestServer->start({ %plain, sockets => [ [$socket] ] }, '-t', '1');
+    serves($next, $socket->sockport, 'the next has the same socket');
+    $next->stop('USR1');
+}
+
+# of several kinds, with names
+{
+    my ($local, $path) = path();
+    my @sockets = ([ tcp(), 'a' ], [ $local, 'unix' ], [ udp(), 'datagram' ], [ tcp(), 'memcached.socket' ], [ tcp(), 'plain' ]);
+    my $server = TestServer->start({ %plain, sockets => \@sockets }, '-t', '3', '-U', '11999');
+    my @ports = map { $_->[0]->sockport } @sockets[ 0, 3, 4 ];
+    is_deeply([ $server->port_lines ], [ (map { "TCP INET: $_" } @ports), 'UDP INET: ' . $sockets[2][0]->sockport ], 'the port file lists ports');
+    serves($server, $_, "port $_") for @ports;
+    is(TestClient->connect_unix($path)->ask('mn'), 'MN', 'the Unix socket');
+    $server->udp_client->answers("mn\r\n", ["MN\r\n"], 'UDP');
+    is(scalar(grep { /^unix:/ } listeners($server->admin)), 1, 'stats conns shows the path');
+    is($server->stop, 0, 'the server ends');
+    ok(-S $path, 'the Unix socket stays');
+}
+
+# beside what is named
+{
+    my ($socket, $other) = (tcp(), "$dir/beside");
+    my $where = '127.0.0.1:-1' . ($unix ? ",unix:$other" : '');
+    my $server = TestServer->start({ %plain, sockets => [ [$socket] ] }, '-t', '1', '-l', $where);
+    my @ports = $server->ports;
+    is(scalar @ports, 2, 'addresses of -l are opened besides');
+    is($ports[0], $socket->sockport, 'behind what was handed over');
+    serves($server, $_, "port $_") for @ports;
+    is(TestClient->connect_unix($other)->ask('mn'), 'MN', 'and so is a Unix socket') if $unix;
+    $server->stop;
+    my ($local, $path) = path();
+    my $same = '127.0.0.1' . ($unix ? ",unix:$path" : '');
+    $server = TestServer->start({ %plain, sockets => [ [$socket], [$local] ] }, '-t', '1', '-p', $socket->sockport, '-l', $same);
+    is(scalar($server->ports), 1, 'an address that is there already is not opened again');
+    serves($server, $socket->sockport, 'and serves');
+    is(TestClient->connect_unix($path)->ask('mn'), 'MN', 'nor is a path');
+    $server->stop;
+    my $run = TestServer->run({ sockets => [ [$socket] ] }, '-t', '1', '-l', 'proto[ascii]:127.0.0.1:' . $socket->sockport);
+    is($run->{status}, 71, 'one that is to be served in another way ends the start');
+    like($run->{stderr}, qr/^failed to listen on one of interface\(s\) .*: Address already in use$/m, 'with the reason');
+    SKIP: {
+        skip 'no Unix sockets', 3 unless $unix;
+        $server = TestServer->start({ ready => 0, %plain, sockets => [ [$socket] ] }, '-t', '1', '-s', "$dir/never");
+        ok($server->wait_stderr(qr{^WARNING: -s \Q$dir\E/never gives way to the sockets of the service manager$}m), '-s gives way');
+        is(TestClient->connect_tcp(host => '127.0.0.1', port => $socket->sockport)->ask('mn'), 'MN', 'to what was handed over');
+        ok(!-e "$dir/never", 'and is not opened');
+    }
+}
+
+# another user, and the background
+SKIP: {
+    skip 'only root becomes somebody else', 1 unless $> == 0 && getpwnam 'nobody';
+    chmod 0777, $dir;
+    my ($local, $path) = path();
+    my $socket = tcp();
+    my $server = TestServer->start({ %plain, user => undef, sockets => [ [$socket], [$local] ] }, '-u', 'nobody', '-t', '1');
+    serves($server, $socket->sockport, '-u: a socket that root has opened');
+    is(TestClient->connect_unix($path)->ask('mn'), 'MN', 'and one at a path');
+}
+{
+    my ($socket, $pid_file) = (tcp(), "$dir/pid.background");
+    my $run = TestServer->run({ sockets => [ [$socket] ] }, '-d', '-t', '1', '-P', $pid_file);
+    is($run->{status}, 0, '-d: the first process ends');
+    my $pid = TestServer::wait_until(sub { TestServer::slurp($pid_file) =~ /^(\d+)$/ && $1 });
+    TestServer::watch_over("watch $pid");
+    my $c = TestClient->connect_tcp(host => '127.0.0.1', port => $socket->sockport);
+    is($c->ask('mn'), 'MN', 'and the other serves');
+    is_deeply([ listeners($c) ], [ 'tcp:127.0.0.1:' . $socket->sockport ], 'what was handed over');
+    kill 'TERM', $pid;
+    is($c->rest, '', 'until it ends');
+    TestServer::watch_over("forget $pid");
+}
+
+# what is meant for another process, or for none
+for my $env ({ LISTEN_PID => $$ }, { LISTEN_PID => 'x' }, { LISTEN_FDS => 0 }) {
+    my $server = TestServer->start({ %plain, sockets => [ [ tcp() ] ], env => $env }, '-t', '1', '-l', '127.0.0.1', '-p', '-1');
+    is(scalar($server->ports), 1, join('=', %$env) . ': not for this process');
+    serves($server, $server->port, 'which opens its own');
+    $server->kill_now;
+}
+
+# what does not fit: which, and why
+my $file = TestServer::write_file("$dir/file", '');
+open my $plain_file, '<', $file or die $!;
+my $listening = tcp();
+my $conn = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $listening->sockport) // die $!;
+my @unfit = (
+    [ [ [ tcp(), 'tls' ] ], 'Inherited descriptor 3 (tls): a socket of this name is valid only when SSL is enabled' ],
+    [ [ [ tcp(), 'mtls' ] ], 'Inherited descriptor 3 (mtls): a socket of this name is valid only when SSL is enabled' ],
+    [ [ [ tcp(), 'unix' ] ], 'Inherited descriptor 3 (unix): it is no UNIX socket' ],
+    [ [ [ tcp(), 'a' ], [ (path())[0], 'tls' ] ], 'Inherited descriptor 4 (tls): UNIX and UDP sockets are never encrypted' ],
+    [ [ [ tcp(), 'a' ], [ udp(), 'b' ] ], 'Inherited descriptor 4 (b): it is a UDP socket, and UDP is off (-U)' ],
+    [ [ [ udp(), 'tls' ] ], 'Inherited descriptor 3 (tls): UNIX and UDP sockets are never encrypted', '-U', '11999' ],
+    [ [ [ udp(), 'unix' ] ], 'Inherited descriptor 3 (unix): it is no UNIX socket', '-U', '11999' ],
+    [ [ [ $conn, 'connection' ] ], 'Inherited descriptor 3 (connection): it does not listen' ],
+    [ [ [ (manager())[0], 'x' ] ], 'Inherited descriptor 3 (x): it is no TCP, UDP or UNIX socket' ],
+    [ [ [ $plain_file, 'x' ], [ tcp(), 'unix' ] ],
+        "Inherited descriptor 3 (x): Socket operation on non-socket\nInherited descriptor 4 (unix): it is no UNIX socket" ],
+    [ [ [ tcp(), 'a' ] ], "UDP is asked for (-U), and none of the service manager's sockets is UDP's", '-U', '11999' ],
+);
+for my $row (@unfit) {
+    my ($sockets, $line, @args) = @$row;
+    my $run = TestServer->run({ sockets => $sockets }, '-t', '1', @args);
+    is($run->{status}, 71, 'a socket that does not fit ends the start with 71');
+    is($run->{stderr}, "$line\n", $line);
+}
+for my $row (
+    [ { LISTEN_FDS => 'x' }, 'LISTEN_FDS is no number: "x"' ],
+    [ { LISTEN_FDS => 3 }, 'LISTEN_FDS is 3, and 4 is not open' ],
+    [ { LISTEN_FDS => 1, LISTEN_FDNAMES => 'a:b' }, 'LISTEN_FDS is 1, and LISTEN_FDNAMES has 2 names' ],
+) {
+    my ($env, $line) = @$row;
+    my $run = TestServer->run({ sockets => [ [ tcp() ] ], env => $env }, '-t', '1');
+    is($run->{status}, 71, 'a list that contradicts itself ends the start with 71');
+    is($run->{stderr}, "$line\n", $line);
+}
+
+# under -Z
+SKIP: {
+    skip 'no TLS here', 1 unless $tls;
+    my ($local, $path) = path();
+    my @classes = qw(plain tls memcached.socket btls mtls notls);
+    my @sockets = ((map { [ tcp(), $_ ] } @classes), [ $local, 'unix' ]);
+    my $server = TestServer->start({ tls => 1, sockets => \@sockets }, '-t', '2');
+    for my $i (0 .. $#classes) {
+        my $port = $sockets[$i][0]->sockport;
+        my $bare = $classes[$i] =~ /^(?:plain|notls)$/;
+        my $refuses = $classes[$i] eq 'mtls';
+        is($server->outcome(port => $port, tls => 1), 'served', "-Z: $classes[$i] is encrypted") unless $bare || $refuses;
+        is($server->outcome(port => $port, tls => 1), 'refused', "-Z: $classes[$i] demands a certificate") if $refuses;
+        $bare
+            ? is($server->outcome(port => $port, tls => 0), 'served', "-Z: $classes[$i] is plain")
+            : isnt($server->outcome(port => $port, tls => 0), 'served', 'and nothing else');
+    }
+    is(TestClient->connect_unix($path)->ask('mn'), 'MN', 'the Unix socket is plain');
+    my $unnamed = tcp();
+    my $secure = TestServer->start({ tls => 1, sockets => [ [$unnamed] ] }, '-t', '1');
+    is($secure->outcome(tls => 1), 'served', 'a socket without a name is encrypted');
+    isnt($secure->outcome(tls => 0), 'served', 'and nothing else');
+}
+
+# systemd itself
+SKIP: {
+    my $activate = TestServer::program('systemd-socket-activate');
+    skip 'systemd-socket-activate is not installed', 3 unless $activate;
+    my $path = "$dir/activated";
+    my $start = TestServer::write_file("$dir/activate", "#!/bin/sh\nexec '$activate' -l '$path' --fdname=unix '${\ TestServer::server_path()}' \"\$@\"\n");
+    chmod 0755, $start;
+    my $server = TestServer->start({ ready => 0, binary => $start, %plain }, '-t', '1', '-l', '');
+    ok(TestServer::wait_until(sub { -S $path || $server->has_ended }), 'systemd opens a socket');
+    my $c = TestClient->connect_unix($path);
+    is($c->ask('mn'), 'MN', 'and the client that comes to it is served');
+    is_deeply([ listeners($c) ], ["unix:$path"], 'by it alone');
+    is($server->stop, 0, 'the server ends');
 }
 
 done_testing;

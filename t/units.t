@@ -31,7 +31,7 @@ sub moved {
 
 # everything that recipes take
 for my $name (qw(memcached-tool memcached-tool.1 start-memcached memcached-init memcached.service memcached@.service
-    memcached.sysconfig memcached.sysusers memcached.tmpfiles damemtop damemtop.1 damemtop.yaml README.damemtop))
+    memcached.socket memcached.sysconfig memcached.sysusers memcached.tmpfiles damemtop damemtop.1 damemtop.yaml README.damemtop))
 {
     ok(-s "$SCRIPTS/$name", "scripts/$name is there");
     is(-x _ ? 1 : 0, text($name) =~ /^#!/ ? 1 : 0, 'and can be executed if it is a program');
@@ -86,6 +86,17 @@ SKIP: {
         my $run = run_sh("systemd-analyze --man=no verify '" . moved($name, $name, '/usr/bin/memcached' => $SERVER) . "'");
         is_deeply([ grep { /memcached/ } split /\n/, $run->{out} ], [], "systemd finds nothing wrong with $name");
     }
+}
+
+# the sockets that go with the first
+like(text('memcached.socket'), qr/^WantedBy=sockets\.target$/m, 'the sockets can be enabled');
+is_deeply([ text('memcached.socket') =~ /^ListenStream=(.*)/mg ], [ '127.0.0.1:11211', '[::1]:11211' ], 'and let nobody in from elsewhere');
+SKIP: {
+    skip 'systemd-analyze is not installed', 1 unless TestServer::program('systemd-analyze');
+    mkdir "$dir/activated";
+    moved($_, "activated/$_", '/usr/bin/memcached' => $SERVER) for qw(memcached.service memcached.socket);
+    my $run = run_sh("systemd-analyze --man=no verify '$dir/activated/memcached.socket'");
+    is_deeply([ grep { /memcached/ } split /\n/, $run->{out} ], [], 'systemd finds nothing wrong with them');
 }
 
 # the variables, and the start that they make

@@ -351,7 +351,7 @@ mod tests {
             };
             let stats: &'static ConnStats = Box::leak(Box::default());
             let tunables = Box::leak(Box::new(Tunables::new(&settings)));
-            let opened = open_inet(&settings, None).expect("a port");
+            let opened = open_inet(&settings, None, Vec::new()).expect("a port");
             let (_, port) = opened.sockets[0]
                 .address_text
                 .rsplit_once(':')

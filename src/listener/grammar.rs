@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::settings::numbers::strict_i32;
-use crate::settings::{NO_UNIX_SOCKET, Protocol};
+use crate::settings::{NO_UNIX_SOCKET, Protocol, Settings};
 use crate::tls;
 
 /// Bytes of a tag: it is kept in 64 bits.
@@ -79,6 +79,19 @@ pub struct Rules {
     pub ascii_auth: bool,
     /// `-S`: conns log in with binary commands.
     pub sasl: bool,
+}
+
+impl Rules {
+    /// As the settings have them.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Rules {
+        Rules {
+            tls_enabled: settings.tls.enabled,
+            default_protocol: settings.network.protocol,
+            ascii_auth: settings.auth.file.is_some(),
+            sasl: settings.auth.sasl,
+        }
+    }
 }
 
 /// Why a piece cannot be read. `Display` is the line for stderr.
@@ -185,7 +198,9 @@ pub fn everywhere(rules: Rules) -> Piece {
     }
 }
 
-fn default_class(rules: Rules) -> ListenClass {
+/// What is spoken where nothing is said of it.
+#[must_use]
+pub fn default_class(rules: Rules) -> ListenClass {
     if rules.tls_enabled {
         ListenClass::Tls(tls::Class::Default)
     } else {
@@ -288,12 +303,19 @@ fn take_tag(text: &str) -> Result<(u64, &str), SyntaxError> {
     let Some((tag, rest)) = inner.split_once(']').or_else(|| inner.split_once('_')) else {
         return Err(SyntaxError::TagSpec(spec.to_owned()));
     };
-    if tag.is_empty() || tag.len() > TAG_MAX {
-        return Err(SyntaxError::TagLength(tag.to_owned()));
-    }
+    let bits = self::tag(tag).ok_or_else(|| SyntaxError::TagLength(tag.to_owned()))?;
+    Ok((bits, skip_one(rest)))
+}
+
+/// A tag as it is kept; `None` when it is empty or too long.
+#[must_use]
+pub fn tag(text: &str) -> Option<u64> {
     let mut bytes = [0u8; TAG_MAX];
-    bytes[..tag.len()].copy_from_slice(tag.as_bytes());
-    Ok((u64::from_le_bytes(bytes), skip_one(rest)))
+    let room = bytes
+        .get_mut(..text.len())
+        .filter(|room| !room.is_empty())?;
+    room.copy_from_slice(text.as_bytes());
+    Some(u64::from_le_bytes(bytes))
 }
 
 /// A number behind `unix:` makes it a host of that name.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::UDP_SEND_BUFFER_MAX;
 use crate::listener::grammar::{self, ListenClass, Piece, Place, Rules, SyntaxError};
+use crate::listener::inherited::Inherited;
 use crate::os::reason;
 use crate::os::socket::{self, Address, Carries, SocketOption};
 use crate::settings::{ExitStatus, NetworkSettings, Protocol, Settings};
@@ -27,7 +28,7 @@ pub struct ListenSocket {
     pub class: ListenClass,
     /// What its conns speak.
     pub protocol: Protocol,
-    /// The tag of its piece; 0 without one.
+    /// The tag of its piece, or its name where it was inherited; 0 without one.
     pub tag: u64,
     /// As `stats conns` shows it: `tcp:1.2.3.4:11211`, `tcp6:[::1]:11211`, `unix:/path`.
     pub address_text: String,
@@ -53,23 +54,33 @@ pub struct ListenError {
     pub status: ExitStatus,
 }
 
-/// Opens all that the settings ask for: the unix socket, or else those for TCP and UDP with their port file.
+/// Puts sockets that were `inherited` to work, and opens all that the settings ask for: the unix socket of `-s`, or else
+/// those for TCP and UDP, with their port file.
 ///
-/// `port_file` is the path of `MEMCACHED_PORT_FILENAME`.
+/// Inherited sockets stand in for what is opened where nothing is said about addresses, and for `-s`: beside them only
+/// those of `-l` are opened. `port_file` is the path of `MEMCACHED_PORT_FILENAME`.
 ///
 /// # Errors
 /// A socket that was asked for by name could not be had. Others may have been opened; they close with the error.
-pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, ListenError> {
-    if let Some(path) = &settings.network.socket_path {
-        return open_unix(settings, Path::new(path));
-    }
+pub fn open(
+    settings: &Settings,
+    port_file: Option<&Path>,
+    inherited: Vec<Inherited>,
+) -> Result<Opened, ListenError> {
     let mut lines = Vec::new();
+    match &settings.network.socket_path {
+        Some(path) if inherited.is_empty() => return open_unix(settings, Path::new(path)),
+        Some(path) => lines.push(format!(
+            "WARNING: -s {path} gives way to the sockets of the service manager"
+        )),
+        None => {}
+    }
     let mut ports = port_file.and_then(|path| {
         PortFile::create(path)
             .map_err(|complaint| lines.push(complaint))
             .ok()
     });
-    match open_inet(settings, ports.as_mut()) {
+    match open_inet(settings, ports.as_mut(), inherited) {
         Ok(mut opened) => {
             lines.append(&mut opened.lines);
             lines.extend(ports.and_then(|ports| ports.publish().err()));
@@ -82,25 +93,44 @@ pub fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, Lis
     }
 }
 
-/// Opens the TCP and Unix sockets of `-l`, or TCP's of every address, then the UDP sockets, and lists their ports.
+/// Opens the TCP and Unix sockets of `-l`, or TCP's of every address, then the UDP sockets, and lists their ports. Inherited
+/// ones of each kind come before those that are opened.
 ///
 /// # Errors
-/// A piece cannot be read, or none of its addresses can be had; the other pieces have been tried nevertheless.
+/// A piece cannot be read, or none of its addresses can be had; the other pieces have been tried nevertheless. UDP is
+/// asked for, and there is no socket for it.
 pub fn open_inet(
     settings: &Settings,
     mut ports: Option<&mut PortFile>,
+    inherited: Vec<Inherited>,
 ) -> Result<Opened, ListenError> {
     let network = &settings.network;
     let names_unix = network.listen.as_deref().is_some_and(grammar::names_unix);
+    let opens = inherited.is_empty() || network.listen.is_some();
+    let (streams, datagrams) = inherited
+        .into_iter()
+        .partition(|one| one.carries == Carries::Streams);
     let mut opened = Opened::default();
-    for (what, port, needed) in [
-        (Carries::Streams, network.port, names_unix),
-        (Carries::Datagrams, network.udp_port, false),
+    for (what, inherited, port, needed) in [
+        (Carries::Streams, streams, network.port, names_unix),
+        (Carries::Datagrams, datagrams, network.udp_port, false),
     ] {
-        if needed || port != 0 {
-            let ports = ports.as_deref_mut();
-            opened = Pass::new(settings, what, port, ports, opened).run()?;
-        }
+        let ports = ports.as_deref_mut();
+        let mut pass = Pass::new(settings, what, port, ports, opened);
+        pass.take_over(inherited);
+        opened = match opens && (needed || port != 0) {
+            true => pass.run()?,
+            false => pass.opened,
+        };
+    }
+    if network.udp_port != 0 && opened.datagram_sockets.is_empty() && !opens {
+        opened.lines.push(
+            "UDP is asked for (-U), and none of the service manager's sockets is UDP's".to_owned(),
+        );
+        return Err(ListenError {
+            lines: opened.lines,
+            status: ExitStatus::OsError,
+        });
     }
     Ok(opened)
 }
@@ -176,6 +206,8 @@ struct Pass<'a> {
     /// Of pieces that name none; 0 leaves those of the network alone.
     port: i32,
     ports: Option<&'a mut PortFile>,
+    /// Where sockets of others are served, and how.
+    inherited: Vec<(Address, ListenClass)>,
     opened: Opened,
     outcome: Outcome,
 }
@@ -190,6 +222,8 @@ enum Outcome {
 /// What became of one address.
 enum Attempt {
     Open(OwnedFd),
+    /// A socket of the service manager serves there.
+    Inherited,
     /// Not to be had; another address of the same piece will do.
     Skipped(io::Error),
     /// A reason to give the piece up.
@@ -209,20 +243,53 @@ impl<'a> Pass<'a> {
             what,
             port,
             ports,
+            inherited: Vec::new(),
             opened,
             outcome: Outcome::Complete,
         }
     }
 
+    /// Puts sockets to work that others have opened. What was set for whoever had them before holds no more.
+    fn take_over(&mut self, inherited: Vec<Inherited>) {
+        for one in inherited {
+            let piece = Piece {
+                class: one.class,
+                tag: one.tag,
+                ..grammar::everywhere(Rules::of(self.settings))
+            };
+            if self.what == Carries::Streams {
+                // Whoever had it before may have died in a pause, in which nobody may queue up.
+                let listens = socket::listen(one.fd.as_fd(), self.settings.network.backlog);
+                if let Err(error) = listens {
+                    self.say(format!("listen(): {}", reason(&error)));
+                }
+            }
+            self.inherited.push((one.address.clone(), one.class));
+            match one.address {
+                Address::Inet(address) => {
+                    self.set_up(&one.fd);
+                    self.adopt(one.fd, &address, &piece);
+                }
+                unix => {
+                    let text = unix.shown(self.what).to_string();
+                    self.adopt_listener(one.fd, text, &piece);
+                }
+            }
+        }
+    }
+
+    /// Whether an inherited socket is what a piece asks for: at the same place, served in the same way.
+    fn has_inherited(&self, address: &Address, piece: &Piece) -> bool {
+        let (what, protocol) = (self.what, self.settings.network.protocol);
+        self.inherited.iter().any(|(place, class)| {
+            let same = *class == piece.class && protocol == piece.protocol;
+            place == address && (same || what == Carries::Datagrams)
+        })
+    }
+
     fn run(mut self) -> Result<Opened, ListenError> {
-        let settings = self.settings;
-        let rules = Rules {
-            tls_enabled: settings.tls.enabled,
-            default_protocol: settings.network.protocol,
-            ascii_auth: settings.auth.file.is_some(),
-            sasl: settings.auth.sasl,
-        };
-        match &settings.network.listen {
+        let rules = Rules::of(self.settings);
+        match &self.settings.network.listen {
             Some(list) => {
                 for piece in grammar::parse(list, rules) {
                     match piece {
@@ -278,6 +345,9 @@ impl<'a> Pass<'a> {
 
     /// A Unix socket; what is wrong with it keeps no other piece from being tried.
     fn open_path(&mut self, piece: &Piece, path: &Path, mode: u32) {
+        if self.has_inherited(&Address::Unix(path.to_owned()), piece) {
+            return;
+        }
         match self.unix_listener(path, mode) {
             Ok(fd) => self.adopt_listener(fd, unix_text(path), piece),
             Err(fault) => {
@@ -317,11 +387,12 @@ impl<'a> Pass<'a> {
         let mut served = false;
         let mut fault = None;
         for address in &addresses {
-            match self.open_address(address)? {
+            match self.open_address(address, piece)? {
                 Attempt::Open(fd) => {
                     self.adopt(fd, address, piece);
                     served = true;
                 }
+                Attempt::Inherited => served = true,
                 Attempt::Skipped(error) => fault = fault.or(Some(error)),
                 Attempt::Refused(error) => {
                     self.fail(Some(error));
@@ -335,7 +406,14 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn open_address(&mut self, address: &SocketAddr) -> Result<Attempt, ListenError> {
+    fn open_address(
+        &mut self,
+        address: &SocketAddr,
+        piece: &Piece,
+    ) -> Result<Attempt, ListenError> {
+        if self.has_inherited(&Address::Inet(*address), piece) {
+            return Ok(Attempt::Inherited);
+        }
         let socket = match socket::inet_socket(address, self.what) {
             Ok(socket) => socket,
             Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
@@ -551,9 +629,11 @@ mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use crate::os::socket::Nature;
 
     /// A directory of the test's own, gone with it.
     struct Scratch(PathBuf);
@@ -603,6 +683,11 @@ mod tests {
             },
             ..Settings::default()
         }
+    }
+
+    /// Without anything that was inherited.
+    fn open(settings: &Settings, port_file: Option<&Path>) -> Result<Opened, ListenError> {
+        super::open(settings, port_file, Vec::new())
     }
 
     fn port_of(socket: &ListenSocket) -> u16 {
@@ -814,6 +899,133 @@ mod tests {
         let mut settings = settings("127.0.0.1:0");
         settings.network.port = 0;
         assert!(open(&settings, None).expect("no pass").sockets.is_empty());
+    }
+
+    /// As judged good, with a class of its own.
+    fn inherited(fd: impl Into<OwnedFd>, class: ListenClass) -> Inherited {
+        let fd = fd.into();
+        let Ok(Nature::Served(carries, address)) = socket::nature(fd.as_fd()) else {
+            panic!("it serves");
+        };
+        Inherited {
+            fd,
+            carries,
+            address,
+            class,
+            tag: 7,
+        }
+    }
+
+    #[test]
+    fn inherited_sockets_stand_in_for_what_nobody_named() {
+        let scratch = Scratch::new();
+        let path = scratch.file("ports");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = tcp.local_addr().expect("bound").port();
+        let socket = scratch.file("socket");
+        let unix = UnixListener::bind(&socket).expect("a path");
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let udp_port = udp.local_addr().expect("bound").port();
+        let mut settings = settings("");
+        settings.network.listen = None;
+        settings.network.udp_port = -1;
+        settings.network.protocol = Protocol::Ascii;
+        let class = ListenClass::Tls(crate::tls::Class::Mutual);
+        let handed = vec![
+            inherited(udp, ListenClass::Plain),
+            inherited(unix, ListenClass::Plain),
+            inherited(tcp, class),
+        ];
+        let opened = super::open(&settings, Some(&path), handed).expect("good ones");
+        let [first, second] = &opened.sockets[..] else {
+            panic!("two that carry streams");
+        };
+        assert_eq!(first.address_text, unix_text(&socket));
+        assert_eq!((second.class, second.tag), (class, 7));
+        assert_eq!(second.protocol, Protocol::Ascii);
+        assert_eq!(port_of(second), port);
+        assert_eq!(opened.datagram_sockets.len(), 1);
+        let listed = fs::read_to_string(&path).expect("published");
+        assert_eq!(listed, format!("TCP INET: {port}\nUDP INET: {udp_port}\n"));
+        drop(opened);
+        assert!(socket.exists(), "whoever made it takes it away");
+    }
+
+    #[test]
+    fn addresses_that_are_named_are_opened_beside_inherited_sockets() {
+        let settings = settings("127.0.0.1");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = tcp.local_addr().expect("bound").port();
+        let handed = vec![inherited(tcp, ListenClass::Plain)];
+        let opened = super::open(&settings, None, handed).expect("two sockets");
+        assert_eq!(opened.sockets.len(), 2);
+        assert_eq!(port_of(&opened.sockets[0]), port);
+    }
+
+    #[test]
+    fn the_socket_of_its_option_gives_way_to_inherited_ones_and_that_is_told() {
+        let settings = unix_settings(Path::new("/nowhere/socket"), 0o700);
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let handed = vec![inherited(tcp, ListenClass::Plain)];
+        let opened = super::open(&settings, None, handed).expect("one socket");
+        assert_eq!(opened.sockets.len(), 1);
+        assert_eq!(
+            opened.lines,
+            ["WARNING: -s /nowhere/socket gives way to the sockets of the service manager"]
+        );
+    }
+
+    #[test]
+    fn udp_that_is_asked_for_is_not_forgotten_beside_inherited_sockets() {
+        let mut settings = settings("");
+        settings.network.listen = None;
+        settings.network.udp_port = -1;
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let handed = vec![inherited(tcp, ListenClass::Plain)];
+        let error = super::open(&settings, None, handed).expect_err("no UDP socket");
+        assert_eq!(
+            error.lines,
+            ["UDP is asked for (-U), and none of the service manager's sockets is UDP's"]
+        );
+    }
+
+    #[test]
+    fn what_is_named_and_inherited_is_served_once_or_refused() {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = tcp.local_addr().expect("bound");
+        let udp_address = udp.local_addr().expect("bound");
+        let mut settings = settings(&address.to_string());
+        let handed = |class| vec![inherited(tcp.try_clone().expect("a descriptor"), class)];
+        let opened = super::open(&settings, None, handed(ListenClass::Plain)).expect("a socket");
+        assert_eq!(opened.sockets.len(), 1);
+        let secured = ListenClass::Tls(crate::tls::Class::Mutual);
+        let error = super::open(&settings, None, handed(secured)).expect_err("another class");
+        assert!(error.lines[0].ends_with("Address already in use"));
+        settings.network.listen = Some(udp_address.to_string());
+        settings.network.port = 0;
+        settings.network.udp_port = -1;
+        let handed = vec![inherited(udp, ListenClass::Plain)];
+        let opened = super::open(&settings, None, handed).expect("a socket");
+        assert_eq!(opened.datagram_sockets.len(), 1);
+    }
+
+    #[cfg(feature = "unix-socket")]
+    #[test]
+    fn the_list_does_not_take_the_path_of_an_inherited_socket() {
+        let scratch = Scratch::new();
+        let path = scratch.file("socket");
+        let unix = UnixListener::bind(&path).expect("a path");
+        let handed = || {
+            let fd = unix.try_clone().expect("a descriptor");
+            vec![inherited(fd, ListenClass::Plain)]
+        };
+        let list = format!("unix:{}", path.display());
+        let opened = super::open(&settings(&list), None, handed()).expect("a socket");
+        assert_eq!(opened.sockets.len(), 1);
+        let list = format!("proto[ascii]:{list}");
+        let error = super::open(&settings(&list), None, handed()).expect_err("it is taken");
+        assert_eq!(error.lines[0], "bind(): Address already in use");
     }
 
     #[test]

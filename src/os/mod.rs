@@ -1,12 +1,13 @@
 //! The kernel through libc: one file a subject, each call wrapped once and answered as `io::Result`.
 //!
-//! Nothing here knows of conns or options. `process`, `service` and `signal` serve the boot, `socket` and `notify` the
+//! Nothing here knows of conns or options. `inherited`, `process`, `service` and `signal` serve the boot, `socket` and `notify` the
 //! event loops, `mmap` the slab pages, `random` the key hash, `heap` all other memory, and what happens when there is
 //! none.
 
 use std::io;
 
 pub mod heap;
+pub mod inherited;
 pub mod mmap;
 pub mod notify;
 pub mod process;

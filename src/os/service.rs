@@ -1,4 +1,4 @@
-//! The service manager, such as systemd: how it is told things.
+//! The service manager, such as systemd: what it hands to the process, and how it is told things.
 //!
 //! [`Handed::take`] is the first that the process does. It takes what the environment tells of a manager, and the
 //! variables out of it. [`Notes`] are datagrams to the manager, which the main thread sends and never waits for: one that
@@ -20,16 +20,26 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
 use std::time::Duration;
 
+use crate::os::inherited::{self, Descriptor};
 use crate::os::reason;
 
 /// Notes that wait for room; what comes on top of them takes the place of the oldest.
 const UNSENT_MAX: usize = 16;
 /// What is taken out of the environment: it was meant for this process alone.
-const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+const VARIABLES: [&str; 6] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
 /// What a manager has handed to the process.
 #[derive(Debug)]
 pub struct Handed {
+    /// Descriptors in the order of their numbers, or what is wrong with the list.
+    pub descriptors: Result<Vec<Descriptor>, String>,
     /// To the manager.
     pub notes: Notes,
     /// Why there are none, though there is a manager.
@@ -39,11 +49,13 @@ pub struct Handed {
 }
 
 impl Handed {
-    /// Takes what there is. To be called once, before the second thread.
+    /// Takes what there is. To be called once, before the process opens anything and before its second thread.
     #[must_use]
     pub fn take() -> Handed {
         let own = process::id();
         let variable = |name: &str| env::var_os(name);
+        // First, since it takes by number what is open.
+        let descriptors = inherited::take(own, variable);
         let (notes, warning) = match Notes::open(env::var_os("NOTIFY_SOCKET")) {
             Ok(notes) => (notes, None),
             Err(error) => (
@@ -52,6 +64,7 @@ impl Handed {
             ),
         };
         let handed = Handed {
+            descriptors,
             notes,
             warning,
             watchdog: watchdog(own, variable),
@@ -65,7 +78,7 @@ impl Handed {
 }
 
 /// Whether a variable with the id of a process means the one with this id.
-fn is_for(own: u32, variable: Option<&OsStr>) -> bool {
+pub(super) fn is_for(own: u32, variable: Option<&OsStr>) -> bool {
     variable.is_some_and(|id| id.to_str().is_some_and(|id| id.parse() == Ok(own)))
 }
 

@@ -400,16 +400,56 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
     Ok((unsafe { OwnedFd::from_raw_fd(fd) }, raw.address()))
 }
 
+/// What a descriptor that others have opened turns out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// A TCP or Unix socket that listens, or a UDP socket: clients come to this address.
+    Served(Carries, Address),
+    /// A TCP or Unix socket that does not listen.
+    Silent,
+    /// Some other kind of socket.
+    Foreign,
+}
+
+/// What the socket is.
+///
+/// # Errors
+/// The kernel's: it is no socket.
+pub fn nature(socket: BorrowedFd<'_>) -> io::Result<Nature> {
+    let kind: libc::c_int = get_raw(socket, libc::SOL_SOCKET, libc::SO_TYPE)?;
+    let listens: libc::c_int = get_raw(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)?;
+    let own = RawAddress::of(socket.as_raw_fd())?;
+    Ok(match (kind, own.family()) {
+        (libc::SOCK_DGRAM, libc::AF_INET | libc::AF_INET6) => {
+            Nature::Served(Carries::Datagrams, own.address())
+        }
+        (libc::SOCK_STREAM, libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX) if listens != 0 => {
+            Nature::Served(Carries::Streams, own.address())
+        }
+        (libc::SOCK_STREAM, libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX) => Nature::Silent,
+        _ => Nature::Foreign,
+    })
+}
+
+/// Lets no call on the socket wait any more, as is so from the start with those that are made here.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: fcntl takes no pointers for this.
+    let flags = cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = flags | libc::O_NONBLOCK;
+    // SAFETY: as above.
+    cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) }).map(drop)
+}
+
 /// The address of this end of the socket that `fd` is. Whoever asks about a conn of another thread holds its card,
 /// so that the number cannot become another socket's meanwhile.
 ///
 /// # Errors
 /// The kernel's.
 pub fn local_address(fd: RawFd) -> io::Result<Address> {
-    let mut raw = RawAddress::new();
-    // SAFETY: the address and its length are ours, and the length says how much room there is.
-    cvt(unsafe { libc::getsockname(fd, ptr::from_mut(&mut raw.storage).cast(), &mut raw.len) })?;
-    Ok(raw.address())
+    Ok(RawAddress::of(fd)?.address())
 }
 
 /// Reads what has arrived into `space`; 0 is the end of the stream.
@@ -654,13 +694,26 @@ impl RawAddress {
         }
     }
 
+    /// That of this end of the socket that `fd` is.
+    fn of(fd: RawFd) -> io::Result<RawAddress> {
+        let mut raw = RawAddress::new();
+        let address = ptr::from_mut(&mut raw.storage).cast();
+        // SAFETY: the address and its length are ours, and the length says how much room there is.
+        cvt(unsafe { libc::getsockname(fd, address, &mut raw.len) })?;
+        Ok(raw)
+    }
+
+    fn family(&self) -> libc::c_int {
+        self.storage.ss_family.into()
+    }
+
     fn reset(&mut self) {
         self.len = socklen(mem::size_of::<libc::sockaddr_storage>());
     }
 
     fn address(&self) -> Address {
         let raw = ptr::from_ref(&self.storage);
-        if i32::from(self.storage.ss_family) == libc::AF_UNIX {
+        if self.family() == libc::AF_UNIX {
             return self.unix_address();
         }
         // SAFETY: a sockaddr_storage is as large and as aligned as any address, and the kernel has set its family.
@@ -723,6 +776,7 @@ fn socklen(len: usize) -> libc::socklen_t {
 mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::{UnixDatagram, UnixListener};
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -799,6 +853,39 @@ mod tests {
             "kernels may keep what was said before"
         );
         assert_eq!(gone(&ours), Presence::Gone { left_bytes: false });
+    }
+
+    #[test]
+    fn sockets_from_elsewhere_are_told_apart() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = Address::Inet(listener.local_addr().expect("bound"));
+        let found = nature(listener.as_fd()).expect("a socket");
+        assert_eq!(found, Nature::Served(Carries::Streams, address));
+        let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = Address::Inet(datagrams.local_addr().expect("bound"));
+        let found = nature(datagrams.as_fd()).expect("a socket");
+        assert_eq!(found, Nature::Served(Carries::Datagrams, address));
+        let path = std::env::temp_dir().join(format!("mc-nature-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).expect("a path");
+        std::fs::remove_file(&path).expect("removed");
+        let found = nature(listener.as_fd()).expect("a socket");
+        assert_eq!(found, Nature::Served(Carries::Streams, Address::Unix(path)));
+        let (ours, _peer) = conn();
+        assert_eq!(nature(ours.as_fd()).expect("a socket"), Nature::Silent);
+        let unbound = UnixDatagram::unbound().expect("a socket");
+        assert_eq!(nature(unbound.as_fd()).expect("a socket"), Nature::Foreign);
+        let file = std::fs::File::open("/dev/null").expect("it is there");
+        let error = nature(file.as_fd()).expect_err("no socket");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+    }
+
+    #[test]
+    fn a_socket_that_waited_waits_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        set_nonblocking(listener.as_fd()).expect("set");
+        let nobody = accept(listener.as_fd()).map(|(_, peer)| peer);
+        let nobody = nobody.expect_err("nobody comes");
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::event::{Base, Event, Handler, Load, Ready, Timer, TimerId, Wait};
 use crate::handshake::{self, Handshakers, Reception};
 use crate::listener::accept::check_room;
 use crate::listener::endpoints::hand_out;
-use crate::listener::{Dispatcher, Parts, open};
+use crate::listener::{Dispatcher, Inherited, Parts, inherited, open};
 use crate::lock::lock;
 use crate::os::heap;
 use crate::os::notify::Notifier;
@@ -95,7 +95,7 @@ impl Deref for Services {
 
 /// Reads the command line of this process and serves until a signal ends it.
 pub fn run() -> ExitCode {
-    // Before there is a second thread.
+    // Before anything is opened: what is open now was handed over.
     let handed = Handed::take();
     // Before the command line: reading certificates may take a while, and a signal that comes then is not lost.
     let woken = match boot::heed_signals() {
@@ -142,6 +142,7 @@ fn serve(
     if let Some(warning) = &handed.warning {
         say!("{warning}");
     }
+    let inherited = inherited::judge(handed.descriptors, settings)?;
     let mut manager = Manager::new(handed.notes, settings.process.daemonize);
     boot::look_for_large_pages(settings)?;
     let clock = leak(Clock::new());
@@ -196,6 +197,7 @@ fn serve(
         .map_err(thread_failed)?;
 
     let lobby = Lobby {
+        inherited,
         turns,
         reception: handshakers.reception(),
     };
@@ -299,8 +301,9 @@ fn run_until_stopped(base: &Base<Main>, main: &mut Main) -> Result<Signal, BootE
     }
 }
 
-/// Where clients go.
+/// Where clients come from and go to.
 struct Lobby {
+    inherited: Vec<Inherited>,
     turns: Turns,
     reception: Option<Reception>,
 }
@@ -316,9 +319,13 @@ fn open_doors(
     lobby: Lobby,
     manager: Manager,
 ) -> Result<Main, BootError> {
-    let Lobby { turns, reception } = lobby;
+    let Lobby {
+        inherited,
+        turns,
+        reception,
+    } = lobby;
     let port_file = env::var_os(PORT_FILE).map(PathBuf::from);
-    let opened = open::open(services.settings, port_file.as_deref())?;
+    let opened = open::open(services.settings, port_file.as_deref(), inherited)?;
     for line in &opened.lines {
         say!("{line}");
     }

@@ -223,6 +223,20 @@ sub command {
 # What a service manager would say, to a server that is not to hear it.
 my @MANAGER = qw(LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC);
 
+# Puts sockets where a service manager puts them, and tells this process so: pairs of a handle and its name, undef for none.
+sub hand_over {
+    my (@sockets) = @_;
+    my ($first, $aside) = (3, 256);
+    POSIX::dup2(fileno $sockets[$_][0], $aside + $_) // POSIX::_exit(126) for 0 .. $#sockets;
+    POSIX::close($_) for $first .. $aside - 1;
+    for my $i (0 .. $#sockets) {
+        POSIX::dup2($aside + $i, $first + $i) // POSIX::_exit(126);
+        POSIX::close($aside + $i);
+    }
+    @ENV{qw(LISTEN_PID LISTEN_FDS)} = ($$, scalar @sockets);
+    $ENV{LISTEN_FDNAMES} = join ':', map { $_->[1] } @sockets if @sockets && defined $sockets[0][1];
+}
+
 # Forks and executes; output goes to files of the scratch directory.
 sub spawn {
     my ($options, @command) = @_;
@@ -236,8 +250,9 @@ sub spawn {
         open STDIN, '<', '/dev/null' or POSIX::_exit(126);
         open STDERR, '>', $err or POSIX::_exit(126);
         open STDOUT, '>', $out or POSIX::_exit(126);
+        hand_over(@{ $options->{sockets} }) if $options->{sockets};
         # What this process inherited would count against the server's -c.
-        POSIX::close($_) for 3 .. 255;
+        POSIX::close($_) for 3 + @{ $options->{sockets} // [] } .. 255;
         %ENV = (%ENV, %{ $options->{env} // {} });
         { no warnings 'exec'; exec { $command[0] } @command; }
         print STDERR "exec $command[0]: $!\n";
@@ -248,7 +263,7 @@ sub spawn {
 }
 
 # Starts a server and waits until it serves. Options: unix, tls (1 or 0 against SSL_TEST), env, user
-# (undef leaves -u out), binary, ready (0: do not wait).
+# (undef leaves -u out), binary, ready (0: do not wait), sockets (those of `hand_over`, in place of an address).
 sub start {
     my ($class, @args) = @_;
     my %options = ref $args[0] eq 'HASH' ? %{ shift @args } : ();
@@ -261,8 +276,8 @@ sub start {
         push @args, '-s', $self->{path};
     }
     elsif (!$given_unix) {
-        push @args, '-l', '127.0.0.1' unless $where =~ /(?:^| )(?:-l|--listen)/;
-        push @args, '-p', '-1' unless $where =~ /(?:^| )(?:-p|--port)/;
+        push @args, '-l', '127.0.0.1' unless $options{sockets} || $where =~ /(?:^| )(?:-l|--listen)/;
+        push @args, '-p', '-1' unless $options{sockets} || $where =~ /(?:^| )(?:-p|--port)/;
         $self->{tls} = $options{tls} // ($ENV{SSL_TEST} ? 1 : 0);
         if ($self->{tls} && !grep { /^-Z|^--enable-ssl/ } @args) {
             die "SSL_TEST is set, and this server is built without TLS\n" unless has_feature('tls');

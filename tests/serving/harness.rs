@@ -172,7 +172,7 @@ impl Server {
         let main = thread::spawn(move || {
             let base: Base<Main> = Base::new(Load::Few).expect("a base");
             let registrar = base.registrar();
-            let opened = open::open(settings, None).expect("a port");
+            let opened = open::open(settings, None, Vec::new()).expect("a port");
             let ports: Vec<u16> = opened.sockets.iter().map(port_of).collect();
             let dispatcher = Dispatcher::new(Parts {
                 sockets: opened.sockets,
