@@ -88,15 +88,23 @@ SKIP: {
     }
 }
 
-# the sockets that go with the first
+# the unit that tells systemd more, and the sockets that go with either
+my $ours = TestServer::slurp("$SCRIPTS/../packaging/systemd/memcached.service");
+is_deeply([ $ours =~ /^(Type=.*)/mg ], ['Type=notify'], 'our own unit waits until the server is ready');
+unlike(text($_), qr/^Type=/m, "$_ does not") for qw(memcached.service memcached@.service);
+for my $directive (@SANDBOX) { like($ours, qr/^\Q$directive\E$/m, "our own unit: $directive") }
+is_deeply([ $ours =~ /^(ExecStart=.*)/mg ], [ text('memcached.service') =~ /^(ExecStart=.*)/mg ], 'it starts the server as the other does');
 like(text('memcached.socket'), qr/^WantedBy=sockets\.target$/m, 'the sockets can be enabled');
 is_deeply([ text('memcached.socket') =~ /^ListenStream=(.*)/mg ], [ '127.0.0.1:11211', '[::1]:11211' ], 'and let nobody in from elsewhere');
 SKIP: {
-    skip 'systemd-analyze is not installed', 1 unless TestServer::program('systemd-analyze');
-    mkdir "$dir/activated";
-    moved($_, "activated/$_", '/usr/bin/memcached' => $SERVER) for qw(memcached.service memcached.socket);
-    my $run = run_sh("systemd-analyze --man=no verify '$dir/activated/memcached.socket'");
-    is_deeply([ grep { /memcached/ } split /\n/, $run->{out} ], [], 'systemd finds nothing wrong with them');
+    skip 'systemd-analyze is not installed', 2 unless TestServer::program('systemd-analyze');
+    for my $unit ($ours, text('memcached.service')) {
+        mkdir "$dir/activated";
+        TestServer::write_file("$dir/activated/memcached.service", $unit =~ s{/usr/bin/memcached}{$SERVER}r);
+        moved('memcached.socket', 'activated/memcached.socket');
+        my $run = run_sh("systemd-analyze --man=no verify '$dir/activated/memcached.socket' '$dir/activated/memcached.service'");
+        is_deeply([ grep { /memcached/ } split /\n/, $run->{out} ], [], 'systemd finds nothing wrong with the sockets');
+    }
 }
 
 # the variables, and the start that they make
