@@ -57,6 +57,9 @@ $c->answers('debugitem unref reffed', ['OK'], 'the reference is given back');
 is($used->(), 0, 'the chunk is free');
 like($c->talk('debugitem unref reffed'), qr/^(MISS|ERROR)\r\n$/, 'there is none to give back');
 
+# what a worker never does; t/privileges.t shows it held back
+$c->answers('misbehave', ['ERROR'], 'misbehave') unless $ENV{DROP_PRIVILEGES};
+
 # a locked item holds up who asks for it: connections are given to the two workers in turn
 my ($first, $second) = map { $server->client } 1 .. 2;
 $first->set('l', 'v');

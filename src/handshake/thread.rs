@@ -18,6 +18,7 @@ use crate::handshake::refusal::{Refusal, Verdict};
 use crate::handshake::turnstile::Turnstile;
 use crate::handshake::{Errand, Refused};
 use crate::os::heap::{self, NoMemory, Room};
+use crate::os::privileges::Role;
 use crate::os::socket::Presence;
 use crate::os::{Interest, process};
 use crate::protocol::CloseReason;
@@ -53,13 +54,15 @@ pub(super) struct Seat {
 /// Its loop failed.
 pub(super) fn live(seat: Seat, report: Report) -> io::Result<()> {
     let made = Base::new(Load::Few).and_then(|base: Base<Handshaker>| {
+        let crew = seat.services.crew;
         let handshaker = Handshaker::new(seat, base.registrar())?;
+        process::stand_back();
+        crew.give_up(Role::Talk)?;
         Ok((base, handshaker))
     });
     let Some((base, mut handshaker)) = report.tell(made) else {
         return Ok(());
     };
-    process::stand_back();
     handshaker.run(&base)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows of conns or options. `inherited`, `process`, `service` and `signal` serve the boot, `socket` and `notify` the
 //! event loops, `mmap` the slab pages, `random` the key hash, `heap` all other memory, and what happens when there is
-//! none.
+//! none; `privileges` takes from threads what they do not need.
 
 use std::io;
 
@@ -10,6 +10,7 @@ pub mod heap;
 pub mod inherited;
 pub mod mmap;
 pub mod notify;
+pub mod privileges;
 pub mod process;
 pub mod random;
 pub mod service;

@@ -82,12 +82,15 @@ pub fn install(main_loop: &'static Notifier) -> io::Result<()> {
     WAKE.get_or_init(|| main_loop);
     for signal in Signal::ALL {
         let handler = on_signal as extern "C" fn(libc::c_int);
-        // Restarting spares other threads a failed call; the main loop's wait is never restarted.
-        set_action(
-            signal.number(),
-            handler as libc::sighandler_t,
-            libc::SA_RESTART,
-        )?;
+        // SAFETY: `on_signal` does only what a handler may. Restarting spares other threads a failed call; the main loop's
+        // wait is never restarted.
+        unsafe {
+            set_action(
+                signal.number(),
+                handler as libc::sighandler_t,
+                libc::SA_RESTART,
+            )?;
+        }
     }
     Ok(())
 }
@@ -113,7 +116,8 @@ pub fn keep_away() {
 /// # Errors
 /// The kernel's.
 pub fn ignore_pipe() -> io::Result<()> {
-    set_action(libc::SIGPIPE, libc::SIG_IGN, 0)
+    // SAFETY: nothing is called.
+    unsafe { set_action(libc::SIGPIPE, libc::SIG_IGN, 0) }
 }
 
 /// Does to the main loop what the arrival of `signal` does; for commands that stop the server.
@@ -151,7 +155,9 @@ fn set_errno(errno: libc::c_int) {
     unsafe { *place = errno };
 }
 
-fn set_action(
+/// # Safety
+/// `handler` must be SIG_IGN, or a function that takes what the flags have the kernel pass and does only what a handler may.
+pub(super) unsafe fn set_action(
     number: libc::c_int,
     handler: libc::sighandler_t,
     flags: libc::c_int,
@@ -162,8 +168,8 @@ fn set_action(
     action.sa_flags = flags;
     // SAFETY: the mask is writable for the length of the call.
     cvt(unsafe { libc::sigemptyset(&raw mut action.sa_mask) })?;
-    // SAFETY: `action` is readable for the length of the call and the old action is not asked for. `handler` is
-    // SIG_IGN or `on_signal`, which does only what a handler may.
+    // SAFETY: `action` is readable for the length of the call, the old action is not asked for, and the handler is as the
+    // caller promises.
     cvt(unsafe { libc::sigaction(number, &raw const action, ptr::null_mut()) })?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::handshake::{self, Handshakers};
 use crate::listener::ListenError;
 use crate::os::mmap::{self, NoHugePages};
 use crate::os::notify::Notifier;
+use crate::os::privileges::{Needs, NotGivenUp, Privileges};
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
 use crate::server::leak;
@@ -118,6 +119,12 @@ impl From<EngineError> for BootError {
 
 impl From<StartError> for BootError {
     fn from(error: StartError) -> BootError {
+        BootError::new(ExitStatus::Failure, error.to_string())
+    }
+}
+
+impl From<NotGivenUp> for BootError {
+    fn from(error: NotGivenUp) -> BootError {
         BootError::new(ExitStatus::Failure, error.to_string())
     }
 }
@@ -261,6 +268,24 @@ fn no_large_pages(why: NoHugePages) -> BootError {
         ],
         status: ExitStatus::Failure,
     }
+}
+
+/// What threads will keep of the process's privileges. Whoever takes more ends the process from now on.
+pub(super) fn privileges(settings: &Settings) -> Result<Privileges, BootError> {
+    let process = &settings.process;
+    if !process.drop_privileges {
+        return Ok(Privileges::Kept);
+    }
+    let privileges = Privileges::Dropped(Needs {
+        certificates: settings.tls.enabled,
+        logins: settings.auth.file.is_some(),
+        pid_file: process.daemonize && process.pid_file.is_some(),
+        relaxed: process.relaxed_privileges,
+    });
+    privileges
+        .watch()
+        .map_err(|error| BootError::kernel("Can't watch for SIGSYS", &error))?;
+    Ok(privileges)
 }
 
 /// The slab classes, for an operator who wants to hear.
@@ -413,6 +438,24 @@ mod tests {
             "This server is not built with TLS support."
         };
         assert!(error.lines[0].starts_with(start), "{:?}", error.lines);
+    }
+
+    #[test]
+    fn privileges_are_dropped_when_asked_for_and_as_the_options_need() {
+        let mut settings = Settings::default();
+        settings.process.pid_file = Some("/pid".to_owned());
+        assert_eq!(privileges(&settings), Ok(Privileges::Kept));
+        settings.process.drop_privileges = true;
+        let needs = Needs::default();
+        assert_eq!(privileges(&settings), Ok(Privileges::Dropped(needs)));
+        settings.process.daemonize = true;
+        settings.tls.enabled = true;
+        let needs = Needs {
+            certificates: true,
+            pid_file: true,
+            ..Needs::default()
+        };
+        assert_eq!(privileges(&settings), Ok(Privileges::Dropped(needs)));
     }
 
     #[test]

@@ -38,6 +38,7 @@ use crate::listener::{Dispatcher, Inherited, Parts, inherited, open};
 use crate::lock::lock;
 use crate::os::heap;
 use crate::os::notify::Notifier;
+use crate::os::privileges::Role;
 use crate::os::process;
 use crate::os::service::Handed;
 use crate::os::signal::{self, Signal};
@@ -170,13 +171,14 @@ fn serve(
     };
     let engine = Engine::new(settings, tunables, clock)?;
     boot::tell_classes(settings, engine);
+    let privileges = boot::privileges(settings)?;
     signal::ignore_pipe().map_err(|error| BootError::kernel("Can't ignore SIGPIPE", &error))?;
 
     let base_services = storage::Services {
         engine,
         settings,
         tunables,
-        crew: leak(Crew::default()),
+        crew: leak(Crew::new(privileges)),
     };
     let services = compose(base_services, books, refresher, judges, woken);
     let workers = Workers::start(services.below)?;
@@ -209,6 +211,7 @@ fn serve(
         .pid_file
         .as_deref()
         .and_then(|path| boot::write_pid_file(Path::new(path)));
+    privileges.give_up(Role::Open)?;
 
     main.manager.ready();
     let end = run_until_stopped(&base, &mut main);

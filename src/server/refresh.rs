@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::lock::lock;
+use crate::os::privileges::Role;
 use crate::settings::voice::say;
 use crate::threads::{Bell, Crew, Thread};
 use crate::tls::{Current, TlsContext, TlsError};
@@ -162,7 +163,7 @@ pub(super) fn start(
     };
     let interval = Duration::from_secs(secs.into());
     let bell = Arc::new(Bell::default());
-    crew.start_resting("mc-tlsrefresh", &bell, move |bell| {
+    crew.start_resting("mc-tlsrefresh", Role::Reread, &bell, move |bell| {
         watch(refresher, interval, bell);
     })
     .map(Some)

@@ -23,6 +23,8 @@ pub struct ProcessSettings {
     pub verbosity: i32,
     /// `-P`.
     pub pid_file: Option<String>,
+    /// `-o drop_privileges`, in a build that can.
+    pub drop_privileges: bool,
     /// `-o relaxed_privileges` (memcached-debug only).
     pub relaxed_privileges: bool,
 }

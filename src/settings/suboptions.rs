@@ -22,7 +22,7 @@ const VERSIONS: &[&str] = &["tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"];
 const NEWEST_VERSION: i32 = if cfg!(ossl111) { 3 } else { 2 };
 
 /// Suboptions of every build.
-pub(super) const CORE: &[Row] = &[
+const CORE: &[Row] = &[
     sub(
         "maxconns_fast",
         Effect::On(|s| &mut s.network.maxconns_fast),
@@ -390,9 +390,39 @@ pub(super) const CORE: &[Row] = &[
         .default(|_| "off".to_string()),
     sub("inline_ascii_resp", NOTHING).stat(52, "inline_ascii_response", |_| Some("no".to_string())),
     sub("no_inline_ascii_resp", NOTHING),
-    // Without a system-call filter in the build these are accepted and do nothing.
-    sub("drop_privileges", NOTHING),
-    sub("no_drop_privileges", NOTHING),
+];
+
+/// What threads may ask of the kernel; in the help of a build that can hold them to it.
+const PRIVILEGES: &[Row] = if cfg!(feature = "seccomp") {
+    &[
+        sub(
+            "drop_privileges",
+            Effect::On(|s| &mut s.process.drop_privileges),
+        )
+        .help(
+            "end the server at any system call that its threads have \
+             no use for; not with -S",
+        )
+        .default(|s| on_off(s.process.drop_privileges))
+        .stat(53, "drop_privileges", |now| {
+            yes_no(now.settings.process.drop_privileges)
+        }),
+        sub(
+            "no_drop_privileges",
+            Effect::Off(|s| &mut s.process.drop_privileges),
+        )
+        .help("allow all system calls"),
+    ]
+} else {
+    // Compat: accepted all the same.
+    &[
+        sub("drop_privileges", NOTHING),
+        sub("no_drop_privileges", NOTHING),
+    ]
+};
+
+/// Suboptions of every build that the help lists behind those.
+const LAST: &[Row] = &[
     sub(
         "sock_cookie_id",
         Effect::Read(|draft, value| {
@@ -421,15 +451,17 @@ pub(super) const CORE: &[Row] = &[
 /// Accepted, and that is all.
 const NOTHING: Effect = Effect::Do(|_| Ok(()));
 
-/// Suboptions of `memcached-debug`.
-const DEBUG_SERVER: &[Row] = if cfg!(feature = "debug-server") {
-    &[sub(
-        "relaxed_privileges",
-        Effect::On(|s| &mut s.process.relaxed_privileges),
-    )]
-} else {
-    &[]
+/// Suboptions of `memcached-debug`. Its help has no others than these beside that of the installed server.
+const DEBUG_SERVER: &[Row] = match (cfg!(feature = "debug-server"), cfg!(feature = "seccomp")) {
+    (true, true) => &[RELAXED.help("let threads write files, too, as measuring tools do")],
+    (true, false) => &[RELAXED],
+    (false, _) => &[],
 };
+
+const RELAXED: Row = sub(
+    "relaxed_privileges",
+    Effect::On(|s| &mut s.process.relaxed_privileges),
+);
 
 /// Suboptions of `memcached-debug` with TLS. Its help is that of the installed server.
 const DEBUG_TLS: &[Row] = if cfg!(all(feature = "debug-server", feature = "tls")) {
@@ -693,9 +725,12 @@ pub(super) const TLS: &[Row] = if cfg!(feature = "tls") {
     &[]
 };
 
+/// Suboptions that have nothing to do with TLS, in the order of the help.
+pub(super) const SHARED: [&[Row]; 4] = [CORE, PRIVILEGES, DEBUG_SERVER, LAST];
+
 /// Every suboption of this build.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    CORE.iter().chain(DEBUG_SERVER).chain(TLS).chain(DEBUG_TLS)
+    SHARED.into_iter().flatten().chain(TLS).chain(DEBUG_TLS)
 }
 
 /// Applies one `-o` value, element by element.

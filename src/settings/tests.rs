@@ -1055,6 +1055,28 @@ fn the_key_log_belongs_to_the_debug_server() {
 }
 
 #[test]
+fn privileges_are_dropped_where_that_can_be_done() {
+    let dropped = |list: &str| run(&["-o", list]).process.drop_privileges;
+    assert_eq!(dropped("drop_privileges"), cfg!(feature = "seccomp"));
+    assert!(!dropped("drop_privileges,no_drop_privileges"));
+    assert_eq!(
+        dropped("no_drop_privileges,drop_privileges"),
+        cfg!(feature = "seccomp")
+    );
+}
+
+#[cfg(all(feature = "seccomp", feature = "sasl"))]
+#[test]
+fn no_filter_could_be_made_for_the_plug_ins_of_sasl() {
+    refused(
+        &["-S", "-o", "drop_privileges"],
+        USAGE,
+        "ERROR: You cannot drop privileges while using SASL.",
+    );
+    assert!(run(&["-S", "-o", "no_drop_privileges"]).auth.sasl);
+}
+
+#[test]
 fn relaxed_privileges_belong_to_the_debug_server() {
     if cfg!(feature = "debug-server") {
         assert!(
@@ -1106,14 +1128,22 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     let core = "maxconns_fast hashpower tail_repair_time hash_algorithm no_lru_crawler lru_crawler_sleep \
                 lru_crawler_tocrawl read_buf_mem_limit no_lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor \
                 warm_max_factor temporary_ttl idle_timeout slab_chunk_max watcher_logbuf_size worker_logbuf_size \
-                track_sizes no_hashexpand modern no_modern sock_cookie_id latency_stats";
+                track_sizes no_hashexpand modern no_modern ";
+    let privileges = match (cfg!(feature = "seccomp"), cfg!(feature = "debug-server")) {
+        (true, true) => "drop_privileges no_drop_privileges relaxed_privileges ",
+        (true, false) => "drop_privileges no_drop_privileges ",
+        (false, _) => "",
+    };
     let ssl = " ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_wbuf_size \
                ssl_session_cache ssl_kernel_tls ssl_min_version ssl_handshake_timeout ssl_handshake_threads \
                ssl_handshake_backlog ssl_refresh_interval \
                ssl_client_allow ssl_client_allow_file ssl_ciphersuites ssl_crl ssl_ticket_key_file \
                ssl_ticket_rotation ssl_session_tickets";
     let ssl = if cfg!(feature = "tls") { ssl } else { "" };
-    assert_eq!(names.join(" "), format!("{core}{ssl}"));
+    assert_eq!(
+        names.join(" "),
+        format!("{core}{privileges}sock_cookie_id latency_stats{ssl}")
+    );
 }
 
 #[test]
@@ -1148,17 +1178,11 @@ fn help_shows_the_defaults_that_scripts_look_for() {
 #[test]
 fn help_names_only_what_is_built() {
     let help = printed(&["-h"]).to_lowercase();
-    for absent in [
-        "ext_path",
-        "proxy_config",
-        "drop_privileges",
-        "relaxed_privileges",
-        "napi",
-        "memory-file",
-    ] {
+    for absent in ["ext_path", "proxy_config", "napi", "memory-file"] {
         assert!(!help.contains(absent), "{absent}");
     }
     assert_eq!(help.contains("enable-ssl"), cfg!(feature = "tls"));
+    assert_eq!(help.contains("privileges"), cfg!(feature = "seccomp"));
     assert_eq!(help.contains("sasl"), cfg!(feature = "sasl"));
     assert_eq!(help.contains("ssl"), cfg!(feature = "tls"));
     assert_eq!(help.contains("unix"), cfg!(feature = "unix-socket"));
@@ -1182,6 +1206,11 @@ fn stats_settings_keep_names_order_and_defaults() {
     } else {
         ""
     };
+    let privileges = if cfg!(feature = "seccomp") {
+        "drop_privileges no\n"
+    } else {
+        ""
+    };
     let hash = HashAlgorithm::default().setting_name();
     let expected = format!(
         "maxbytes 67108864\nmaxconns 1024\ntcpport 11211\nudpport 0\ninter NULL\nverbosity 0\noldest 0\n\
@@ -1194,7 +1223,7 @@ fn stats_settings_keep_names_order_and_defaults() {
          dump_enabled yes\nhash_algorithm {hash}\nlru_maintainer_thread yes\nlru_segmented yes\nhot_lru_pct 20\n\
          warm_lru_pct 40\nhot_max_factor 0.20\nwarm_max_factor 2.00\ntemp_lru no\ntemporary_ttl 61\n\
          idle_timeout 0\nwatcher_logbuf_size 262144\nworker_logbuf_size 65536\nread_buf_mem_limit 0\n\
-         track_sizes no\ninline_ascii_response no\n{tls}num_napi_ids 0\nmemory_file (null)\n\
+         track_sizes no\ninline_ascii_response no\n{privileges}{tls}num_napi_ids 0\nmemory_file (null)\n\
          client_flags_size {flags_size}\n"
     );
     let mut lines = String::new();

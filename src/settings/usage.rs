@@ -35,7 +35,9 @@ pub(super) fn help() -> String {
     for row in OPTIONS {
         option_entry(&mut text, row, &defaults);
         if matches!(row.word, Word::Flag(Flag { letter: 'o', .. })) {
-            option_entries(&mut text, suboptions::CORE, &defaults);
+            for rows in suboptions::SHARED {
+                option_entries(&mut text, rows, &defaults);
+            }
             if !suboptions::TLS.is_empty() {
                 text.push('\n');
                 option_entries(&mut text, suboptions::TLS, &defaults);

@@ -167,6 +167,12 @@ fn protocol_with_sasl(draft: &mut Draft) -> Result<(), Refusal> {
             "ERROR: Cannot enable UDP while using binary SASL authentication.",
         ));
     }
+    if settings.process.drop_privileges {
+        // Which calls a mechanism makes only its plug-in knows, and clients choose the mechanism.
+        return Err(Refusal::usage(
+            "ERROR: You cannot drop privileges while using SASL.",
+        ));
+    }
     Ok(())
 }
 

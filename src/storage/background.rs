@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use crate::os::privileges::Role;
 use crate::storage::Engine;
 use crate::threads::{Bell, Crew, Thread};
 
@@ -45,7 +46,8 @@ impl Background {
         let engine = self.engine;
         if engine.hash_expands {
             let life = move |bell: &Bell| engine.assoc.run(engine, bell);
-            let thread = crew.start_resting("mc-assocmaint", engine.assoc.bell(), life)?;
+            let thread =
+                crew.start_resting("mc-assocmaint", Role::Tend, engine.assoc.bell(), life)?;
             self.growth = Some(thread);
         }
         if engine.has_crawler {
@@ -54,14 +56,16 @@ impl Background {
         if engine.has_maintainer {
             let desk = engine.desk();
             let life = move |bell: &Bell| engine.maintain(&desk, bell);
-            let thread = crew.start_resting("mc-lrumaint", &engine.maintainer_bell, life)?;
+            let thread =
+                crew.start_resting("mc-lrumaint", Role::Tend, &engine.maintainer_bell, life)?;
             self.maintainer = Some(thread);
             engine.maintainer_runs.store(true, Ordering::Relaxed);
         }
         if engine.mover.is_there() {
             let desk = engine.desk();
             let life = move |bell: &Bell| engine.move_pages(&desk, bell);
-            let thread = crew.start_resting("mc-slabmaint", engine.mover.bell(), life)?;
+            let thread =
+                crew.start_resting("mc-slabmaint", Role::Tend, engine.mover.bell(), life)?;
             self.mover = Some(thread);
         }
         Ok(())

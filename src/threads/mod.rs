@@ -9,7 +9,9 @@
 //! [`Bell`]; those that serve descriptors wait in a loop of their own, and what they are told lies in a [`Mailbox`]
 //! beside it. A thread that panics, or ends with an error, ends the process and says its name and its reason: a server
 //! that lacks one of its threads would serve worse and worse and tell nobody. Handled signals go to the main thread
-//! alone, which waits for them. Locks of this room are leaves. (options-and-process.md §6.1)
+//! alone, which waits for them. Under `-o drop_privileges` a thread gives up what its [`Role`] does not need: one that rests
+//! before it begins, one with an event loop when it has that. Locks of this room are leaves.
+//! (options-and-process.md §4.7, §6.1)
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
+use crate::os::privileges::{NotGivenUp, Privileges, Role};
 use crate::os::{process, signal};
 use crate::settings::ExitStatus;
 use crate::settings::voice::say;
@@ -35,9 +38,27 @@ use crate::settings::voice::say;
 #[derive(Clone, Debug, Default)]
 pub struct Crew {
     running: Arc<AtomicUsize>,
+    privileges: Privileges,
 }
 
 impl Crew {
+    /// No threads yet; those to come have these privileges.
+    #[must_use]
+    pub fn new(privileges: Privileges) -> Crew {
+        Crew {
+            running: Arc::default(),
+            privileges,
+        }
+    }
+
+    /// The calling thread, one of these or the main one, gives up what it does not need for its role.
+    ///
+    /// # Errors
+    /// [`NotGivenUp`]; the thread must not go on.
+    pub fn give_up(&self, role: Role) -> Result<(), NotGivenUp> {
+        self.privileges.give_up(role)
+    }
+
     /// Starts a thread that ends by itself when it has been told to, in words of its own.
     ///
     /// `name` is what `ps -T` shows, up to 15 bytes. What `life` comes to is looked at: an error ends the process.
@@ -83,20 +104,27 @@ impl Crew {
         }
     }
 
-    /// Starts a thread that rests on `bell`, which serves one thread at a time and forgets that it has stopped another.
-    /// Otherwise as [`start`](Crew::start).
+    /// Starts a thread that rests on `bell`, which serves one thread at a time and forgets that it has stopped another; its
+    /// role says what it keeps of the privileges. Otherwise as [`start`](Crew::start).
     ///
     /// # Errors
     /// The system has no thread to give.
     pub fn start_resting<O: Outcome>(
         &self,
         name: &'static str,
+        role: Role,
         bell: &Arc<Bell>,
         life: impl FnOnce(&Bell) -> O + Send + 'static,
     ) -> io::Result<Thread> {
         bell.reopen();
         let heard = Arc::clone(bell);
-        let thread = self.start(name, move || life(&heard))?;
+        let privileges = self.privileges;
+        let thread = self.start(name, move || -> Result<(), String> {
+            privileges
+                .give_up(role)
+                .map_err(|error| error.to_string())?;
+            life(&heard).fault().map_or(Ok(()), Err)
+        })?;
         Ok(Thread {
             bell: Some(Arc::clone(bell)),
             ..thread
@@ -231,7 +259,7 @@ mod tests {
         let bell = Arc::new(Bell::default());
         for _ in 0..2 {
             let (tell, told) = mpsc::channel();
-            let thread = crew.start_resting("mc-test", &bell, move |bell| {
+            let thread = crew.start_resting("mc-test", Role::Tend, &bell, move |bell| {
                 while let Ok(woken) = bell.rest_for(LONG) {
                     tell.send(woken).expect("the test waits");
                 }

@@ -31,7 +31,7 @@ use crate::limits::{GUEST_PATIENCE_SECS, GUEST_REST};
 use crate::lock::lock;
 use crate::logger::Pace;
 use crate::os::heap::{self, NoMemory};
-use crate::os::{Interest, reason};
+use crate::os::{Interest, privileges, reason};
 use crate::protocol::{CloseReason, Order};
 use crate::response::Sheet;
 use crate::settings::voice::tell;
@@ -286,6 +286,7 @@ impl Host {
     ) -> io::Result<()> {
         let made = Base::new(Load::Few).and_then(|base: Base<Host>| {
             let host = Host::new(mailbox, duty, base.registrar(), services, me)?;
+            services.crew.give_up(privileges::Role::Talk)?;
             Ok((base, host))
         });
         let Some((base, mut host)) = report.tell(made) else {

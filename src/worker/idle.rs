@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::os::privileges::Role;
 use crate::roster::cards::{Cards, Kind};
 use crate::threads::{Bell, Crew, Stopped, Thread};
 use crate::worker::Services;
@@ -64,7 +65,9 @@ struct Sweeper {
 impl Sweeper {
     fn start(self, crew: &Crew) -> io::Result<Thread> {
         let bell = Arc::new(Bell::default());
-        crew.start_resting("mc-idletimeout", &bell, move |bell| self.run(bell))
+        crew.start_resting("mc-idletimeout", Role::Tend, &bell, move |bell| {
+            self.run(bell)
+        })
     }
 
     /// Walks until it is told to stop.

@@ -33,6 +33,7 @@ use crate::limits::{READ_BUFFER, TLS_RECORD};
 use crate::os;
 use crate::os::Interest;
 use crate::os::heap::{self, NoMemory, Room};
+use crate::os::privileges::{NotGivenUp, Role};
 use crate::protocol::{self, CloseReason, Reach};
 use crate::roster::Books;
 use crate::roster::gauges::BufferGauges;
@@ -76,14 +77,19 @@ impl Deref for Services {
 
 /// Why the workers do not run. `Display` is the line for stderr.
 #[derive(Debug)]
-pub struct StartError {
-    what: &'static str,
-    why: io::Error,
+pub enum StartError {
+    /// Something could not be had.
+    Lacking(&'static str, io::Error),
+    /// A worker has more privileges than it should.
+    NotGivenUp(NotGivenUp),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, os::reason(&self.why))
+        match self {
+            StartError::Lacking(what, why) => write!(f, "{what}: {}", os::reason(why)),
+            StartError::NotGivenUp(error) => error.fmt(f),
+        }
     }
 }
 
@@ -118,10 +124,10 @@ impl Workers {
     }
 
     fn start_all(&mut self, services: Services) -> Result<(), StartError> {
-        let failed = |what| move |why| StartError { what, why };
+        let lacking = |what| move |why| StartError::Lacking(what, why);
         let (report, reports) = mpsc::channel();
         for (number, gauges) in (0..).zip(self.gauges) {
-            let inbox = Arc::new(Inbox::new().map_err(failed("Can't create notify event"))?);
+            let inbox = Arc::new(Inbox::new().map_err(lacking("Can't create notify event"))?);
             let seat = Seat {
                 number,
                 gauges,
@@ -132,14 +138,13 @@ impl Workers {
             let thread = services
                 .crew
                 .start("mc-worker", move || seat.serve(&report))
-                .map_err(failed("Can't create thread"))?;
+                .map_err(lacking("Can't create thread"))?;
             self.inboxes.push(inbox);
             self.threads.push(thread);
         }
         for _ in &self.threads {
-            let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe));
-            let ready = reports.recv().unwrap_or_else(|_| gone());
-            ready.map_err(failed("Can't allocate event base"))?;
+            let gone = || Err(no_base(io::ErrorKind::BrokenPipe.into()));
+            reports.recv().unwrap_or_else(|_| gone())?;
         }
         Ok(())
     }
@@ -217,6 +222,10 @@ impl Closing {
     }
 }
 
+fn no_base(why: io::Error) -> StartError {
+    StartError::Lacking("Can't allocate event base", why)
+}
+
 /// What a worker thread brings from the thread that starts it.
 struct Seat {
     number: u32,
@@ -226,13 +235,9 @@ struct Seat {
 }
 
 impl Seat {
-    fn serve(self, report: &Sender<io::Result<()>>) -> io::Result<()> {
-        let made = Base::new(Load::Conns).and_then(|base: Base<Worker>| {
-            let worker = Worker::new(&base.registrar(), self)?;
-            Ok((base, worker))
-        });
+    fn serve(self, report: &Sender<Result<(), StartError>>) -> io::Result<()> {
         // The starter waits for this word, unless another worker's failure has sent it home.
-        match made {
+        match self.settle() {
             Ok((base, mut worker)) => {
                 let _ = report.send(Ok(()));
                 worker.run(&base)
@@ -242,6 +247,15 @@ impl Seat {
                 Ok(())
             }
         }
+    }
+
+    /// Makes what the worker needs, and gives up what it does not.
+    fn settle(self) -> Result<(Base<Worker>, Worker), StartError> {
+        let crew = self.services.crew;
+        let base: Base<Worker> = Base::new(Load::Conns).map_err(no_base)?;
+        let worker = Worker::new(&base.registrar(), self).map_err(no_base)?;
+        crew.give_up(Role::Serve).map_err(StartError::NotGivenUp)?;
+        Ok((base, worker))
     }
 }
 

@@ -21,6 +21,7 @@ package TestServer;
 #   SSL_TEST            every TCP server and client speaks TLS
 #   VALGRIND_TEST       servers run under valgrind, an error of which makes the test fail;
 #                       VALGRIND_ARGS adds arguments of valgrind
+#   DROP_PRIVILEGES     servers run with -o drop_privileges, and debug servers without -o relaxed_privileges
 #   TLS_ON_WORKERS      TLS servers make handshakes on their workers (-o ssl_handshake_threads=0)
 #   KEEP_TEST_OUTPUT    leave the scratch directory of each test in place
 
@@ -216,7 +217,11 @@ sub command {
         $options->{valgrind_log} = $log;
     }
     push @command, '-u', 'root' if $> == 0 && !exists $options->{user} && !grep { /^-u|^--user/ } @args;
-    push @command, '-o', 'relaxed_privileges' if !$options->{binary} && has_feature('debug');
+    push @command, '-o', 'relaxed_privileges' if !$options->{binary} && !$ENV{DROP_PRIVILEGES} && has_feature('debug');
+    # The test's own words come later. A server refuses a filter beside SASL, whose mechanisms may call anything; so may
+    # valgrind.
+    push @command, '-o', 'drop_privileges'
+        if $ENV{DROP_PRIVILEGES} && $command[0] !~ /valgrind/ && !grep { /^-S|^--enable-sasl/ } @args;
     return (@command, @args);
 }
 

@@ -55,7 +55,7 @@ pub(super) enum Request<'a> {
     Slabs(slabs::Request),
     /// watch
     Watch(watch::Request),
-    /// debugtime, debugitem, debughandover
+    /// debugtime, debugitem, debughandover, misbehave
     #[cfg(feature = "debug-server")]
     Debug(debug::Request<'a>),
     /// quit
@@ -124,6 +124,8 @@ fn read_unusual(line: &[u8]) -> Result<Request<'_>, Refusal> {
         Some(b"debugitem") => debug::Request::parse_item(&tokens).map(Request::Debug),
         #[cfg(feature = "debug-server")]
         Some(b"debughandover") => debug::Request::parse_hand_over(&tokens).map(Request::Debug),
+        #[cfg(feature = "debug-server")]
+        Some(b"misbehave") => Ok(Request::Debug(debug::Request::parse_misbehave(&tokens))),
         _ if is_http(tokens.all()) => Ok(Request::Http),
         _ => Err(Refusal::new(ClientError::NoSuchCommand, tokens.quiet())),
     }
@@ -198,7 +200,12 @@ mod tests {
             (&["GET / HTTP/1.1"], |r| matches!(r, Request::Http)),
             #[cfg(feature = "debug-server")]
             (
-                &["debugtime p", "debugitem ref a", "debughandover 1"],
+                &[
+                    "debugtime p",
+                    "debugitem ref a",
+                    "debughandover 1",
+                    "misbehave",
+                ],
                 |r| matches!(r, Request::Debug(_)),
             ),
         ];

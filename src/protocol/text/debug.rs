@@ -1,8 +1,9 @@
 //! Test commands of memcached-debug: `debugtime` moves the clock, `debugitem` holds locks and references,
-//! `debughandover` sends its conn away to a thread that writes lines.
+//! `debughandover` sends its conn away to a thread that writes lines, `misbehave` tries what a worker that has given
+//! up its privileges may not do.
 //!
-//! `misbehave` would try what a server that has given up its privileges may not do; as long as none are given up
-//! both attempts would work, which is what the answer of an unknown command says. (text-protocol.md §16)
+//! Nobody hears the answer of a `misbehave` that is held back: it ends the process. Where it works it is told as an
+//! unknown command would be. (text-protocol.md §16)
 
 use crate::protocol::command::{Command, Told};
 use crate::protocol::handover::{self, Reach};
@@ -10,7 +11,7 @@ use crate::protocol::numbers::strict_i64;
 use crate::protocol::refusal::{Quiet, Refusal};
 use crate::protocol::replies::{self, ClientError};
 use crate::protocol::request::Tokens;
-use crate::protocol::verbs::debug::{Grip, Time};
+use crate::protocol::verbs::debug::{Grip, Time, misbehave};
 use crate::response::{Sheet, Source, Supply};
 use crate::storage::ItemRef;
 
@@ -32,6 +33,8 @@ pub(in crate::protocol) enum Order<'a> {
     Item(Grip, &'a [u8]),
     /// `debughandover`: lines that the conn is away for.
     HandOver(u32),
+    /// `misbehave`
+    Misbehave,
 }
 
 impl<'a> Request<'a> {
@@ -69,6 +72,14 @@ impl<'a> Request<'a> {
         Request::of(count.map(Order::HandOver), tokens)
     }
 
+    /// `misbehave`
+    pub(in crate::protocol) fn parse_misbehave(tokens: &Tokens<'a>) -> Request<'a> {
+        Request {
+            order: Order::Misbehave,
+            quiet: tokens.quiet(),
+        }
+    }
+
     /// `order` is `None` when there is no such thing.
     fn of(order: Option<Order<'a>>, tokens: &Tokens<'a>) -> Result<Request<'a>, Refusal> {
         let quiet = tokens.quiet();
@@ -93,7 +104,8 @@ impl<'a> Request<'a> {
             Order::HandOver(count) if env.reach == Reach::Conn => {
                 return Told::Elsewhere(handover::Order::Lines(count));
             }
-            Order::HandOver(_) => replies::ERROR,
+            Order::Misbehave if !misbehave() => replies::OK,
+            Order::HandOver(_) | Order::Misbehave => replies::ERROR,
         };
         Told::Here(command.reply(line, self.quiet))
     }

@@ -1,6 +1,8 @@
 //! Looks at an item that leave no trace: neither its access time nor its marks change. And what the test commands of
 //! memcached-debug do.
 
+#[cfg(feature = "debug-server")]
+pub(in crate::protocol) use crate::os::privileges::misbehave;
 use crate::protocol::env::Env;
 #[cfg(feature = "debug-server")]
 use crate::storage::ItemRef;

@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex};
 use crate::clock::RelTime;
 use crate::limits::{CRAWLER_HOLD_OFF_SECS, DUMPS_MAX};
 use crate::lock::lock;
+use crate::os::privileges::Role;
 use crate::storage::Engine;
 use crate::storage::crawler::lists::QueueSet;
 use crate::storage::crawler::schedule::Crawled;
@@ -219,7 +220,8 @@ impl Engine {
         }
         let desk = self.desk();
         let life = move |bell: &Bell| self.crawl_until_stopped(&desk, bell);
-        *hand = Hand::Running(crew.start_resting("mc-itemcrawler", &crawler.bell, life)?);
+        *hand =
+            Hand::Running(crew.start_resting("mc-itemcrawler", Role::Tend, &crawler.bell, life)?);
         lock(&crawler.orders).is_open = true;
         Ok(Enabled::Begun)
     }
