@@ -324,8 +324,8 @@ impl Handshaker {
             &mut self.handshakes,
             &self.seat.services.settings.auth,
         );
-        let posted = heap::boxed(away)
-            .and_then(|away| self.seat.turns.next().post(Message::Established(away)));
+        let inbox = self.seat.turns.of_client(fd);
+        let posted = heap::boxed(away).and_then(|away| inbox.post(Message::Established(away)));
         if posted.is_err() {
             counts.conn_unserved();
         }

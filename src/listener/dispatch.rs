@@ -178,7 +178,10 @@ impl Hand {
         };
         let posted = heap::boxed(new).and_then(|new| match &mut self.reception {
             Some(reception) if new.tls.is_some() => reception.receive(new),
-            _ => self.turns.next().post(Message::Conn(new)),
+            _ => {
+                let inbox = self.turns.of_client(new.socket.as_raw_fd());
+                inbox.post(Message::Conn(new))
+            }
         });
         if posted.is_err() {
             self.stats.conn_unserved();

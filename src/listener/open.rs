@@ -422,7 +422,7 @@ impl<'a> Pass<'a> {
             }
             Err(error) => return Ok(Attempt::Skipped(error)),
         };
-        if self.settings.network.napi_ids != 0 && socket::napi_id(socket.as_fd()).is_err() {
+        if self.settings.network.napi_ids != 0 && socket::napi_id(socket.as_raw_fd()).is_err() {
             let line = "-N <num_napi_ids> option not supported".to_owned();
             return Err(self.fatal(line, ExitStatus::Failure));
         }

@@ -232,7 +232,7 @@ fn set_raw<T>(
 /// # Errors
 /// The kernel's: it does not tell the size.
 pub fn raise_send_buffer(socket: BorrowedFd<'_>, most: i32) -> io::Result<(i32, i32)> {
-    let before: libc::c_int = get_raw(socket, libc::SOL_SOCKET, libc::SO_SNDBUF)?;
+    let before: libc::c_int = get_raw(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF)?;
     let granted = largest(before, most, |size| {
         set_raw(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &size).is_ok()
     });
@@ -253,34 +253,23 @@ fn largest(least: i32, most: i32, mut is_granted: impl FnMut(i32) -> bool) -> i3
     granted
 }
 
-fn get_raw<T: Default>(
-    socket: BorrowedFd<'_>,
-    level: libc::c_int,
-    name: libc::c_int,
-) -> io::Result<T> {
+fn get_raw<T: Default>(fd: RawFd, level: libc::c_int, name: libc::c_int) -> io::Result<T> {
     let mut value = T::default();
     let mut len = socklen(mem::size_of::<T>());
     // SAFETY: `value` is `len` writable bytes for the call, and `len` is where it puts what it used; callers ask for
     // plain numbers, of which all bytes are good.
-    cvt(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            ptr::from_mut(&mut value).cast(),
-            &mut len,
-        )
-    })?;
+    cvt(unsafe { libc::getsockopt(fd, level, name, ptr::from_mut(&mut value).cast(), &mut len) })?;
     Ok(value)
 }
 
-/// The id of the network queue that last fed the socket; listeners are asked only to learn whether the kernel has such ids.
+/// The id of the network queue that last fed the socket which `fd` is, 0 for none; listeners are asked only to learn whether
+/// the kernel has such ids.
 ///
 /// # Errors
 /// The kernel's: it does not know the option.
 #[cfg(target_os = "linux")]
-pub fn napi_id(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    get_raw(socket, libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID)
+pub fn napi_id(fd: RawFd) -> io::Result<u32> {
+    get_raw(fd, libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID)
 }
 
 /// The id of the network queue that last fed the socket.
@@ -288,7 +277,7 @@ pub fn napi_id(socket: BorrowedFd<'_>) -> io::Result<u32> {
 /// # Errors
 /// Always: this kernel has no such ids.
 #[cfg(not(target_os = "linux"))]
-pub fn napi_id(_socket: BorrowedFd<'_>) -> io::Result<u32> {
+pub fn napi_id(_fd: RawFd) -> io::Result<u32> {
     Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT))
 }
 
@@ -416,8 +405,8 @@ pub enum Nature {
 /// # Errors
 /// The kernel's: it is no socket.
 pub fn nature(socket: BorrowedFd<'_>) -> io::Result<Nature> {
-    let kind: libc::c_int = get_raw(socket, libc::SOL_SOCKET, libc::SO_TYPE)?;
-    let listens: libc::c_int = get_raw(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)?;
+    let kind: libc::c_int = get_raw(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TYPE)?;
+    let listens: libc::c_int = get_raw(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN)?;
     let own = RawAddress::of(socket.as_raw_fd())?;
     Ok(match (kind, own.family()) {
         (libc::SOCK_DGRAM, libc::AF_INET | libc::AF_INET6) => {
@@ -906,7 +895,7 @@ mod tests {
     #[test]
     fn a_send_buffer_is_raised() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let size = || get_raw::<libc::c_int>(socket.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF);
+        let size = || get_raw::<libc::c_int>(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF);
         let small = size().expect("a size");
         let (before, granted) = raise_send_buffer(socket.as_fd(), 1 << 20).expect("a size");
         assert_eq!(before, small);

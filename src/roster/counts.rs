@@ -25,6 +25,8 @@ pub struct ConnStats {
     unserved: AtomicU64,
     listen_disabled: AtomicU64,
     listen_disabled_us: AtomicU64,
+    unknown_queues: AtomicU64,
+    unexpected_queues: AtomicU64,
     paused: AtomicBool,
     closed_lately: AtomicBool,
 }
@@ -43,6 +45,8 @@ impl ConnStats {
             unserved: AtomicU64::new(0),
             listen_disabled: AtomicU64::new(0),
             listen_disabled_us: AtomicU64::new(0),
+            unknown_queues: AtomicU64::new(0),
+            unexpected_queues: AtomicU64::new(0),
             paused: AtomicBool::new(false),
             closed_lately: AtomicBool::new(false),
         }
@@ -82,6 +86,16 @@ impl ConnStats {
     /// There was no memory for a client, who is gone.
     pub fn conn_unserved(&self) {
         self.unserved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// With `-N`: the queue that feeds a client is not known, and it goes to the worker whose turn it is.
+    pub fn queue_unknown(&self) {
+        self.unknown_queues.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// With `-N`: there are more queues than workers.
+    pub fn queue_unexpected(&self) {
+        self.unexpected_queues.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Accepting stops for want of descriptors.
@@ -172,6 +186,18 @@ impl ConnStats {
         self.listen_disabled_us.load(Ordering::Relaxed)
     }
 
+    /// `round_robin_fallback`.
+    #[must_use]
+    pub fn unknown_queues(&self) -> u64 {
+        self.unknown_queues.load(Ordering::Relaxed)
+    }
+
+    /// `unexpected_napi_ids`.
+    #[must_use]
+    pub fn unexpected_queues(&self) -> u64 {
+        self.unexpected_queues.load(Ordering::Relaxed)
+    }
+
     /// `accepting_conns`.
     #[must_use]
     pub fn accepting(&self) -> bool {
@@ -186,6 +212,8 @@ impl ConnStats {
             &self.unserved,
             &self.listen_disabled,
             &self.listen_disabled_us,
+            &self.unknown_queues,
+            &self.unexpected_queues,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

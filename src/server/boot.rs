@@ -19,6 +19,7 @@ use crate::os::notify::Notifier;
 use crate::os::privileges::{Needs, NotGivenUp, Privileges};
 use crate::os::process::{self, Directory, Groups, IdentityError, PidFile, Streams};
 use crate::os::{reason, signal};
+use crate::roster::counts::ConnStats;
 use crate::server::leak;
 use crate::server::manager::Manager;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
@@ -28,6 +29,8 @@ use crate::storage::{Engine, EngineError};
 use crate::threads::Thread;
 use crate::tls::{Current, TlsCounters, TlsError};
 use crate::worker::host::Hosts;
+use crate::worker::inbox::Turns;
+use crate::worker::queues::Queues;
 use crate::worker::{self, StartError, Workers, idle};
 
 /// Silence that no client keeps: with a negative `idle_timeout` the sweep runs and closes nobody.
@@ -299,6 +302,16 @@ pub(super) fn tell_classes(settings: &Settings, engine: &Engine) {
             class.chunk,
             class.per_page
         );
+    }
+}
+
+/// How clients find their workers: in turn, or with `-N` by the queue of the network card that feeds them.
+pub(super) fn turns(settings: &Settings, workers: &Workers, counts: &'static ConnStats) -> Turns {
+    let inboxes = workers.inboxes();
+    let turns = Turns::new(inboxes);
+    match settings.network.napi_ids {
+        0 => turns,
+        _ => turns.by_queues(Queues::new(inboxes.len(), counts)),
     }
 }
 

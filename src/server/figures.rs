@@ -68,6 +68,8 @@ impl Figures for &'static ServerFigures {
             accepting: counts.accepting(),
             listen_disabled: counts.listen_disabled(),
             listen_disabled_time: Duration::from_micros(counts.listen_disabled_us()),
+            unexpected_queues: counts.unexpected_queues(),
+            unknown_queues: counts.unknown_queues(),
         }
     }
 

@@ -191,7 +191,7 @@ fn serve(
         .hosts
         .start(&services.below)
         .map_err(thread_failed)?;
-    let turns = Turns::new(workers.inboxes());
+    let turns = boot::turns(settings, &workers, books.counts);
     let handshakers = Handshakers::start(services.below, &turns).map_err(thread_failed)?;
     let background = engine.start(services.crew).map_err(thread_failed)?;
     let idle = boot::start_idle_sweep(&services, &workers, &handshakers)?;

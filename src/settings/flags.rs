@@ -391,9 +391,8 @@ pub(super) const OPTIONS: &[Row] = &[
             |s| &mut s.network.napi_ids,
         ),
     )
-    .help("receive queues of the network card, to choose workers by")
+    .help("queues of the network card, to choose workers by")
     .default(|s| s.network.napi_ids.to_string())
-    .not_built(|s| s.network.napi_ids != 0)
     .stat(76, "num_napi_ids", |now| {
         Some(now.settings.network.napi_ids.to_string())
     }),

@@ -309,7 +309,6 @@ fn values_of_short_options_are_judged_when_reached() {
             "Invalid value for binding protocol: ASCII\n -- should be one of auto, binary, or ascii",
         ),
         (&["-e", "/f"], USAGE, "-e: not built yet"),
-        (&["-N", "2"], USAGE, "-N: not built yet"),
         (
             &["-N", "5", "-I", "100"],
             USAGE,
@@ -1117,7 +1116,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     let tls = if cfg!(feature = "tls") { "-Z " } else { "" };
     let sasl = if cfg!(feature = "sasl") { "-S " } else { "" };
     let order = format!(
-        "-p -U {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I {sasl}-F -X -W -Y {tls}-o"
+        "-p -U {unix}-A -l -d -r -u -m -M -c -k -v -vv -vvv -h -i -V -P -f -n -L -D -t -R -C -b -B -I {sasl}-F -X -W -Y {tls}-o -N"
     );
     assert_eq!(tokens.join(" "), order);
     let names: Vec<&str> = help
@@ -1178,7 +1177,7 @@ fn help_shows_the_defaults_that_scripts_look_for() {
 #[test]
 fn help_names_only_what_is_built() {
     let help = printed(&["-h"]).to_lowercase();
-    for absent in ["ext_path", "proxy_config", "napi", "memory-file"] {
+    for absent in ["ext_path", "proxy_config", "memory-file"] {
         assert!(!help.contains(absent), "{absent}");
     }
     assert_eq!(help.contains("enable-ssl"), cfg!(feature = "tls"));

@@ -24,6 +24,8 @@ pub(super) fn write(registry: &Registry, lines: &mut Lines<'_>) {
     engine_rows(registry, &conns, lines);
     log_rows(registry, lines);
     tls_rows(registry, lines);
+    lines.show("unexpected_napi_ids", conns.unexpected_queues);
+    lines.show("round_robin_fallback", conns.unknown_queues);
     item_rows(registry, &threads, lines);
 }
 
@@ -184,9 +186,6 @@ fn tls_rows(registry: &Registry, lines: &mut Lines<'_>) {
         lines.show("ssl_proto_errors", tls.proto_errors);
         lines.show("time_since_server_cert_refresh", tls.since_refresh_secs);
     }
-    // Workers are never picked by NAPI id, so no id is unexpected and nothing falls back.
-    lines.show("unexpected_napi_ids", 0);
-    lines.show("round_robin_fallback", 0);
 }
 
 fn item_rows(registry: &Registry, threads: &ThreadValues, lines: &mut Lines<'_>) {

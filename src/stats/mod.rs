@@ -43,7 +43,7 @@ pub trait Figures: Sync + Send {
     fn reset(&self);
 }
 
-/// Conns, listeners and buffers (rows 9–21 and 56–58 of the general list).
+/// Conns, listeners and buffers (rows 9–21, 56–58 and 108–109 of the general list).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnFigures {
     /// Open conns less one; listeners count as conns.
@@ -72,6 +72,10 @@ pub struct ConnFigures {
     pub listen_disabled: u64,
     /// How long it was paused in all.
     pub listen_disabled_time: Duration,
+    /// Times there were more queues of the network card than workers for them.
+    pub unexpected_queues: u64,
+    /// Clients whose queue was not known.
+    pub unknown_queues: u64,
 }
 
 /// TLS counts (rows 104–107).

@@ -1,4 +1,4 @@
-//! What a worker is told by other threads: the messages of its [`Inbox`], and which worker is next.
+//! What a worker is told by other threads: the messages of its [`Inbox`], and which worker a client goes to.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use crate::conn::NewConn;
 use crate::conn::away::{Away, Return};
 use crate::threads::Mailbox;
+use crate::worker::queues::Queues;
 
 /// A worker's queue of messages.
 pub type Inbox = Mailbox<Message>;
@@ -20,6 +21,8 @@ pub type Inbox = Mailbox<Message>;
 pub struct Turns {
     inboxes: Arc<[Arc<Inbox>]>,
     next: Arc<AtomicUsize>,
+    /// With `-N`.
+    queues: Option<Arc<Queues>>,
 }
 
 impl Turns {
@@ -33,6 +36,26 @@ impl Turns {
         Turns {
             inboxes: inboxes.into(),
             next: Arc::default(),
+            queues: None,
+        }
+    }
+
+    /// Clients go to the worker of the queue that feeds them, where one is known.
+    #[must_use]
+    pub fn by_queues(self, queues: Queues) -> Turns {
+        Turns {
+            queues: Some(Arc::new(queues)),
+            ..self
+        }
+    }
+
+    /// The inbox of the worker that the client on `socket` goes to.
+    #[must_use]
+    pub fn of_client(&self, socket: RawFd) -> &Inbox {
+        let queues = self.queues.as_ref();
+        match queues.and_then(|queues| queues.worker_of(socket)) {
+            Some(worker) => &self.inboxes[worker],
+            None => self.next(),
         }
     }
 
@@ -86,12 +109,38 @@ impl Halt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use crate::roster::counts::ConnStats;
+
+    fn three() -> Vec<Arc<Inbox>> {
+        let inbox = |_| Arc::new(Inbox::new().expect("a notifier"));
+        (0..3).map(inbox).collect()
+    }
+
+    #[test]
+    fn a_client_goes_to_the_worker_of_its_queue_or_whose_turn_it_is() {
+        let inboxes = three();
+        let (socket, _peer) = UnixStream::pair().expect("sockets");
+        let go_to = |turns: &Turns| {
+            let inbox = turns.of_client(socket.as_raw_fd());
+            inboxes.iter().position(|other| other.fd() == inbox.fd())
+        };
+        let plain = Turns::new(&inboxes);
+        assert_eq!([(); 4].map(|()| go_to(&plain)), [0, 1, 2, 0].map(Some));
+        let counts: &'static ConnStats = Box::leak(Box::new(ConnStats::new()));
+        let known = Turns::new(&inboxes).by_queues(Queues::told_by(|_| Ok(7), 3, counts));
+        assert_eq!([(); 4].map(|()| go_to(&known)), [0, 0, 0, 0].map(Some));
+        // The kernel knows none of a Unix socket.
+        let unknown = Turns::new(&inboxes).by_queues(Queues::new(3, counts));
+        assert_eq!([(); 4].map(|()| go_to(&unknown)), [0, 1, 2, 0].map(Some));
+        assert_eq!(counts.unknown_queues(), 4);
+    }
 
     #[test]
     fn every_worker_has_its_turn_whoever_asks() {
-        let inboxes: Vec<Arc<Inbox>> = (0..3)
-            .map(|_| Arc::new(Inbox::new().expect("a notifier")))
-            .collect();
+        let inboxes = three();
         let turns = Turns::new(&inboxes);
         let other = turns.clone();
         let fds: Vec<RawFd> = (0..6)

@@ -49,6 +49,7 @@ pub mod host;
 pub mod idle;
 pub mod inbox;
 pub mod patience;
+pub mod queues;
 
 use host::{Arrival, Hosts};
 use inbox::{Halt, Inbox, Message};

@@ -130,7 +130,7 @@ const REMOVAL: &[&str] = &["unlink", "unlinkat"];
 /// What measuring tools do.
 const RELAXED: &[&str] = &["access", "lseek", "mkdir", "open", "openat"];
 
-/// Where setsockopt(2) has what they are about.
+/// Where setsockopt(2) and getsockopt(2) have what they are about.
 const SOCKET_LEVEL: u32 = 1;
 const SOCKET_OPTION: u32 = 2;
 /// TCP's `TCP_ULP` and the level of TLS in the kernel, for `ssl_kernel_tls`.
@@ -148,6 +148,15 @@ const KERNEL_TLS: &[Rule] = &[
     ),
     given("setsockopt", &[int(SOCKET_LEVEL, SOL_TLS)]),
 ];
+
+/// For threads that hand clients over: the queue of the network card, for `-N`.
+const QUEUES: &[Rule] = &[given(
+    "getsockopt",
+    &[
+        int(SOCKET_LEVEL, libc::SOL_SOCKET),
+        int(SOCKET_OPTION, libc::SO_INCOMING_NAPI_ID),
+    ],
+)];
 
 /// For every thread: a descriptor's flags; its own name, and whether it has a filter; ending the process by abort().
 const SMALL: &[Rule] = &[
@@ -246,6 +255,7 @@ pub(super) fn rules(role: Role, needs: Needs) -> Vec<Rule> {
     let special = [
         (SMALL, true),
         (KERNEL_TLS, talks),
+        (QUEUES, matches!(role, Role::Open | Role::Talk)),
         (THREADS, role == Role::Serve),
         (opening, !needs.relaxed),
     ];
