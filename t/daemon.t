@@ -92,6 +92,16 @@ $server = TestServer->start('-P', '/nonexistent/dir/pid');
 ok($server->wait_stderr(qr{^Could not open the pid file /nonexistent/dir/pid\.tmp for writing: }m), 'a file that cannot be written is told');
 is($server->client->ask('mn'), 'MN', 'and the server serves');
 
+# a full disk
+SKIP: {
+    skip 'no /dev/full here', 3 unless -e '/dev/full';
+    symlink '/dev/full', "$dir/full.tmp" or die "symlink: $!";
+    $server = TestServer->start('-P', "$dir/full");
+    ok($server->wait_stderr(qr{^Could not open the pid file \Q$dir\E/full\.tmp for writing: No space left on device$}m), 'a full disk is told');
+    is($server->client->ask('mn'), 'MN', 'and the server serves');
+    ok(!-e "$dir/full" && !-l "$dir/full.tmp", 'and leaves no file');
+}
+
 # a daemon that cannot listen (nobody has an address of that network): the parent has left by then
 my @nowhere = ('-d', '-P', "$dir/never", '-t', '1', '-l', '192.0.2.1', '-p', '11211');
 my $run = TestServer->run({ tls => 0 }, @nowhere);

@@ -24,6 +24,20 @@ sub serves {
     return ok($client && ($client->ask('mn') // '') eq 'MN', $name);
 }
 
+# a mark for filters in the kernel, where the server may set one; clients' sockets inherit it
+{
+    my $marked = TestServer->start('-t', '1', '-o', 'sock_cookie_id=41');
+    my $client = $marked->client;
+    is($client->ask('mn'), 'MN', 'sock_cookie_id: it serves');
+    my $refused = $marked->stderr_text =~ /^setsockopt: Operation not permitted$/m;
+    my $seen = qx(ss -Htnae 'sport = :${\ $marked->port}' 2>/dev/null);
+    SKIP: {
+        skip 'without the right to mark sockets that is told', 1 if $refused;
+        skip 'no ss that shows marks to whoever may see them', 1 if $seen !~ /fwmark/;
+        is(scalar(() = $seen =~ /fwmark:0x29/g), 2, 'the listener and its client are marked');
+    }
+}
+
 # one and several addresses
 my $server = TestServer->start('-t', '1', '-l', '127.0.0.1');
 is_deeply(kinds($server), ['TCP INET'], 'one address');

@@ -51,6 +51,16 @@ ok($growing->wait_stderr(qr/^Hash table expansion starting\n(?:.*\n)*Hash table 
 my @steps = grep { /^Hash table/ } split /\n/, $growing->stderr_text;
 is(scalar @steps, 2, 'once');
 
+# Where nobody hears it, as on a full disk, the server serves all the same.
+SKIP: {
+    skip 'no /dev/full here', 1 unless -e '/dev/full';
+    my $program = TestServer::write_file(TestServer::scratch() . '/unheard',
+        "#!/bin/sh\nexec '${\ TestServer::server_path()}' \"\$@\" 2>/dev/full\n");
+    chmod 0755, $program;
+    my $unheard = TestServer->start({ binary => $program }, '-t', '1', '-vvv');
+    is(join(' ', map { $unheard->client->ask('mn') } 1 .. 3), 'MN MN MN', 'words that cannot be written hold nobody up');
+}
+
 {
     require TestBinary;
     my $binary = $server->client;

@@ -347,13 +347,17 @@ impl PidFile {
         let mut aside = self.path.clone().into_os_string();
         aside.push(".tmp");
         let aside = PathBuf::from(aside);
-        fs::write(&aside, format!("{}\n", process::id()))
-            .map_err(|error| PidFileError::Write(aside.clone(), error))?;
-        fs::rename(&aside, &self.path).map_err(|error| {
+        let written = fs::write(&aside, format!("{}\n", process::id()))
+            .map_err(|error| PidFileError::Write(aside.clone(), error))
+            .and_then(|()| {
+                fs::rename(&aside, &self.path)
+                    .map_err(|error| PidFileError::Rename(aside.clone(), error))
+            });
+        if written.is_err() {
             // What cannot be made the pid file is of no use to anybody; the first failure is what is told.
             let _ = fs::remove_file(&aside);
-            PidFileError::Rename(aside, error)
-        })
+        }
+        written
     }
 
     /// Removes the file.
@@ -466,6 +470,20 @@ mod tests {
         let error = PidFile::new(&path).write().unwrap_err();
         assert!(matches!(error, PidFileError::Rename(_, _)), "{error}");
         assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_pid_file_for_which_there_is_no_room_leaves_nothing() {
+        let scratch = Scratch::new("room");
+        let path = scratch.0.join("pid");
+        std::os::unix::fs::symlink("/dev/full", scratch.0.join("pid.tmp")).unwrap();
+        let error = PidFile::new(&path).write().unwrap_err();
+        assert!(
+            error.to_string().ends_with(": No space left on device"),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);
     }
 
     #[test]

@@ -892,6 +892,21 @@ mod tests {
         assert_eq!(largest(7, i32::MAX, |_| true), i32::MAX - 1);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mark_is_set_where_that_is_allowed() {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let socket = inet_socket(&address, Carries::Streams).expect("a socket");
+        match set_option(socket.as_fd(), SocketOption::Mark(41)) {
+            Ok(()) => {
+                let mark: u32 = get_raw(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK)
+                    .expect("it is told");
+                assert_eq!(mark, 41);
+            }
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EPERM)),
+        }
+    }
+
     #[test]
     fn a_send_buffer_is_raised() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
