@@ -7,11 +7,14 @@
 //! its conn.
 //!
 //! Bases are made without locks: nothing of this room is `Send`, and only `os::notify` crosses threads. Every
-//! registration keeps its base alive, so the order in which they are dropped does not matter.
+//! registration keeps its base alive, so the order in which they are dropped does not matter. [`http`] has libevent's HTTP
+//! server call a handler in the same way.
 
 #![allow(unsafe_code, reason = "libevent is a C library that calls back")]
 
 pub mod appetite;
+mod ffi;
+pub mod http;
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_short, c_void};
