@@ -15,7 +15,7 @@ use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::ptr;
 
@@ -314,6 +314,10 @@ fn bind_raw<T>(socket: BorrowedFd<'_>, address: &T) -> io::Result<()> {
     cvt(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(address).cast(), len) }).map(drop)
 }
 
+/// Bytes of the longest path that a unix socket may have.
+pub const UNIX_PATH_MAX: usize =
+    mem::size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
+
 /// A bound unix socket at `path`, its file of mode `mode`. A socket that lies there is taken away first, served or not.
 ///
 /// # Errors
@@ -439,6 +443,60 @@ pub fn set_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// The kernel's.
 pub fn local_address(fd: RawFd) -> io::Result<Address> {
     Ok(RawAddress::of(fd)?.address())
+}
+
+/// What tells a socket from every other there is or was: its number may become another's when it is closed. Whoever asks
+/// is the only one to close it.
+///
+/// # Errors
+/// The kernel's: nothing is open under that number.
+pub fn identity(fd: RawFd) -> io::Result<u64> {
+    // SAFETY: a stat of zeros is a valid value.
+    let mut found: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: `found` is where the call puts its answer.
+    cvt(unsafe { libc::fstat(fd, &mut found) })?;
+    #[allow(clippy::useless_conversion, reason = "ino_t is not u64 everywhere")]
+    Ok(found.st_ino.into())
+}
+
+/// Ends a conn in both directions; whoever owns its descriptor sees the end and closes it. Nobody else closes it
+/// meanwhile, so the number is still its own.
+pub fn hang_up(fd: RawFd) {
+    // One whose peer has gone is at its end already.
+    // SAFETY: shutdown takes no pointers.
+    let _ = unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// The file of a unix socket: removed when this is dropped, unless another server has put its own there.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    /// What [`bind_unix`] has put at `path`.
+    #[must_use]
+    pub fn at(path: &Path) -> SocketFile {
+        SocketFile {
+            path: path.to_owned(),
+            identity: file_identity(path),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && file_identity(&self.path) == self.identity {
+            // There is nobody to tell, and the next server takes it away itself.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn file_identity(path: &Path) -> Option<(u64, u64)> {
+    let found = path.symlink_metadata().ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Reads what has arrived into `space`; 0 is the end of the stream.
@@ -875,6 +933,47 @@ mod tests {
         let nobody = accept(listener.as_fd()).map(|(_, peer)| peer);
         let nobody = nobody.expect_err("nobody comes");
         assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_conn_that_is_hung_up_ends_for_both_and_keeps_its_identity() {
+        let (mut ours, mut peer) = conn();
+        let fd = ours.as_raw_fd();
+        let same = identity(fd).expect("it is open");
+        assert_ne!(identity(peer.as_raw_fd()).ok(), Some(same));
+        hang_up(fd);
+        for end in [&mut ours, &mut peer] {
+            assert_eq!(io::Read::read(end, &mut [0]).expect("an end"), 0);
+        }
+        assert_eq!(identity(fd).ok(), Some(same));
+        assert!(identity(-1).is_err());
+    }
+
+    #[test]
+    fn a_sockets_file_goes_with_its_owner_and_anothers_stays() {
+        let name = format!("mc-socket-{}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let first = bind_unix(&path, 0o700).expect("bound");
+        let file = SocketFile::at(&path);
+        let second = bind_unix(&path, 0o700).expect("bound again");
+        drop(file);
+        assert!(path.exists(), "it is the second one's");
+        drop(SocketFile::at(&path));
+        assert!(!path.exists());
+        drop((first, second));
+    }
+
+    #[test]
+    fn the_longest_path_of_a_socket_is_known() {
+        let of_length =
+            |len: usize| PathBuf::from(format!("/nonexistent/{}", "x".repeat(len - 13)));
+        let why = |len| {
+            bind_unix(&of_length(len), 0o700)
+                .map(drop)
+                .map_err(|error| error.raw_os_error())
+        };
+        assert_eq!(why(UNIX_PATH_MAX), Err(Some(libc::ENOENT)));
+        assert_eq!(why(UNIX_PATH_MAX + 1), Err(Some(libc::ENAMETOOLONG)));
     }
 
     #[test]
