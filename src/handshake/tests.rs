@@ -21,6 +21,7 @@ use crate::protocol::{self, Control, TOO_MANY_CONNECTIONS};
 use crate::roster::Books;
 use crate::roster::cards::{Cards, Kind};
 use crate::roster::counts::ConnStats;
+use crate::roster::doors::Doors;
 use crate::roster::tls_counts::{HandshakeStats, HandshakeValues};
 use crate::settings::{Protocol, Tunables};
 use crate::stats::Registry;
@@ -72,6 +73,7 @@ fn services(settings: &'static Settings, site: &Site) -> Services {
         books: Books {
             cards: Cards::leak(4_096),
             counts: leak(ConnStats::new()),
+            doors: leak(Doors::default()),
             handshakes: HandshakeStats::leak(conn_threads(settings)),
             latencies: None,
         },

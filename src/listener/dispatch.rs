@@ -21,8 +21,10 @@ use crate::os::heap;
 use crate::os::socket::{self, Address};
 use crate::roster::cards::{Kind, OpenCard};
 use crate::roster::counts::ConnStats;
+use crate::roster::doors::{self, Doors};
 use crate::roster::state::State;
 use crate::settings::voice::say;
+use crate::storage::counters::Counter;
 use crate::worker::Services;
 use crate::worker::inbox::{Message, Turns};
 
@@ -49,6 +51,7 @@ pub struct Dispatcher {
     doors: Vec<Door>,
     resume: Timer,
     acceptor: Acceptor,
+    books: &'static Doors,
     hand: Hand,
 }
 
@@ -78,9 +81,12 @@ impl Dispatcher {
             .iter()
             .map(|socket| Door::open(socket, &parts))
             .collect::<io::Result<Vec<Door>>>()?;
+        let books = parts.services.books.doors;
+        books.open(parts.sockets.iter().map(book_of));
         Ok(Dispatcher {
             doors,
             resume: parts.registrar.timer(parts.timer)?,
+            books,
             hand: Hand {
                 turns: parts.turns,
                 reception: parts.reception,
@@ -103,8 +109,14 @@ impl Dispatcher {
             return false;
         };
         let hand = &mut self.hand;
+        let book = self.books.all().get(index);
         let turn = self.acceptor.serve(index, |socket, comer| match comer {
-            Comer::Client(client, peer) => hand.over(socket, client, peer),
+            Comer::Client(client, peer) => {
+                if let Some(door) = book {
+                    door.clients.inc();
+                }
+                hand.over(socket, client, peer);
+            }
             Comer::TooMany(client) => hand.refuse(socket, client),
         });
         if turn == Turn::Paused {
@@ -137,6 +149,17 @@ impl Dispatcher {
         self.resume
             .set(RESUME_PERIOD)
             .expect("a timer that exists can be set");
+    }
+}
+
+/// What others see of a socket.
+fn book_of(socket: &ListenSocket) -> doors::Door {
+    doors::Door {
+        address: socket.address_text.clone(),
+        tag: socket.tag,
+        tls: socket.class.tls(),
+        protocol: socket.protocol,
+        clients: Counter::default(),
     }
 }
 

@@ -8,14 +8,16 @@
 //! ```
 //!
 //! `cards` has what other threads may see of a conn, `state` the words for what it does, `counts` their number, which
-//! the limit is tested against; `tls_pending` has one thread's handshakes in order, `tls_counts` what became of all;
-//! `latency` has how long commands take, `gauges` is about buffers. `lists` and `tls_lists` are what a client of `stats` is shown. Conns themselves, and
+//! the limit is tested against, `doors` what they come in by; `tls_pending` has one thread's handshakes in order,
+//! `tls_counts` what became of all; `latency` has how long commands take, `gauges` is about buffers. `lists` and `tls_lists` are
+//! what a client of `stats` is shown. Conns themselves, and
 //! all that moves bytes, are the `conn` room's: this one knows of none.
 
 #![forbid(unsafe_code)]
 
 pub mod cards;
 pub mod counts;
+pub mod doors;
 pub mod gauges;
 pub mod latency;
 pub mod lists;
@@ -27,6 +29,7 @@ pub mod tls_pending;
 
 use crate::roster::cards::Cards;
 use crate::roster::counts::ConnStats;
+use crate::roster::doors::Doors;
 use crate::roster::latency::Latencies;
 use crate::roster::tls_counts::HandshakeStats;
 
@@ -37,6 +40,8 @@ pub struct Books {
     pub cards: &'static Cards,
     /// How many conns there are and were.
     pub counts: &'static ConnStats,
+    /// What clients come in by.
+    pub doors: &'static Doors,
     /// How TLS handshakes went, by thread.
     pub handshakes: &'static HandshakeStats,
     /// How long commands take; with `-o latency_stats`.

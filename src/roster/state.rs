@@ -58,6 +58,11 @@ impl State {
         STATES[usize::from(byte)].0
     }
 
+    /// Every state, by its number.
+    pub fn all() -> impl Iterator<Item = State> {
+        STATES.iter().map(|(state, _)| *state)
+    }
+
     /// A conn may sleep in this state with output unsent: it waits for the rest of an upload, or for the socket.
     #[must_use]
     pub fn may_owe(self) -> bool {

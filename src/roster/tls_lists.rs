@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::roster::cards::{Cards, TlsLook, TlsPhase};
 use crate::roster::tls_counts::HandshakeStats;
 use crate::stats::Section;
-use crate::tls::{CertificateFacts, Class, Current, RefreshLog, Version};
+use crate::tls::{CertificateFacts, Current, RefreshLog, Version};
 
 /// `stats ssl`.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Section for SslConnsSection {
 
 fn conn_lines(fd: RawFd, look: &TlsLook, now: Instant, line: &mut dyn FnMut(&str, &str)) {
     let mut show = |name: &str, value: &str| line(&format!("{fd}:{name}"), value);
-    let class = class_name(look.class);
+    let class = look.class.name();
     match &look.phase {
         TlsPhase::Handshake(accepted) => {
             let under_way = now.saturating_duration_since(*accepted).as_secs();
@@ -143,18 +143,12 @@ fn conn_lines(fd: RawFd, look: &TlsLook, now: Instant, line: &mut dyn FnMut(&str
     }
 }
 
-fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Default => "default",
-        Class::Basic => "basic",
-        Class::Mutual => "mutual",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    use crate::tls::Class;
 
     fn lines_of(look: &TlsLook, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();

@@ -47,6 +47,7 @@ use crate::protocol;
 use crate::roster::Books;
 use crate::roster::cards::Cards;
 use crate::roster::counts::ConnStats;
+use crate::roster::doors::Doors;
 use crate::roster::latency::Latencies;
 use crate::roster::lists::{ConnsSection, LatencySection};
 use crate::roster::tls_counts::HandshakeStats;
@@ -163,6 +164,7 @@ fn serve(
     let books = Books {
         cards: Cards::leak(usize::try_from(descriptors).unwrap_or(usize::MAX)),
         counts: leak(ConnStats::new()),
+        doors: leak(Doors::default()),
         handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
         latencies: settings
             .workers

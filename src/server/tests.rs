@@ -31,6 +31,7 @@ fn books(settings: &Settings) -> Books {
     Books {
         cards: Cards::leak(1024),
         counts: leak(ConnStats::new()),
+        doors: leak(Doors::default()),
         handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
         latencies: None,
     }

@@ -69,6 +69,18 @@ pub enum Class {
     Mutual,
 }
 
+impl Class {
+    /// As `stats` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Default => "default",
+            Class::Basic => "basic",
+            Class::Mutual => "mutual",
+        }
+    }
+}
+
 /// Whether the bytes of a write end what is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {

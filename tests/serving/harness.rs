@@ -19,6 +19,7 @@ use memcached::protocol::{self, Control, Shutdown};
 use memcached::roster::Books;
 use memcached::roster::cards::Cards;
 use memcached::roster::counts::ConnStats;
+use memcached::roster::doors::Doors;
 use memcached::roster::gauges::BufferGauges;
 use memcached::roster::lists::ConnsSection;
 use memcached::roster::tls_counts::HandshakeStats;
@@ -149,6 +150,7 @@ impl Server {
             books: Books {
                 cards,
                 counts: stats,
+                doors: leak(Doors::default()),
                 handshakes: HandshakeStats::leak(handshake::conn_threads(settings)),
                 latencies: None,
             },
