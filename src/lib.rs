@@ -23,6 +23,7 @@ pub mod line;
 pub mod listener;
 pub mod lock;
 pub mod logger;
+pub mod metrics;
 pub mod os;
 pub mod pool;
 pub mod protocol;

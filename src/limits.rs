@@ -90,6 +90,11 @@ pub const SHEETS_PER_TURN: u32 = 4;
 pub const GUEST_REST: Duration = Duration::from_millis(5);
 /// How long such a client may take nothing before it is closed (stats-and-admin.md §8.2).
 pub const GUEST_PATIENCE_SECS: u32 = 1_800;
+/// Who may be connected for metrics at a time: a Prometheus or two, and somebody who looks.
+pub const METRICS_GUESTS_MAX: usize = 16;
+/// How long one of them may say nothing, or take nothing: longer than from one of Prometheus' scrapes to the next, which is
+/// a minute by default.
+pub const METRICS_PATIENCE: Duration = Duration::from_secs(90);
 /// Clients that may watch at a time (stats-and-admin.md §7.1).
 pub const WATCHERS_MAX: usize = 20;
 /// Text of one `stats cachedump` (stats-and-admin.md §5).

@@ -13,6 +13,7 @@ const STOREYS: &[(&str, u8)] = &[
     ("worker", 6),
     ("conn", 5),
     ("udp", 5),
+    ("metrics", 5),
     ("protocol", 4),
     ("roster", 4),
     ("response", 3),

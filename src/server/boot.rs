@@ -14,6 +14,7 @@ use crate::auth::sasl::{self, NotStarted};
 use crate::clock::Clock;
 use crate::handshake::{self, Handshakers};
 use crate::listener::ListenError;
+use crate::metrics::{self, NoMetrics};
 use crate::os::mmap::{self, NoHugePages};
 use crate::os::notify::Notifier;
 use crate::os::privileges::{Needs, NotGivenUp, Privileges};
@@ -24,7 +25,9 @@ use crate::server::leak;
 use crate::server::manager::Manager;
 use crate::server::refresh::{Refresher, Watched, tell_warning};
 use crate::settings::voice::{say, tell};
-use crate::settings::{AuthSettings, ExitStatus, Refusal, Settings, TlsSettings, Tunables};
+use crate::settings::{
+    AuthSettings, ExitStatus, MetricsPlace, Refusal, Settings, TlsSettings, Tunables,
+};
 use crate::storage::{Engine, EngineError};
 use crate::threads::Thread;
 use crate::tls::{Current, TlsCounters, TlsError};
@@ -141,6 +144,12 @@ impl From<FileError> for BootError {
     }
 }
 
+impl From<NoMetrics> for BootError {
+    fn from(error: NoMetrics) -> BootError {
+        BootError::new(ExitStatus::OsError, error.to_string())
+    }
+}
+
 impl From<ListenError> for BootError {
     fn from(error: ListenError) -> BootError {
         BootError {
@@ -182,7 +191,10 @@ pub(super) fn take_limits_and_identity(
     if settings.process.core_dumps {
         process::raise_core_limit().map_err(|_| os("failed to ensure corefile creation"))?;
     }
-    let own = Hosts::DESCRIPTORS + handshake::descriptors(settings) + manager.descriptors();
+    let own = Hosts::DESCRIPTORS
+        + handshake::descriptors(settings)
+        + metrics::descriptors(settings)
+        + manager.descriptors();
     let descriptors = process::limit_open_files(settings.network.conn_limit, own).map_err(|_| {
         os("failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
     })?;
@@ -282,7 +294,8 @@ pub(super) fn privileges(settings: &Settings) -> Result<Privileges, BootError> {
     let privileges = Privileges::Dropped(Needs {
         certificates: settings.tls.enabled,
         logins: settings.auth.file.is_some(),
-        pid_file: process.daemonize && process.pid_file.is_some(),
+        pid_file: process.daemonize && process.pid_file.is_some()
+            || matches!(settings.metrics.place, Some(MetricsPlace::Unix(_))),
         relaxed: process.relaxed_privileges,
     });
     privileges

@@ -36,6 +36,7 @@ use crate::listener::accept::check_room;
 use crate::listener::endpoints::hand_out;
 use crate::listener::{Dispatcher, Inherited, Parts, inherited, open};
 use crate::lock::lock;
+use crate::metrics::Metrics;
 use crate::os::heap;
 use crate::os::notify::Notifier;
 use crate::os::privileges::Role;
@@ -205,6 +206,7 @@ fn serve(
         turns,
         reception: handshakers.reception(),
     };
+    let metrics = Metrics::start(settings, services.crew, services.stats, books)?;
     let mut main = open_doors(services, &base, lobby, manager)?;
     main.watch_workers(&base, handed.watchdog, &workers)?;
     check_room(settings, books.counts)?;
@@ -228,6 +230,7 @@ fn serve(
             background,
             idle,
             refreshing,
+            metrics,
             crew: services.crew,
         };
         threads.stop(tunables);

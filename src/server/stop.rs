@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::handshake::Handshakers;
+use crate::metrics::Metrics;
 use crate::settings::Tunables;
 use crate::settings::voice::tell;
 use crate::storage::Background;
@@ -25,6 +26,8 @@ pub(super) struct Threads {
     pub(super) idle: Option<Thread>,
     /// With `-o ssl_refresh_interval`.
     pub(super) refreshing: Option<Thread>,
+    /// With `-o metrics`.
+    pub(super) metrics: Option<Metrics>,
     /// Counts them.
     pub(super) crew: &'static Crew,
 }
@@ -61,6 +64,10 @@ impl Threads {
         if let Some(refreshing) = self.refreshing {
             refreshing.stop();
             told("stopped refresh thread");
+        }
+        if let Some(metrics) = self.metrics {
+            metrics.stop();
+            told("stopped metrics thread");
         }
         told("closing connections");
         let closing = halted.close_conns();

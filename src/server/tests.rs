@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::conn::NewConn;
+use crate::metrics;
 use crate::os::socket::Address;
 use crate::protocol::{Control, Shutdown};
 use crate::roster::cards::Kind;
 use crate::settings::{Protocol, WorkerSettings};
-use crate::stats::Figures;
+use crate::stats::{Family, Figures};
 use crate::tls;
 use crate::worker::inbox::Message;
 
@@ -67,6 +68,7 @@ impl Lab {
                 hosts: services.hosts,
                 idle,
                 refreshing: None,
+                metrics: None,
             },
             services,
         }
@@ -202,6 +204,27 @@ fn figures_are_those_of_the_conns_and_of_the_workers_buffers() {
     lab.threads.stop(lab.services.tunables);
 }
 
+/// Every option on that adds to a list.
+fn talkative() -> Settings {
+    let mut settings = two_workers();
+    settings.storage.temp_lru = true;
+    settings.network.maxconns_fast = true;
+    settings.tls.session_cache = true;
+    settings
+}
+
+#[test]
+fn every_statistic_is_a_metric() {
+    let lab = Lab::start(talkative());
+    let mut client = lab.connect(0);
+    client.write_all(b"set a 0 0 1\r\nx\r\n").expect("sent");
+    client.read_exact(&mut [0; 8]).expect("an answer");
+    for family in [Family::General, Family::Items, Family::Slabs] {
+        assert_eq!(metrics::unknown(lab.services.stats, family), [""; 0]);
+    }
+    lab.threads.stop(lab.services.tunables);
+}
+
 #[test]
 fn shutdown_is_a_signal_to_the_main_loop() {
     let _turn = signal::TURNS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,6 +296,33 @@ mod with_certificates {
         assert_eq!((seen.handshake_errors, seen.new_sessions), (1, None));
         figures.reset();
         assert_eq!(figures.tls().expect("with -Z").handshake_errors, 0);
+    }
+
+    #[test]
+    fn every_statistic_of_tls_is_a_metric() {
+        let site = Site::new();
+        let settings = leak(Settings {
+            tls: site.settings.clone(),
+            ..talkative()
+        });
+        let clock = leak(Clock::new());
+        let tunables = leak(Tunables::new(settings));
+        let below = storage::Services {
+            engine: Engine::new(settings, tunables, clock).expect("an engine"),
+            settings,
+            tunables,
+            crew: leak(Crew::default()),
+        };
+        let refresher = boot::load_certificates(&settings.tls, site.counters, clock);
+        let refresher = refresher.expect("the files are good");
+        fs::remove_file(site.folder.path("server.crt")).expect("removed");
+        let failed = refresher.expect("-Z was given").refresh();
+        failed.expect_err("the file is gone");
+        let woken = leak(Notifier::new().expect("a notifier"));
+        let services = compose(below, books(settings), refresher, Judges::default(), woken);
+        for family in [Family::General, Family::Ssl] {
+            assert_eq!(metrics::unknown(services.stats, family), [""; 0]);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::limits::{HANDSHAKE_BACKLOG, HANDSHAKE_THREADS_MAX};
-use crate::settings::{HashAlgorithm, Protocol};
+use crate::settings::{HashAlgorithm, MetricsPlace, Protocol};
 
 /// The process as the system sees it: identity, limits, background, what it tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -230,6 +230,13 @@ pub struct TlsSettings {
     pub session_tickets: Option<u32>,
     /// File for the secrets of sessions (memcached-debug only).
     pub keylog_file: Option<String>,
+}
+
+/// Metrics over HTTP.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetricsSettings {
+    /// `-o metrics`.
+    pub place: Option<MetricsPlace>,
 }
 
 impl Default for NetworkSettings {

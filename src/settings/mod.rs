@@ -14,10 +14,11 @@ use crate::lock::lock;
 pub use crate::settings::command_line::{ExitStatus, Reading, Refusal, Stop, read};
 pub use crate::settings::flags::NO_UNIX_SOCKET;
 pub use crate::settings::groups::{
-    AuthSettings, CommandSettings, LoggerSettings, NetworkSettings, ProcessSettings,
-    StorageSettings, TlsSettings, WorkerSettings,
+    AuthSettings, CommandSettings, LoggerSettings, MetricsSettings, NetworkSettings,
+    ProcessSettings, StorageSettings, TlsSettings, WorkerSettings,
 };
 pub use crate::settings::pattern::{NameKind, NamePattern};
+pub use crate::settings::place::MetricsPlace;
 
 mod command_line;
 mod flags;
@@ -25,6 +26,7 @@ mod getopt;
 mod groups;
 pub(crate) mod numbers;
 mod pattern;
+mod place;
 mod row;
 mod suboptions;
 pub mod usage;
@@ -75,6 +77,8 @@ pub struct Settings {
     pub logger: LoggerSettings,
     /// `-Z` and `-o ssl_*`.
     pub tls: TlsSettings,
+    /// Metrics for those who come to fetch them.
+    pub metrics: MetricsSettings,
 }
 
 /// What HOT and WARM may have of their class, and how old their items may become: `lru tune`.

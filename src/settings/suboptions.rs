@@ -9,7 +9,7 @@ use crate::settings::command_line::{Draft, Stop};
 use crate::settings::numbers::{atoi, strict_i32, strict_u32};
 use crate::settings::row::{ANY, ANY_COUNT, Effect, Missing, Row, Word, failure, invalid, sub};
 use crate::settings::usage::{live, live_flag, null, on_off, unset, yes_no};
-use crate::settings::{HashAlgorithm, NamePattern};
+use crate::settings::{HashAlgorithm, MetricsPlace, NamePattern};
 
 /// A slab page as the sizes of the command line have it.
 #[expect(clippy::cast_possible_truncation, reason = "a page is 1 MiB")]
@@ -446,7 +446,20 @@ const LAST: &[Row] = &[
         let is_on = now.settings.workers.latency_stats;
         is_on.then(|| "yes".to_string())
     }),
+    sub("metrics", Effect::Read(metrics))
+        .help(METRICS)
+        .default(|_| "off".to_string())
+        .stat(79, "metrics", |now| {
+            now.settings.metrics.place.as_ref().map(ToString::to_string)
+        }),
 ];
+
+/// A build without Unix sockets does not speak of them.
+const METRICS: &str = if cfg!(feature = "unix-socket") {
+    "serve statistics to Prometheus over HTTP at ADDRESS:PORT, a loopback address, or at unix:PATH"
+} else {
+    "serve statistics to Prometheus over HTTP at ADDRESS:PORT, a loopback address"
+};
 
 /// Accepted, and that is all.
 const NOTHING: Effect = Effect::Do(|_| Ok(()));
@@ -750,6 +763,13 @@ pub(super) fn apply(draft: &mut Draft, list: &str) -> Result<(), Stop> {
         let row = row.ok_or_else(|| failure(format!("Illegal suboption \"{element}\"")))?;
         row.apply(draft, value)?;
     }
+    Ok(())
+}
+
+fn metrics(draft: &mut Draft, place: &str) -> Result<(), Stop> {
+    let read = place.parse::<MetricsPlace>();
+    let place = read.map_err(|why| failure(format!("metrics={place}: {why}")))?;
+    draft.settings.metrics.place = Some(place);
     Ok(())
 }
 

@@ -1141,7 +1141,7 @@ fn help_has_an_entry_a_line_in_the_known_order() {
     let ssl = if cfg!(feature = "tls") { ssl } else { "" };
     assert_eq!(
         names.join(" "),
-        format!("{core}{privileges}sock_cookie_id latency_stats{ssl}")
+        format!("{core}{privileges}sock_cookie_id latency_stats metrics{ssl}")
     );
 }
 
@@ -1284,6 +1284,33 @@ fn spellings(row: &Row) -> Vec<String> {
             words.extend(flag.long.map(|long| format!("--{long}")));
             words
         }
+    }
+}
+
+#[test]
+fn metrics_are_for_this_machine() {
+    let place = run(&["-o", "metrics=127.0.0.1:9150"]).metrics.place;
+    let expected = MetricsPlace::Inet(([127, 0, 0, 1], 9150).into());
+    assert_eq!(place, Some(expected));
+    assert_eq!(Settings::default().metrics.place, None);
+    let lines = shown(&run(&["-o", "metrics=[::1]:9150"]));
+    assert!(lines.contains(&("metrics".to_owned(), "[::1]:9150".to_owned())));
+    let no_port = "no port: use one from 1 to 65535, as in 127.0.0.1:9150";
+    suboption_refused("metrics", "Missing metrics argument");
+    suboption_refused("metrics=::1", &format!("metrics=::1: {no_port}"));
+    suboption_refused(
+        "metrics=127.0.0.1:0",
+        &format!("metrics=127.0.0.1:0: {no_port}"),
+    );
+    suboption_refused(
+        "metrics=localhost:9150",
+        "metrics=localhost:9150: no address: use ADDRESS:PORT such as 127.0.0.1:9150 or \
+         [::1]:9150, or unix:PATH",
+    );
+    for place in ["0.0.0.0:9150", "[::]:9150", "10.0.0.1:9150"] {
+        let advice = "use a loopback address such as 127.0.0.1:9150, or unix:PATH";
+        let told = format!("metrics={place}: other machines would reach it: {advice}");
+        suboption_refused(&format!("metrics={place}"), &told);
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) fn finish(mut draft: Draft) -> Result<Settings, Refusal> {
     protocol_with_auth_file(&mut draft)?;
     ports(&mut draft)?;
     datagrams_with_auth_file(&draft.settings)?;
+    metrics(&draft.settings)?;
     refuse_unbuilt(&draft.settings)?;
     hash_power(&draft.settings)?;
     Ok(draft.settings)
@@ -218,6 +219,17 @@ fn ports(draft: &mut Draft) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// What is told of the server is for its own machine.
+fn metrics(settings: &Settings) -> Result<(), Refusal> {
+    match &settings.metrics.place {
+        Some(place) if !place.is_private() => Err(Refusal::failure(format!(
+            "metrics={place}: other machines would reach it: use a loopback address such as \
+             127.0.0.1:9150, or unix:PATH"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Ends the start for options whose room is not built, rather than serving without what was asked for.

@@ -124,8 +124,16 @@ const FILES: &[&str] = &[
     "statx",
 ];
 
-/// Taking a file away.
-const REMOVAL: &[&str] = &["unlink", "unlinkat"];
+/// Taking a file away, after a look at whose it is.
+const REMOVAL: &[&str] = &[
+    "fstatat64",
+    "lstat",
+    "lstat64",
+    "newfstatat",
+    "statx",
+    "unlink",
+    "unlinkat",
+];
 
 /// What measuring tools do.
 const RELAXED: &[&str] = &["access", "lseek", "mkdir", "open", "openat"];

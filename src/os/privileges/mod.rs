@@ -50,7 +50,7 @@ pub struct Needs {
     pub certificates: bool,
     /// The file of users is read again, by the main thread.
     pub logins: bool,
-    /// The main thread removes a pid file at the end.
+    /// The main thread removes a pid file at the end, or the file of the metrics' socket.
     pub pid_file: bool,
     /// Files may be written, as measuring tools do (memcached-debug only).
     pub relaxed: bool,
