@@ -205,7 +205,9 @@ fn look_on(
     let mut told = Instant::now();
     while shared.elapsed() < length && shared.goes_on() {
         shared.pause(LOOK.min(length.saturating_sub(shared.elapsed())));
-        totals.take(&admin.stats()?);
+        let stats = admin.stats()?;
+        shared.note_clock(stats.count("time"));
+        totals.take(&stats);
         if told.elapsed() >= INTERVAL {
             told = Instant::now();
             tell(totals, server, shared)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rig::fail::{Fail, Outcome};
 
@@ -73,6 +73,8 @@ pub struct Shared {
     longest_wait: AtomicU64,
     /// What was stored before this many microseconds after the beginning has been flushed.
     flushed: AtomicU64,
+    /// How many microseconds after the beginning the server's clock had come to when it was last looked at.
+    clock: AtomicU64,
     faults: Mutex<Faults>,
     unknown: Mutex<BTreeMap<String, u64>>,
 }
@@ -88,6 +90,7 @@ impl Shared {
             counts: [const { AtomicU64::new(0) }; COUNTS],
             longest_wait: AtomicU64::new(0),
             flushed: AtomicU64::new(0),
+            clock: AtomicU64::new(0),
             faults: Mutex::default(),
             unknown: Mutex::default(),
         }
@@ -143,14 +146,35 @@ impl Shared {
 
     /// From now on nothing is there that was stored before this moment.
     pub fn note_flush(&self, before: Instant) {
-        let micros = before.duration_since(self.began).as_micros();
-        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-        self.flushed.fetch_max(micros, Ordering::Release);
+        self.flushed
+            .fetch_max(self.micros(before), Ordering::Release);
     }
 
     /// What was stored before this moment is not there any more.
     pub fn last_flush(&self) -> Instant {
         self.began + Duration::from_micros(self.flushed.load(Ordering::Acquire))
+    }
+
+    /// The server's clock has come to that second of Unix time. It ticks in a thread which, on a busy machine, gets no CPU
+    /// for seconds, so what it has come to tells what has expired; the time of day does not.
+    pub fn note_clock(&self, second: u64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let ago = now
+            .unwrap_or_default()
+            .saturating_sub(Duration::from_secs(second));
+        let moment = Instant::now().checked_sub(ago).unwrap_or(self.began);
+        self.clock.fetch_max(self.micros(moment), Ordering::Release);
+    }
+
+    /// The moment that the server's clock has come to, at least.
+    pub fn clock(&self) -> Instant {
+        self.began + Duration::from_micros(self.clock.load(Ordering::Acquire))
+    }
+
+    /// A moment as microseconds after the beginning; 0 of one before it.
+    fn micros(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.began).as_micros();
+        u64::try_from(since).unwrap_or(u64::MAX)
     }
 
     /// A command that the server does not know.

@@ -107,8 +107,16 @@ impl Client<'_> {
         if !key.family.is_own() || self.known.may_hold(key, self.sent).is_some() {
             return Ok(());
         }
-        let expected = format!("that nothing is there after {:?}", self.known.last(key));
-        at(key, Err(wrong(&expected, answer)))
+        at(key, Err(wrong(&self.nothing(key), answer)))
+    }
+
+    /// That nothing is there, and why.
+    fn nothing(&self, key: Key) -> String {
+        let last = self.known.last(key);
+        format!(
+            "that nothing is there after {last:?}, when {:?} was sent",
+            self.sent
+        )
     }
 
     fn settle_store(
@@ -310,7 +318,11 @@ impl Client<'_> {
         if held.is_some_and(|held| held.content == content) {
             return Ok(());
         }
-        Err(wrong(&format!("{held:?}"), &format!("{content:?}")))
+        let expected = match held {
+            Some(held) => format!("{held:?}"),
+            None => self.nothing(key),
+        };
+        Err(wrong(&expected, &format!("{content:?}")))
     }
 
     fn count_hit(&self, content: &Content) {

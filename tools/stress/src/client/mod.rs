@@ -8,8 +8,6 @@ mod answer;
 mod known;
 mod request;
 
-use std::time::Instant;
-
 use rig::fail::Outcome;
 use rig::random::Random;
 use rig::stream::Target;
@@ -66,7 +64,7 @@ impl<'s> Client<'s> {
             latest: None,
             unique: None,
             sent: Sent {
-                at: Instant::now(),
+                clock: shared.clock(),
                 flush: shared.last_flush(),
             },
         })
@@ -98,7 +96,7 @@ impl<'s> Client<'s> {
     /// Sends what was asked and reads the answers.
     fn exchange(&mut self) -> Outcome<()> {
         self.sent = Sent {
-            at: Instant::now(),
+            clock: self.shared.clock(),
             flush: self.shared.last_flush(),
         };
         self.wire.send(&self.batch.out)?;

@@ -11,8 +11,10 @@ use crate::wire::Wire;
 
 /// Between two flushes, at least and at most.
 const PAUSE_MS: (u32, u32) = (3_000, 9_000);
-/// How long the server's clock may be behind.
-const CLOCK_SLACK: Duration = Duration::from_secs(2);
+/// Seconds are counted from where they begin.
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
+/// Between two looks at the server's clock.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Flushes until the run ends.
 pub fn run(target: &Target, random: &mut Random, shared: &Shared) -> Outcome<()> {
@@ -28,7 +30,10 @@ pub fn run(target: &Target, random: &mut Random, shared: &Shared) -> Outcome<()>
         flush(&mut wire, delay)?;
         shared.add(Count::Flushes, 1);
         if delay > 0 {
-            shared.pause(Duration::from_secs(delay) + CLOCK_SLACK);
+            let due = Instant::now() + Duration::from_secs(delay) + CLOCK_SLACK;
+            while shared.goes_on() && shared.clock() < due {
+                shared.pause(LOOK);
+            }
         }
         // A run that ended meanwhile has not waited for it.
         if delay == 0 || shared.goes_on() {
