@@ -136,11 +136,9 @@ impl Histogram {
         self.combine(other, u64::wrapping_add);
     }
 
-    /// What has come since it was `base`.
-    #[must_use]
-    pub fn since(mut self, base: &Histogram) -> Histogram {
+    /// Takes away what there was when it was `base`.
+    pub fn subtract(&mut self, base: &Histogram) {
         self.combine(base, u64::wrapping_sub);
-        self
     }
 
     /// How many there are.
@@ -257,7 +255,8 @@ mod tests {
         assert_eq!(merged, histogram(&all));
         assert_eq!(merged.count(), 20_000);
         assert_eq!(merged.sum(), Duration::from_nanos(all.iter().sum()));
-        assert_eq!(merged.since(&histogram(two)), histogram(one));
+        merged.subtract(&histogram(two));
+        assert_eq!(merged, histogram(one));
     }
 
     #[test]

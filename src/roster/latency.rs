@@ -86,7 +86,7 @@ impl Batch {
 
     fn add(&mut self, other: &Batch) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            *mine = mine.saturating_add(theirs);
+            *mine = mine.wrapping_add(theirs);
         }
     }
 }
@@ -132,7 +132,10 @@ impl Default for ClassTimes {
 
 impl ClassTimes {
     fn values(&self) -> Histogram {
-        let counts = std::array::from_fn(|at| self.steps[at].get());
+        let mut counts = [0; STEPS];
+        for (count, step) in counts.iter_mut().zip(&self.steps) {
+            *count = step.get();
+        }
         Histogram::new(counts, self.nanos.get())
     }
 }
@@ -158,14 +161,15 @@ impl Times {
     #[inline(never)]
     pub fn note(&self, commands: u32, counts: &Scalars, stopwatch: Option<&mut Stopwatch>) {
         let mut batch = Batch::default();
-        let mut rest = commands;
+        let mut named = 0_u32;
         for (at, now) in served(counts).into_iter().enumerate() {
             // A batch has no more than 32 bits of commands.
-            batch.0[at] = now.wrapping_sub(self.seen[at].get()) as u32;
+            let count = now.wrapping_sub(self.seen[at].get()) as u32;
             self.seen[at].set(now);
-            rest = rest.saturating_sub(batch.0[at]);
+            batch.0[at] = count;
+            named = named.wrapping_add(count);
         }
-        batch.0[Class::Other as usize] = rest;
+        batch.0[Class::Other as usize] = commands.saturating_sub(named);
         if let Some(stopwatch) = stopwatch {
             stopwatch.batch.add(&batch);
         }
@@ -182,8 +186,10 @@ impl Times {
         }
     }
 
-    fn values(&self) -> Values {
-        Values(std::array::from_fn(|class| self.classes[class].values()))
+    fn add_to(&self, sum: &mut Values) {
+        for (histogram, class) in sum.0.iter_mut().zip(&self.classes) {
+            histogram.merge(&class.values());
+        }
     }
 }
 
@@ -231,7 +237,7 @@ impl Stopwatch {
     }
 }
 
-/// The times of all commands by class; of one worker, or of all.
+/// The times of all commands by class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values([Histogram; CLASSES]);
 
@@ -241,19 +247,11 @@ impl Values {
         Class::ALL.into_iter().zip(&self.0)
     }
 
-    fn merge(mut self, other: &Values) -> Values {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.merge(theirs);
+    fn since(mut self, base: &Values) -> Values {
+        for (histogram, base) in self.0.iter_mut().zip(&base.0) {
+            histogram.subtract(base);
         }
         self
-    }
-
-    fn since(self, base: &Values) -> Values {
-        let mut classes = self.0.into_iter().zip(&base.0);
-        Values(std::array::from_fn(|_| {
-            let (histogram, base) = classes.next().expect("one for each class");
-            histogram.since(base)
-        }))
     }
 }
 
@@ -298,8 +296,11 @@ impl Latencies {
     }
 
     fn sum(&self) -> Values {
-        let each = self.workers.iter().map(Times::values);
-        each.fold(Values::default(), |sum, worker| sum.merge(&worker))
+        let mut sum = Values::default();
+        for worker in &self.workers {
+            worker.add_to(&mut sum);
+        }
+        sum
     }
 }
 
