@@ -27,12 +27,12 @@ pub enum Next {
     /// A long multiget has had its share of the turn. The others get theirs; then it goes on, with the budget that is
     /// left. Until then the output must not be sent: it may yet be taken back.
     Midway,
-    /// A value is incomplete: read on into [`Session::upload_space`] until it is whole.
+    /// A value is incomplete: read on into `Session::upload_space` until it is whole.
     ReadValue,
-    /// Discard so many bytes of input (those beyond `consumed`), call [`Session::finish_discard`] if it
-    /// [owes](Session::owes_late) an answer, then go on.
+    /// Discard so many bytes of input (those beyond `consumed`), call `Session::finish_discard` if it
+    /// owes an answer (`Session::owes_late`), then go on.
     Swallow(u64),
-    /// Send what is owed, then let another thread tell the client what [`Session::take_order`] gives; go on when the conn
+    /// Send what is owed, then let another thread tell the client what `Session::take_order` gives; go on when the conn
     /// is back. The order is not part of the answer: that is returned for every batch, and has two words without it.
     HandOver,
     /// Send what is owed, then close.
@@ -48,9 +48,9 @@ const _: () = assert!(size_of::<Next>() <= 16);
 pub enum UploadSpace<'a> {
     /// Read into this (never empty).
     Space(&'a mut [u8]),
-    /// The value is whole: call [`Session::finish_upload`].
+    /// The value is whole: call `Session::finish_upload`.
     Complete,
-    /// Memory ran out: the error is in the output or [owed](Session::owes_late), so many bytes are to be swallowed.
+    /// Memory ran out: the error is in the output or owed (`Session::owes_late`), so many bytes are to be swallowed.
     Failed {
         /// Bytes of the value that were not read.
         swallow: u64,

@@ -110,7 +110,7 @@ impl AuthSettings {
 /// The engine: memory, slab classes, hash table, LRU queues and the threads that tend them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageSettings {
-    /// `-m`; the limit at start (see [`Tunables::memory_limit`]).
+    /// `-m`; the limit at start, which `cache_memlimit` moves.
     pub memory_limit: u64,
     /// Off with `-M`.
     pub evict: bool,
