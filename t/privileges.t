@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Test::More;
 use FindBin;
+use IO::Socket::UNIX;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
@@ -40,7 +41,8 @@ sub all_filtered {
 }
 
 # every thread, and nobody without the option
-my $server = TestServer->start('-t', '2', '-o', 'idle_timeout=100');
+my $metrics = TestServer::scratch() . '/metrics';
+my $server = TestServer->start('-t', '2', '-o', "idle_timeout=100,metrics=unix:$metrics");
 ok(all_filtered($server), 'every thread has a filter') or diag explain { filters($server) };
 is($server->settings->{drop_privileges}, 'yes', 'stats settings tell');
 my $c = $server->client;
@@ -50,6 +52,9 @@ is($c->ask('lru_crawler enable'), 'OK', 'and brought back');
 ok(all_filtered($server), 'with a filter, too');
 is($c->ask('lru_crawler crawl all'), 'OK', 'and it works');
 $server->stats($_) for undef, qw(items slabs sizes conns settings);
+my $scrape = IO::Socket::UNIX->new(Peer => $metrics) or die "metrics: $!";
+print $scrape "GET /metrics HTTP/1.0\r\n\r\n";
+like(join('', <$scrape>), qr/^memcached_up 1$/m, 'metrics are told');
 is($server->stop('USR1'), 0, 'it stops in order');
 is($server->stderr_text =~ s/^Gracefully stopping\n//r, '', 'and has nothing to say');
 {

@@ -134,7 +134,8 @@ impl Metrics {
         socket::listen(socket.as_fd(), BACKLOG)?;
         let mailbox = Arc::new(Mailbox::new()?);
         let heard = Arc::clone(&mailbox);
-        let life = move |report| office::live(socket, &source, &heard, report);
+        let hand = crew.clone();
+        let life = move |report| office::live(socket, &source, &heard, hand, report);
         Ok(Metrics {
             thread: crew.start_and_wait("mc-metrics", life)?,
             mailbox,

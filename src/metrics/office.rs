@@ -16,10 +16,11 @@ use crate::metrics::guests::Guests;
 use crate::metrics::harvest::Harvest;
 use crate::metrics::page::{Page, Style};
 use crate::metrics::{crowd, table, times};
+use crate::os::privileges::Role;
 use crate::os::{Interest, process};
 use crate::roster::Books;
 use crate::stats::{Family, Registry};
-use crate::threads::{Mailbox, Report};
+use crate::threads::{Crew, Mailbox, Report};
 
 const LOOK: TimerId = TimerId(0);
 /// Where metrics are.
@@ -110,13 +111,18 @@ pub(super) fn live(
     socket: OwnedFd,
     source: &Source,
     mailbox: &Arc<Mailbox<()>>,
+    crew: Crew,
     report: Report,
 ) -> io::Result<()> {
-    let Some((base, mut office, http)) = report.tell(open(socket, source, mailbox)) else {
+    let made = open(socket, source, mailbox).and_then(|made| {
+        // Nobody is served by it.
+        process::stand_back();
+        crew.give_up(Role::Tell)?;
+        Ok(made)
+    });
+    let Some((base, mut office, http)) = report.tell(made) else {
         return Ok(());
     };
-    // Nobody is served by it.
-    process::stand_back();
     while !office.stopping {
         base.run_once(&mut office, Wait::Block)?;
         http.arrivals(|fd| office.welcome(fd));

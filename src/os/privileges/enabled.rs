@@ -179,6 +179,7 @@ mod tests {
             Role::Talk,
             Role::Tend,
             Role::Reread,
+            Role::Tell,
         ];
         for (role, needs) in roles
             .map(|role| [(role, Needs::default()), (role, all)])

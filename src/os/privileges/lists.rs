@@ -184,6 +184,9 @@ const SMALL: &[Rule] = &[
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 const CLONE_THREAD: u64 = libc::CLONE_THREAD as u64;
 
+/// For libevent's server: how much a client has sent.
+const AMOUNTS: &[Rule] = &[given("ioctl", &[int(1, libc::FIONREAD as libc::c_int)])];
+
 /// For who starts threads, and no processes. What clone3(2) is to do no filter can see; without it libraries take clone(2).
 const THREADS: &[Rule] = &[
     given(
@@ -245,17 +248,19 @@ pub(super) fn rules(role: Role, needs: Needs) -> Vec<Rule> {
         Role::Open => needs.certificates || needs.logins,
         Role::Serve => needs.certificates,
         Role::Reread => true,
-        Role::Talk | Role::Tend => false,
+        Role::Talk | Role::Tend | Role::Tell => false,
     };
     let waits = !matches!(role, Role::Tend | Role::Reread);
     let talks = matches!(role, Role::Serve | Role::Talk);
+    let tells = role == Role::Tell;
     let removes = role == Role::Open && needs.pid_file;
     let calls = [
         (LIFE, true),
         (EVENTS, waits),
-        (TALK, talks),
-        (DOORS, role == Role::Open),
-        (FILES, reads),
+        (TALK, talks || tells),
+        (DOORS, tells || role == Role::Open),
+        // A date has libraries look for the time zone, if only to find that they may not open it.
+        (FILES, tells || reads),
         (REMOVAL, removes),
         (RELAXED, needs.relaxed),
     ];
@@ -265,6 +270,7 @@ pub(super) fn rules(role: Role, needs: Needs) -> Vec<Rule> {
         (KERNEL_TLS, talks),
         (QUEUES, matches!(role, Role::Open | Role::Talk)),
         (THREADS, role == Role::Serve),
+        (AMOUNTS, tells),
         (opening, !needs.relaxed),
     ];
     let mut rules: Vec<Rule> = chosen(&special).copied().collect();
@@ -285,12 +291,13 @@ fn chosen<'a, T>(lists: &'a [(&'static [T], bool)]) -> impl Iterator<Item = &'st
 mod tests {
     use super::*;
 
-    const ROLES: [Role; 5] = [
+    const ROLES: [Role; 6] = [
         Role::Open,
         Role::Serve,
         Role::Talk,
         Role::Tend,
         Role::Reread,
+        Role::Tell,
     ];
     const ALL: Needs = Needs {
         certificates: true,
@@ -342,6 +349,7 @@ mod tests {
         assert_eq!(opening(Role::Reread, tls), read_only);
         assert_eq!(opening(Role::Talk, tls), refused);
         assert_eq!(opening(Role::Tend, tls), refused);
+        assert_eq!(opening(Role::Tell, tls), refused);
         assert_eq!(opening(Role::Tend, ALL), [Answer::Made]);
     }
 

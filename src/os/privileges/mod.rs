@@ -41,6 +41,8 @@ pub enum Role {
     Tend,
     /// To look for new certificates.
     Reread,
+    /// To tell what the server knows of itself, over HTTP.
+    Tell,
 }
 
 /// What the options of a server make its threads need.
@@ -78,7 +80,7 @@ impl fmt::Display for NotGivenUp {
         let thread = match self.role {
             Role::Open => "the main thread",
             Role::Serve => "a worker thread",
-            Role::Talk | Role::Tend | Role::Reread => "a background thread",
+            Role::Talk | Role::Tend | Role::Reread | Role::Tell => "a background thread",
         };
         let why = reason(&self.why);
         write!(f, "Failed to set a seccomp profile on {thread}: {why}")
