@@ -238,6 +238,14 @@ impl Client {
         }
     }
 
+    /// So that the server has taken in each before the next comes.
+    fn send_in_parts(&mut self, lab: &mut Lab, bytes: &[u8], answers: &mut Vec<u8>) {
+        for part in bytes.chunks(20_000) {
+            self.send(lab, part, answers);
+            self.settle(lab, answers);
+        }
+    }
+
     fn ask(&mut self, lab: &mut Lab, bytes: impl AsRef<[u8]>) -> String {
         let mut answers = Vec::new();
         self.send(lab, bytes.as_ref(), &mut answers);
@@ -370,10 +378,7 @@ fn an_answer_waits_for_the_input_that_is_discarded_before_it() {
     let mut client = lab.connect();
     let (frame, mut answers) = (unknown(50_000), Vec::new());
     let (last, parts) = frame.split_last().expect("a frame");
-    for part in parts.chunks(20_000) {
-        client.send(&mut lab, part, &mut answers);
-        client.settle(&mut lab, &mut answers);
-    }
+    client.send_in_parts(&mut lab, parts, &mut answers);
     assert_eq!((lab.state(&client), answers.len()), (State::Swallow, 0));
     assert_eq!(lab.lent(), 0, "nothing is lent for what is discarded");
     client.send(&mut lab, &[*last], &mut answers);

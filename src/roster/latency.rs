@@ -11,17 +11,14 @@
 //! not read, keep it running.
 //!
 //! Nobody looks at single commands: what a batch was, the counts tell that its worker keeps anyway ([`served`]). So a
-//! server without these times looks a few times a turn whether it has any, and that is all it does for them. As with all
-//! counts of threads a reset writes nothing into them: the reader keeps the sums of that moment and subtracts them.
+//! server without these times looks a few times a turn whether it has any, and that is all it does for them.
 
 #![forbid(unsafe_code)]
 
-use std::sync::Mutex;
-
 use crate::clock::Moment;
 use crate::histogram::{Histogram, STEPS, Step};
-use crate::lock::lock;
 use crate::os::heap;
+use crate::roster::blocks::{Block, Blocks};
 use crate::storage::counters::{Counter, Scalars};
 
 /// Commands whose times are told apart.
@@ -185,10 +182,20 @@ impl Times {
             }
         }
     }
+}
+
+impl Block for Times {
+    type Values = Values;
 
     fn add_to(&self, sum: &mut Values) {
         for (histogram, class) in sum.0.iter_mut().zip(&self.classes) {
             histogram.merge(&class.values());
+        }
+    }
+
+    fn subtract(values: &mut Values, base: &Values) {
+        for (histogram, base) in values.0.iter_mut().zip(&base.0) {
+            histogram.subtract(base);
         }
     }
 }
@@ -246,63 +253,10 @@ impl Values {
     pub fn classes(&self) -> impl Iterator<Item = (Class, &Histogram)> {
         Class::ALL.into_iter().zip(&self.0)
     }
-
-    fn since(mut self, base: &Values) -> Values {
-        for (histogram, base) in self.0.iter_mut().zip(&base.0) {
-            histogram.subtract(base);
-        }
-        self
-    }
 }
 
-/// The times of all workers. Leaked at boot, where they are asked for; one a unit test.
-#[derive(Debug)]
-pub struct Latencies {
-    workers: Box<[Times]>,
-    /// Sums at the last reset; what is shown is the difference.
-    base: Mutex<Values>,
-}
-
-impl Latencies {
-    /// Counts at zero for so many workers.
-    #[must_use]
-    pub fn leak(workers: u32) -> &'static Latencies {
-        Box::leak(Box::new(Latencies {
-            workers: (0..workers).map(|_| Times::default()).collect(),
-            base: Mutex::default(),
-        }))
-    }
-
-    /// The block of worker `number`.
-    ///
-    /// # Panics
-    /// When there is no such worker.
-    #[must_use]
-    pub fn worker(&'static self, number: u32) -> &'static Times {
-        &self.workers[usize::try_from(number).unwrap_or(usize::MAX)]
-    }
-
-    /// What all workers have counted since the last reset; no snapshot, as they go on.
-    #[must_use]
-    pub fn values(&self) -> Values {
-        let base = lock(&self.base);
-        self.sum().since(&base)
-    }
-
-    /// `stats reset`: times begin at nothing again.
-    pub fn reset(&self) {
-        let mut base = lock(&self.base);
-        *base = self.sum();
-    }
-
-    fn sum(&self) -> Values {
-        let mut sum = Values::default();
-        for worker in &self.workers {
-            worker.add_to(&mut sum);
-        }
-        sum
-    }
-}
+/// The times of all workers, where they are asked for.
+pub type Latencies = Blocks<Times>;
 
 #[cfg(test)]
 mod tests {
@@ -320,7 +274,7 @@ mod tests {
 
     fn first_worker() -> (&'static Latencies, &'static Times) {
         let latencies = Latencies::leak(2);
-        (latencies, latencies.worker(0))
+        (latencies, latencies.thread(0))
     }
 
     #[test]
@@ -408,15 +362,15 @@ mod tests {
         let mut batch = Batch::default();
         batch.0[HIT] = 3;
         batch.0[SET] = 1;
-        latencies.worker(0).count(batch, 2_000);
+        latencies.thread(0).count(batch, 2_000);
         batch.0[MULTIGET] = 2;
-        latencies.worker(1).count(batch, 7_000_000);
+        latencies.thread(1).count(batch, 7_000_000);
         let values = latencies.values();
         assert_eq!(counts(&values), [6, 0, 2, 2, 0]);
         assert_eq!(values.0[HIT].sum().as_nanos(), 3 * 7_002_000);
         latencies.reset();
         assert_eq!(latencies.values(), Values::default());
-        latencies.worker(1).count(batch, 250);
+        latencies.thread(1).count(batch, 250);
         let values = latencies.values();
         assert_eq!((counts(&values)[HIT], counts(&values)[MISS]), (3, 0));
         assert_eq!(values.0[SET].sum().as_nanos(), 250);

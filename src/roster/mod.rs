@@ -9,12 +9,13 @@
 //!
 //! `cards` has what other threads may see of a conn, `state` the words for what it does, `counts` their number, which
 //! the limit is tested against, `doors` what they come in by; `tls_pending` has one thread's handshakes in order,
-//! `tls_counts` what became of all; `latency` has how long commands take, `gauges` is about buffers. `lists` and `tls_lists` are
-//! what a client of `stats` is shown. Conns themselves, and
-//! all that moves bytes, are the `conn` room's: this one knows of none.
+//! `tls_counts` what became of all; `latency` has how long commands take, `gauges` is about buffers, and `blocks` adds up what
+//! threads count for themselves. `lists` and `tls_lists` are what a client of `stats` is shown. Conns themselves, and all that
+//! moves bytes, are the `conn` room's: this one knows of none.
 
 #![forbid(unsafe_code)]
 
+pub mod blocks;
 pub mod cards;
 pub mod counts;
 pub mod doors;

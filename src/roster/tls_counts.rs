@@ -1,16 +1,14 @@
 //! How TLS handshakes went, for `stats ssl`: one block of counts a thread that makes any, and their sum.
 //!
-//! A block has one writer, its thread; anybody reads. As with all counts of threads a reset writes nothing into
-//! them: the reader keeps the sum of that moment and subtracts it. What fails is not counted here but by the
-//! sessions (`tls::TlsCounters`), which know why. (tls.md §16 B8, §18.2)
+//! What fails is not counted here but by the sessions (`tls::TlsCounters`), which know why. (tls.md §16 B8, §18.2)
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::lock::lock;
+use crate::roster::blocks::{Block, Blocks};
 use crate::storage::counters::Counter;
 use crate::tls::{HandshakeFacts, Version};
 
@@ -185,71 +183,34 @@ impl HandshakeValues {
     }
 }
 
-/// The counts of all threads. Leaked at boot; one a unit test.
-#[derive(Debug)]
-pub struct HandshakeStats {
-    threads: Box<[HandshakeCounts]>,
-    /// Sums at the last reset; what is shown is the difference.
-    base: Mutex<HandshakeValues>,
+impl Block for HandshakeCounts {
+    type Values = HandshakeValues;
+
+    fn add_to(&self, sum: &mut HandshakeValues) {
+        sum.combine(&self.values(), u64::wrapping_add);
+    }
+
+    fn subtract(values: &mut HandshakeValues, base: &HandshakeValues) {
+        values.combine(base, u64::wrapping_sub);
+    }
 }
 
+/// The counts of all threads: workers, and behind them those that make handshakes for them. A reset leaves handshakes under
+/// way as they are.
+pub type HandshakeStats = Blocks<HandshakeCounts>;
+
 impl HandshakeStats {
-    /// Counts at zero for so many threads: workers, and behind them those that make handshakes for them.
-    #[must_use]
-    pub fn leak(threads: u32) -> &'static HandshakeStats {
-        Box::leak(Box::new(HandshakeStats {
-            threads: (0..threads).map(|_| HandshakeCounts::default()).collect(),
-            base: Mutex::default(),
-        }))
-    }
-
-    /// The block of thread `number`.
-    ///
-    /// # Panics
-    /// When there is no such thread.
-    #[must_use]
-    pub fn thread(&'static self, number: u32) -> &'static HandshakeCounts {
-        &self.threads[usize::try_from(number).unwrap_or(usize::MAX)]
-    }
-
     /// `ssl_handshakes_pending`: handshakes under way now.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        let each = self.threads.iter().map(HandshakeCounts::pending);
+        let each = self.threads().map(HandshakeCounts::pending);
         each.fold(0, u64::wrapping_add)
     }
 
     /// `ssl_handshakes_waiting`: clients that wait for a step that may sign.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.threads.iter().map(HandshakeCounts::waiting).sum()
-    }
-
-    /// What all threads have counted since the last reset.
-    #[must_use]
-    pub fn values(&self) -> HandshakeValues {
-        let base = self.base();
-        let mut values = self.sum();
-        values.combine(&base, u64::wrapping_sub);
-        values
-    }
-
-    /// `stats reset`: counts begin at zero again; handshakes under way stay.
-    pub fn reset(&self) {
-        *self.base() = self.sum();
-    }
-
-    fn sum(&self) -> HandshakeValues {
-        let mut sum = HandshakeValues::default();
-        for thread in &self.threads {
-            sum.combine(&thread.values(), u64::wrapping_add);
-        }
-        sum
-    }
-
-    fn base(&self) -> MutexGuard<'_, HandshakeValues> {
-        // It is replaced whole, so it is sound even after a panic.
-        lock(&self.base)
+        self.threads().map(HandshakeCounts::waiting).sum()
     }
 }
 

@@ -493,7 +493,7 @@ fn counts(latencies: &Latencies) -> [u64; 5] {
 fn each_command_of_a_datagram_is_measured_until_its_answer_has_left() {
     let latencies = Latencies::leak(1);
     let mut lab = Lab::new();
-    lab.bench.env.times = Some(latencies.worker(0));
+    lab.bench.env.times = Some(latencies.thread(0));
     lab.bench.endpoint.stopwatch = lab.bench.env.stopwatch();
     let value = "v".repeat(60_000);
     lab.ask(1, set("large", &value));

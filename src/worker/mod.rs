@@ -307,7 +307,7 @@ impl Worker {
             handshakes: Handshakes::new(counts, limit),
             turn_requests: settings.workers.reqs_per_event.max(1),
             cards: services.books.cards,
-            times: services.books.latencies.map(|all| all.worker(seat.number)),
+            times: services.books.latencies.map(|all| all.thread(seat.number)),
             worker: seat.number,
         };
         Ok(Worker {

@@ -12,7 +12,7 @@ const WAIT: Duration = Duration::from_millis(30);
 fn measured(settings: Settings) -> (Lab, &'static Latencies) {
     let latencies = Latencies::leak(1);
     let mut lab = Lab::with(settings, usize::MAX);
-    lab.bench.env.times = Some(latencies.worker(0));
+    lab.bench.env.times = Some(latencies.thread(0));
     (lab, latencies)
 }
 
@@ -141,10 +141,7 @@ fn what_is_refused_is_over_with_its_late_answer() {
     let mut client = lab.connect();
     let (frame, mut answers) = (unknown(50_000), Vec::new());
     let (last, parts) = frame.split_last().expect("a frame");
-    for part in parts.chunks(20_000) {
-        client.send(&mut lab, part, &mut answers);
-        client.settle(&mut lab, &mut answers);
-    }
+    client.send_in_parts(&mut lab, parts, &mut answers);
     assert_eq!(counts(latencies), [0; 5]);
     client.send(&mut lab, &[*last], &mut answers);
     client.settle(&mut lab, &mut answers);
