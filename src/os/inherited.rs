@@ -103,13 +103,7 @@ mod tests {
     use std::net::TcpListener;
     use std::os::fd::{AsRawFd, IntoRawFd};
 
-    /// An environment.
-    fn with(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
-        |asked| {
-            let found = pairs.iter().find(|(name, _)| *name == asked);
-            found.map(|(_, value)| OsString::from(value))
-        }
-    }
+    use crate::os::service::with;
 
     #[test]
     fn descriptors_are_those_that_are_listed_for_this_process() {

@@ -198,18 +198,19 @@ pub fn monotonic() -> Duration {
     seconds + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// An environment of these variables.
+#[cfg(test)]
+pub(super) fn with(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
+    |asked| {
+        let found = pairs.iter().find(|(name, _)| *name == asked);
+        found.map(|(_, value)| OsString::from(value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-
-    /// An environment.
-    fn with(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
-        |asked| {
-            let found = pairs.iter().find(|(name, _)| *name == asked);
-            found.map(|(_, value)| OsString::from(value))
-        }
-    }
 
     #[test]
     fn a_watchdog_looks_after_the_process_that_it_names() {

@@ -294,7 +294,7 @@ pub(super) fn privileges(settings: &Settings) -> Result<Privileges, BootError> {
     let privileges = Privileges::Dropped(Needs {
         certificates: settings.tls.enabled,
         logins: settings.auth.file.is_some(),
-        pid_file: process.daemonize && process.pid_file.is_some()
+        removals: process.daemonize && process.pid_file.is_some()
             || matches!(settings.metrics.place, Some(MetricsPlace::Unix(_))),
         relaxed: process.relaxed_privileges,
     });
@@ -478,7 +478,7 @@ mod tests {
         settings.tls.enabled = true;
         let needs = Needs {
             certificates: true,
-            pid_file: true,
+            removals: true,
             ..Needs::default()
         };
         assert_eq!(privileges(&settings), Ok(Privileges::Dropped(needs)));

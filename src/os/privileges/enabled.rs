@@ -167,22 +167,8 @@ mod tests {
 
     #[test]
     fn every_list_makes_a_filter_of_names_that_are_known() {
-        let all = Needs {
-            certificates: true,
-            logins: true,
-            pid_file: true,
-            relaxed: true,
-        };
-        let roles = [
-            Role::Open,
-            Role::Serve,
-            Role::Talk,
-            Role::Tend,
-            Role::Reread,
-            Role::Tell,
-        ];
-        for (role, needs) in roles
-            .map(|role| [(role, Needs::default()), (role, all)])
+        for (role, needs) in Role::ALL
+            .map(|role| [(role, Needs::default()), (role, Needs::ALL)])
             .into_iter()
             .flatten()
         {

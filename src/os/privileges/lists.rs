@@ -253,7 +253,7 @@ pub(super) fn rules(role: Role, needs: Needs) -> Vec<Rule> {
     let waits = !matches!(role, Role::Tend | Role::Reread);
     let talks = matches!(role, Role::Serve | Role::Talk);
     let tells = role == Role::Tell;
-    let removes = role == Role::Open && needs.pid_file;
+    let removes = role == Role::Open && needs.removals;
     let calls = [
         (LIFE, true),
         (EVENTS, waits),
@@ -291,21 +291,6 @@ fn chosen<'a, T>(lists: &'a [(&'static [T], bool)]) -> impl Iterator<Item = &'st
 mod tests {
     use super::*;
 
-    const ROLES: [Role; 6] = [
-        Role::Open,
-        Role::Serve,
-        Role::Talk,
-        Role::Tend,
-        Role::Reread,
-        Role::Tell,
-    ];
-    const ALL: Needs = Needs {
-        certificates: true,
-        logins: true,
-        pid_file: true,
-        relaxed: true,
-    };
-
     fn answers(role: Role, needs: Needs, call: &str) -> Vec<Answer> {
         let rules = rules(role, needs).into_iter();
         rules
@@ -316,12 +301,12 @@ mod tests {
 
     #[test]
     fn nobody_runs_programs_or_opens_sockets_whatever_is_needed() {
-        for role in ROLES {
+        for role in Role::ALL {
             for call in [
                 "socket", "connect", "bind", "execve", "execveat", "fork", "vfork", "ptrace",
                 "kill",
             ] {
-                assert_eq!(answers(role, ALL, call), [], "{role:?}: {call}");
+                assert_eq!(answers(role, Needs::ALL, call), [], "{role:?}: {call}");
             }
         }
     }
@@ -350,13 +335,13 @@ mod tests {
         assert_eq!(opening(Role::Talk, tls), refused);
         assert_eq!(opening(Role::Tend, tls), refused);
         assert_eq!(opening(Role::Tell, tls), refused);
-        assert_eq!(opening(Role::Tend, ALL), [Answer::Made]);
+        assert_eq!(opening(Role::Tend, Needs::ALL), [Answer::Made]);
     }
 
     #[test]
-    fn a_pid_file_is_the_main_threads_to_remove() {
-        for role in ROLES {
-            let may = !answers(role, ALL, "unlink").is_empty();
+    fn files_are_the_main_threads_to_remove() {
+        for role in Role::ALL {
+            let may = !answers(role, Needs::ALL, "unlink").is_empty();
             assert_eq!(may, role == Role::Open, "{role:?}");
         }
         assert_eq!(answers(Role::Open, Needs::default(), "unlink"), []);
@@ -364,8 +349,8 @@ mod tests {
 
     #[test]
     fn no_call_has_a_plain_answer_beside_another() {
-        for role in ROLES {
-            for needs in [Needs::default(), ALL] {
+        for role in Role::ALL {
+            for needs in [Needs::default(), Needs::ALL] {
                 for rule in rules(role, needs) {
                     let answers = answers(role, needs, rule.call);
                     let plain = |answer: &Answer| matches!(answer, Answer::Made | Answer::Fails(_));

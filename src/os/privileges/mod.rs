@@ -52,10 +52,32 @@ pub struct Needs {
     pub certificates: bool,
     /// The file of users is read again, by the main thread.
     pub logins: bool,
-    /// The main thread removes a pid file at the end, or the file of the metrics' socket.
-    pub pid_file: bool,
+    /// The main thread removes files at the end: that of its pid, or of the metrics' socket.
+    pub removals: bool,
     /// Files may be written, as measuring tools do (memcached-debug only).
     pub relaxed: bool,
+}
+
+#[cfg(all(test, feature = "seccomp"))]
+impl Role {
+    const ALL: [Role; 6] = [
+        Role::Open,
+        Role::Serve,
+        Role::Talk,
+        Role::Tend,
+        Role::Reread,
+        Role::Tell,
+    ];
+}
+
+#[cfg(all(test, feature = "seccomp"))]
+impl Needs {
+    const ALL: Needs = Needs {
+        certificates: true,
+        logins: true,
+        removals: true,
+        relaxed: true,
+    };
 }
 
 /// What the threads of a process have of its privileges.
