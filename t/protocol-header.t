@@ -8,13 +8,11 @@ use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestBinary qw(read_answer);
+use TestCompiler;
 use TestServer;
 
-my $INCLUDE = "$FindBin::Bin/../include";
+TestCompiler::need();
 my $dir = TestServer::scratch();
-my ($cc) = grep { system("command -v '$_' >/dev/null 2>&1") == 0 } $ENV{CC} // (), qw(cc gcc clang);
-plan skip_all => 'there is no C compiler' unless $cc;
-my ($cxx) = grep { system("command -v '$_' >/dev/null 2>&1") == 0 } qw(c++ g++ clang++);
 
 # A request of each shape, ended by quit. Numbers are put in their order on the wire byte by byte.
 my $PROGRAM = TestServer::write_file("$dir/requests.c", <<'END');
@@ -63,13 +61,10 @@ int main(void) {
 END
 my @ANSWERS = ('set 0', 'append 0', 'get 0 f7 vw', 'touch 0 f7', "incr 0 \0\0\0\0\0\0\0\x28", "incr 0 \0\0\0\0\0\0\0\x2a", 'flush 0', 'quit 0');
 
-for my $row ([ 'C', $cc, '-std=c99' ], [ 'C++', $cxx, '-x', 'c++' ]) {
-    my ($language, $compiler, @flags) = @$row;
+for my $language (TestCompiler::languages()) {
     SKIP: {
-        skip "there is no compiler of $language", 4 unless $compiler;
-        my $complaints = `$compiler @flags -Wall -Wextra -pedantic -Werror -I '$INCLUDE' -o '$dir/requests' '$PROGRAM' 2>&1`;
-        is($? >> 8, 0, "$language compiles the header without a warning") or diag($complaints);
-        my $requests = `'$dir/requests'`;
+        my $program = TestCompiler::build($language, $PROGRAM, '-pedantic') // skip "there is no compiler of $language", 4;
+        my $requests = `'$program'`;
         is($? >> 8, 0, 'answers have their sizes');
         my $client = TestServer->start('-t', '1')->client;
         $client->send($requests);

@@ -7,13 +7,11 @@ use warnings;
 use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use TestCompiler;
 use TestServer;
 
-my $INCLUDE = "$FindBin::Bin/../include";
+TestCompiler::need();
 my $dir = TestServer::scratch();
-my ($cc) = grep { system("command -v '$_' >/dev/null 2>&1") == 0 } $ENV{CC} // (), qw(cc gcc clang);
-plan skip_all => 'there is no C compiler' unless $cc;
-my ($cxx) = grep { system("command -v '$_' >/dev/null 2>&1") == 0 } qw(c++ g++ clang++);
 
 # Hashes of nothing, as other implementations give them.
 my $PROGRAM = TestServer::write_file("$dir/hashes.c", <<'END');
@@ -33,13 +31,10 @@ int main(void) {
 END
 my @HASHES = qw(02cc5d05 ef46db3751d8e999 2d06800538d394c2 99aa06d3014798d8 801);
 
-for my $row ([ 'C', $cc, '-std=c99' ], [ 'C++', $cxx, '-x', 'c++' ]) {
-    my ($language, $compiler, @flags) = @$row;
+for my $language (TestCompiler::languages()) {
     SKIP: {
-        skip "there is no compiler of $language", 2 unless $compiler;
-        my $complaints = `$compiler @flags -O1 -Wall -Wextra -Werror -I '$INCLUDE' -o '$dir/hashes' '$PROGRAM' 2>&1`;
-        is($? >> 8, 0, "$language compiles the header without a warning") or diag($complaints);
-        is(`'$dir/hashes'`, join('', map { "$_\n" } @HASHES), 'and has the right hashes');
+        my $program = TestCompiler::build($language, $PROGRAM, '-O1') // skip "there is no compiler of $language", 2;
+        is(`'$program'`, join('', map { "$_\n" } @HASHES), 'and has the right hashes');
     }
 }
 

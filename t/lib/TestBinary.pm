@@ -49,20 +49,32 @@ sub wanted_extras {
     return '';
 }
 
+# One packet, of what `$take` gives when asked for so many bytes; undef when that gives none.
+sub packet {
+    my ($take) = @_;
+    my $head = $take->(24) // return undef;
+    my %packet = (head => $head);
+    (@packet{qw(magic opcode)}, my $key_length, my $extras_length, @packet{qw(type status)}, my $body_length, @packet{qw(opaque cas)})
+        = unpack 'CCnCCnNa4Q>', $head;
+    my $body = $take->($body_length) // return undef;
+    $packet{extras} = substr $body, 0, $extras_length, '';
+    $packet{key} = substr $body, 0, $key_length, '';
+    $packet{value} = $body;
+    return \%packet;
+}
+
 # One answer as it is shown; undef when none comes in time.
 sub read_answer {
     my ($client, %options) = @_;
-    my $head = $client->bytes(24, $options{seconds}) // return undef;
-    my ($magic, $opcode, $key_length, $extras_length, $type, $status, $body_length, $opaque, $cas) = unpack 'CCnCCnNa4Q>', $head;
-    return 'no answer: ' . TestClient::visible($head) if $magic != 0x81 || $type != 0;
-    my $body = $client->bytes($body_length) // return undef;
-    my $text = sprintf '%s %x', $NAME{$opcode} // sprintf('0x%02x', $opcode), $status;
-    $text .= " c$cas" if $options{cas};
-    $text .= ' f' . join '.', unpack 'N*', substr $body, 0, $extras_length if $extras_length;
-    $text .= ' k' . substr $body, $extras_length, $key_length if $key_length;
-    my $value = substr $body, $extras_length + $key_length;
-    $text .= " $value" if $value ne '';
-    $text .= " of another request: $opaque" if $opaque ne ($options{opaque} // $OPAQUE);
+    my $packet = packet(sub { $client->bytes($_[0], $options{seconds}) }) // return undef;
+    return 'no answer: ' . TestClient::visible($packet->{head}) if $packet->{magic} != 0x81 || $packet->{type} != 0;
+    my $opcode = $packet->{opcode};
+    my $text = sprintf '%s %x', $NAME{$opcode} // sprintf('0x%02x', $opcode), $packet->{status};
+    $text .= " c$packet->{cas}" if $options{cas};
+    $text .= ' f' . join '.', unpack 'N*', $packet->{extras} if $packet->{extras} ne '';
+    $text .= " k$packet->{key}" if $packet->{key} ne '';
+    $text .= " $packet->{value}" if $packet->{value} ne '';
+    $text .= " of another request: $packet->{opaque}" if $packet->{opaque} ne ($options{opaque} // $OPAQUE);
     return $text;
 }
 

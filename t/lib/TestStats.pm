@@ -316,11 +316,11 @@ sub packets {
     my ($take) = @_;
     my @list;
     while (1) {
-        my (undef, undef, $key_length, $extras_length, undef, $status, $body_length) = unpack 'CCnCCnN', $take->(24) // die "no packet\n";
-        my $body = $take->($body_length);
-        return @list, [ "status $status", $body ] if $status;
-        return @list if !$key_length && $body eq '';
-        push @list, [ substr($body, 0, $key_length), substr $body, $key_length ];
+        my $packet = TestBinary::packet($take) // die "no packet\n";
+        my ($key, $value) = @$packet{qw(key value)};
+        return @list, [ "status $packet->{status}", $key . $value ] if $packet->{status};
+        return @list if $key eq '' && $value eq '';
+        push @list, [ $key, $value ];
     }
 }
 

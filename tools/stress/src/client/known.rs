@@ -141,33 +141,13 @@ mod tests {
     fn what_a_flush_has_ended_may_not_be_there() {
         let key = key(Family::Own);
         let clock = Instant::now();
+        let found = |known: &Known, flush| known.may_hold(key, Sent { clock, flush }).is_some();
         let mut known = Known::default();
         known.stored(key, Content::Number(1), 0);
-        assert!(
-            known
-                .may_hold(
-                    key,
-                    Sent {
-                        clock,
-                        flush: clock
-                    }
-                )
-                .is_some()
-        );
-        let flush = Instant::now() + CLOCK_SLACK;
-        assert!(known.may_hold(key, Sent { clock, flush }).is_none());
+        assert!(found(&known, clock));
+        assert!(!found(&known, Instant::now() + CLOCK_SLACK));
         known.gone(key);
-        assert!(
-            known
-                .may_hold(
-                    key,
-                    Sent {
-                        clock,
-                        flush: clock
-                    }
-                )
-                .is_none()
-        );
+        assert!(!found(&known, clock));
     }
 
     #[test]
