@@ -21,6 +21,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::{HashMap, TryReserveError, VecDeque};
 use std::fmt;
 use std::hash::Hash;
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -336,6 +337,11 @@ impl Spare {
     fn start(&self) -> *mut u8 {
         self.blocks.get().cast()
     }
+}
+
+/// Has the calling thread choose its part of the heap now, for which glibc may read from a file how many CPUs there are.
+pub fn settle() {
+    drop(black_box(Box::new(0_u8)));
 }
 
 /// Gives whole free pages of the heap back to the kernel. Takes the time of a walk over what is free, and threads that

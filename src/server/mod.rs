@@ -207,6 +207,8 @@ fn serve(
         reception: handshakers.reception(),
     };
     let metrics = Metrics::start(settings, services.crew, services.stats, books)?;
+    // Listeners have lower numbers than conns: `stats conns` goes by them.
+    services.crew.wait_until_begun();
     let mut main = open_doors(services, &base, lobby, manager)?;
     main.watch_workers(&base, handed.watchdog, &workers)?;
     check_room(settings, books.counts)?;

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beginners;
 mod bell;
 mod mail;
 
@@ -30,14 +31,16 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
 use crate::os::privileges::{NotGivenUp, Privileges, Role};
-use crate::os::{process, signal};
+use crate::os::{heap, process, signal};
 use crate::settings::ExitStatus;
 use crate::settings::voice::say;
+use crate::threads::beginners::Beginners;
 
 /// The threads of one server, counted. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Crew {
     running: Arc<AtomicUsize>,
+    beginners: Arc<Beginners>,
     privileges: Privileges,
 }
 
@@ -46,8 +49,8 @@ impl Crew {
     #[must_use]
     pub fn new(privileges: Privileges) -> Crew {
         Crew {
-            running: Arc::default(),
             privileges,
+            ..Crew::default()
         }
     }
 
@@ -71,10 +74,13 @@ impl Crew {
         life: impl FnOnce() -> O + Send + 'static,
     ) -> io::Result<Thread> {
         let place = Place::take(&self.running);
+        let beginner = Beginners::another(&self.beginners);
         let name = name.into();
         let handle = thread::Builder::new().name(name.clone()).spawn(move || {
             let _place = place;
             signal::keep_away();
+            heap::settle();
+            drop(beginner);
             if let Some(fault) = life().fault() {
                 end_process(&name, &fault);
             }
@@ -129,6 +135,12 @@ impl Crew {
             bell: Some(Arc::clone(bell)),
             ..thread
         })
+    }
+
+    /// Waits until every thread that has been started is under way: what the system opens and closes for a new one is
+    /// closed then, and descriptors to come are numbered in the order in which they are opened.
+    pub fn wait_until_begun(&self) {
+        self.beginners.wait_for_all();
     }
 
     /// How many threads have been started and have not ended.
@@ -270,6 +282,24 @@ mod tests {
             thread.stop();
         }
         assert_eq!(crew.running(), 0);
+    }
+
+    #[test]
+    fn all_have_begun_or_the_wait_goes_on() {
+        let crew = Crew::default();
+        crew.wait_until_begun();
+        let beginner = Beginners::another(&crew.beginners);
+        let (tell, told) = mpsc::channel();
+        let waiting = crew.clone();
+        let waiter = thread::spawn(move || {
+            waiting.wait_until_begun();
+            tell.send(()).expect("the test waits");
+        });
+        crew.start("mc-test", || ()).expect("a thread").join();
+        assert!(told.recv_timeout(Duration::from_millis(20)).is_err());
+        drop(beginner);
+        told.recv_timeout(LONG).expect("the wait has ended");
+        waiter.join().expect("no panic");
     }
 
     #[test]
