@@ -37,7 +37,7 @@ is_deeply(dump_of($c, @$_), [], "@$_ of nothing") for map { my $kind = $_; map {
 $c->answers('lru_crawler metadump ,', ['NOTSTARTED no items to crawl'], 'no lists: nothing begins');
 $c->answers('mn', ['MN'], 'and nobody is attached');
 is_deeply(dump_of($c, 'mgdump', 'all'), [], 'the next one begins');
-is(away($server), 0, 'nobody is away');
+ok(TestServer::wait_until(sub { !away($server) }), 'nobody is away');
 
 # the lines
 $c->answers(\"set one 7 0 1\r\nx\r\n", ['STORED'], 'one with flags');
