@@ -100,6 +100,7 @@ my $pkg_config = write_program("$dir/pkg-config", <<'END');
 case "$*" in
     *--version) echo 1.8 ;;
     '--modversion libevent'*) test -n "$LIBEVENT_SAYS" && echo "$LIBEVENT_SAYS" ;;
+    '--exists libevent_extra') test -z "$NO_LIBEVENT_EXTRA" ;;
     '--exists openssl') test -n "$OPENSSL_SAYS" ;;
     '--modversion openssl') echo "$OPENSSL_SAYS" ;;
     '--atleast-version=1.1.0 openssl') test "$OPENSSL_SAYS" != 1.0.2 ;;
@@ -136,6 +137,8 @@ my %FAULTS = (
     'no pkg-config' => [ { PATH => "$dir/bin", CC => '/usr/bin/cc' }, '', qr/pkg-config is required/, qw(pkgconf pkgconf-pkg-config) ],
     'no libevent' => [ { PKG_CONFIG => $pkg_config }, '', qr/libevent is required, 2\.1 or later; --with-libevent=DIR/, qw(libevent-dev libevent-devel) ],
     'libevent 1.4' => [ { PKG_CONFIG => $pkg_config, LIBEVENT_SAYS => '1.4.14' }, '', qr/libevent2 is required/, qw(libevent-dev libevent-devel) ],
+    'libevent without its second half' => [ { PKG_CONFIG => $pkg_config, LIBEVENT_SAYS => '2.1.12', NO_LIBEVENT_EXTRA => 1 }, '',
+        qr/libevent_extra is required beside libevent_core/, qw(libevent-dev libevent-devel) ],
     'no OpenSSL' => [ { PKG_CONFIG => $pkg_config, LIBEVENT_SAYS => '2.1.12' }, '--enable-tls', qr/libssl is required.*at least 1\.1\.0/,
         qw(libssl-dev openssl-devel openssl-dev) ],
     'OpenSSL 1.0.2' => [ { PKG_CONFIG => $pkg_config, LIBEVENT_SAYS => '2.1.12', OPENSSL_SAYS => '1.0.2' }, '--enable-tls',
