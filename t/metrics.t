@@ -277,6 +277,61 @@ SKIP: {
     cmp_ok(scalar @ciphers, '>', 0, 'by cipher');
 }
 
+SKIP: {
+    skip 'this server is built without metrics over TLS', 1 unless TestServer::has_feature('metrics-tls');
+    skip 'IO::Socket::SSL is not installed', 1 unless TestClient::tls_available();
+    require TestCerts;
+    my $certs = TestCerts::ensure();
+    my $rules = "ssl_ca_cert=$certs/ca.crt";
+    # Any address may be asked for; this one is reached from here.
+    $port = free_port();
+    my $tls = TestServer->start({ tls => 1 }, '-t', '1', '-o', "$rules,metrics=0.0.0.0:$port,metrics_tls");
+    my $secured = sub {
+        my (%more) = @_;
+        return IO::Socket::SSL->new(PeerAddr => "127.0.0.1:$port", SSL_ca_file => "$certs/ca.crt", SSL_verifycn_scheme => 'none', Timeout => 20, %more);
+    };
+    my $scrape = sub {
+        my ($socket) = @_ or return '';
+        print $socket "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        local $/;
+        return <$socket> // '';
+    };
+    like($scrape->($secured->()), qr/^memcached_up 1$/m, 'metrics over TLS');
+    like($scrape->($secured->(SSL_version => 'TLSv12')), qr/^memcached_up 1$/m, 'TLS 1.2');
+    my $kept = $secured->();
+    for my $turn (1 .. 3) {
+        print $kept "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        my $text = '';
+        $text .= <$kept> until $text =~ /metrics\n\z/;
+        like($text, qr{^HTTP/1.1 200 }, "request $turn of one connection");
+    }
+    my $plain = reach("127.0.0.1:$port");
+    syswrite $plain, "GET /metrics HTTP/1.0\r\n\r\n";
+    unlike(rest($plain), qr/memcached_/, 'without TLS nothing is told');
+    my @crowd = map { reach("127.0.0.1:$port") } 1 .. 100;
+    like($scrape->($secured->()), qr/^memcached_up 1$/m, 'strangers who say nothing keep nobody out');
+    @crowd = ();
+    $tls->client->ask('refresh_certs');
+    like($scrape->($secured->()), qr/^memcached_ssl_refreshes_total 1$/m, 'certificates are loaded again');
+    is($tls->stop('USR1'), 0, 'an orderly stop');
+
+    $port = free_port();
+    my $strict = TestServer->start({ tls => 1, ready => 0 }, '-t', '1', '-o', "$rules,ssl_verify_mode=2,metrics=127.0.0.1:$port,metrics_tls");
+    TestServer::wait_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
+    my @client = (SSL_cert_file => "$certs/client.crt", SSL_key_file => "$certs/client.key");
+    like($scrape->($secured->(@client)), qr/^memcached_up 1$/m, 'with ssl_verify_mode=2 a client shows its certificate');
+    unlike($scrape->($secured->() // ()), qr/memcached_/, 'one without is told nothing');
+    is($strict->stop, 0, 'and a stop');
+
+    for my $row ([ ['metrics_tls'], 'metrics_tls: there are no metrics: use metrics=ADDRESS:PORT with it' ],
+        [ ['metrics=127.0.0.1:9150,metrics_tls'], 'metrics_tls: TLS is off: use -Z with it' ])
+    {
+        my $run = TestServer->run('-p', '-1', '-o', @{ $row->[0] });
+        is($run->{status}, 1, "$row->[0][0] ends the start");
+        like($run->{stderr}, qr/^\Q$row->[1]\E$/m, 'with what to do');
+    }
+}
+
 # ---------------------------------------------------------------------------------------------------
 # Readers
 

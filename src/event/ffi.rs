@@ -53,6 +53,26 @@ pub(super) type DataCallback = unsafe extern "C" fn(*mut bufferevent, *mut c_voi
 /// What it calls at its end and when a time has run out.
 pub(super) type EventCallback = unsafe extern "C" fn(*mut bufferevent, c_short, *mut c_void);
 
+/// `BUFFEREVENT_SSL_ACCEPTING`
+#[cfg(feature = "metrics-tls")]
+pub(super) const SSL_ACCEPTING: c_int = 2;
+/// `BEV_OPT_CLOSE_ON_FREE`
+#[cfg(feature = "metrics-tls")]
+pub(super) const CLOSE_ON_FREE: c_int = 1;
+
+// Of libevent_openssl.
+#[cfg(feature = "metrics-tls")]
+unsafe extern "C" {
+    pub(super) fn bufferevent_openssl_socket_new(
+        base: *mut event_base,
+        fd: c_int,
+        ssl: *mut openssl_sys::SSL,
+        state: c_int,
+        options: c_int,
+    ) -> *mut bufferevent;
+    pub(super) fn bufferevent_openssl_get_ssl(conn: *mut bufferevent) -> *mut openssl_sys::SSL;
+}
+
 unsafe extern "C" {
     pub(super) fn evbuffer_new() -> *mut evbuffer;
     pub(super) fn evbuffer_free(buffer: *mut evbuffer);

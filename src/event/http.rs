@@ -59,6 +59,17 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
+/// Gives each client its side of TLS, in the state in which a server accepts; `None` for one that cannot be had.
+pub type Secure = Box<dyn Fn() -> Option<Ssl>>;
+
+/// OpenSSL's object of a conn.
+#[cfg(feature = "metrics-tls")]
+pub type Ssl = openssl::ssl::Ssl;
+/// A build without it never has one.
+#[cfg(not(feature = "metrics-tls"))]
+#[derive(Debug)]
+pub enum Ssl {}
+
 /// One request, while its handler looks at it.
 pub struct Request<'r> {
     raw: NonNull<ffi::evhttp_request>,
@@ -106,15 +117,23 @@ impl Request<'_> {
     /// The descriptor of the client's conn.
     #[must_use]
     pub fn fd(&self) -> RawFd {
+        // SAFETY: the conn's own, alive with it.
+        self.conn()
+            .map_or(-1, |conn| unsafe { ffi::bufferevent_getfd(conn.as_ptr()) })
+    }
+
+    fn conn(&self) -> Option<NonNull<ffi::bufferevent>> {
         // SAFETY: the request lives while its callback runs, and so does the conn that it came by.
         let conn = unsafe { ffi::evhttp_request_get_connection(self.raw.as_ptr()) };
-        if conn.is_null() {
-            return -1;
-        }
-        // SAFETY: as above, and the pointer was looked at.
-        let bufferevent = unsafe { ffi::evhttp_connection_get_bufferevent(conn) };
-        // SAFETY: the conn's own, alive with it.
-        unsafe { ffi::bufferevent_getfd(bufferevent) }
+        // SAFETY: as above, and the pointer is looked at.
+        NonNull::new(unsafe {
+            ffi::evhttp_connection_get_bufferevent(NonNull::new(conn)?.as_ptr())
+        })
+    }
+
+    /// Whether it came by TLS.
+    fn is_secure(&self) -> bool {
+        self.conn().is_some_and(has_tls)
     }
 
     /// Sends the one answer; libevent then forgets the request.
@@ -204,6 +223,8 @@ pub struct HttpServer {
 /// What libevent's callbacks are given.
 struct Context {
     core: Rc<Core>,
+    /// There with TLS.
+    secure: Option<Secure>,
     /// Conns of this turn that their owner has not heard of.
     newborn: RefCell<Vec<Newborn>>,
     listener: Cell<Option<NonNull<ffi::evconnlistener>>>,
@@ -270,17 +291,18 @@ impl Drop for Newborn {
 
 impl<H: Answers> Base<H> {
     /// A server whose requests go to the handler. `patience` is how long a client may take for each piece of what it
-    /// sends or is sent.
+    /// sends or is sent. With `secure` it speaks TLS.
     ///
     /// # Errors
     /// No memory.
-    pub fn serve_http(&self, patience: Duration) -> io::Result<HttpServer> {
+    pub fn serve_http(&self, patience: Duration, secure: Option<Secure>) -> io::Result<HttpServer> {
         let no_memory = || io::Error::from(io::ErrorKind::OutOfMemory);
         // SAFETY: the base is alive; the server does not outlive it, since its context keeps the core.
         let raw = unsafe { ffi::evhttp_new(self.core.raw()) };
         let raw = NonNull::new(raw).ok_or_else(no_memory)?;
         let context = Box::leak(Box::new(Context {
             core: Rc::clone(&self.core),
+            secure,
             newborn: RefCell::default(),
             listener: Cell::new(None),
             is_closed: Cell::new(false),
@@ -371,11 +393,20 @@ unsafe extern "C" fn on_request<H: Answers>(
         return;
     };
     // SAFETY: `serve_http` gave the address, and the server is alive while it calls.
-    let core = unsafe { Rc::clone(&(*context.cast::<Context>()).core) };
+    let context = unsafe { &*context.cast::<Context>() };
+    let core = Rc::clone(&context.core);
     let request = Request {
         raw,
         callback: PhantomData,
     };
+    if context.secure.is_some() && !request.is_secure() {
+        // Its conn found no memory for TLS, and libevent made one without.
+        return request.send(&Answer {
+            status: (503, c"Service Unavailable"),
+            headers: &[],
+            body: b"",
+        });
+    }
     // SAFETY: the core's callbacks were chosen together with its handler type.
     unsafe {
         core.call(|handler: &mut H| {
@@ -390,8 +421,10 @@ unsafe extern "C" fn on_arrival(
     base: *mut libevent_sys::event_base,
     context: *mut c_void,
 ) -> *mut ffi::bufferevent {
-    // SAFETY: the base that calls; the descriptor follows. libevent owns what is returned, and makes one itself for null.
-    let made = unsafe { ffi::bufferevent_socket_new(base, -1, 0) };
+    // SAFETY: `serve_http` gave the address, and the server is alive while it calls.
+    let context = unsafe { &*context.cast::<Context>() };
+    // SAFETY: the base that calls.
+    let made = unsafe { new_conn(base, context.secure.as_ref()) };
     let Some(bufferevent) = NonNull::new(made) else {
         return made;
     };
@@ -404,14 +437,67 @@ unsafe extern "C" fn on_arrival(
             AHEAD_MAX,
         );
     }
-    // SAFETY: `serve_http` gave the address, and the server is alive while it calls.
-    let context = unsafe { &*context.cast::<Context>() };
     let mut newborn = context.newborn.borrow_mut();
     newborn.push(Newborn::of(bufferevent));
     if newborn.len() >= ARRIVALS_PER_TURN {
         context.close_until_next_turn();
     }
     made
+}
+
+/// A conn without its descriptor, which follows. libevent owns it, and makes one itself for null.
+///
+/// # Safety
+/// `base` must be alive.
+unsafe fn new_conn(
+    base: *mut libevent_sys::event_base,
+    secure: Option<&Secure>,
+) -> *mut ffi::bufferevent {
+    let Some(ssl) = secure.and_then(|secure| secure()) else {
+        // SAFETY: the caller's promise.
+        return unsafe { ffi::bufferevent_socket_new(base, -1, 0) };
+    };
+    // SAFETY: the caller's promise.
+    unsafe { with_tls(base, ssl) }
+}
+
+/// # Safety
+/// `base` must be alive.
+#[cfg(feature = "metrics-tls")]
+unsafe fn with_tls(base: *mut libevent_sys::event_base, ssl: Ssl) -> *mut ffi::bufferevent {
+    use foreign_types::ForeignType;
+    // SAFETY: the base is alive (caller), the object is ours, and libevent takes it over when it succeeds.
+    let made = unsafe {
+        ffi::bufferevent_openssl_socket_new(
+            base,
+            -1,
+            ssl.as_ptr(),
+            ffi::SSL_ACCEPTING,
+            ffi::CLOSE_ON_FREE,
+        )
+    };
+    if !made.is_null() {
+        std::mem::forget(ssl);
+    }
+    made
+}
+
+#[cfg(feature = "metrics-tls")]
+fn has_tls(conn: NonNull<ffi::bufferevent>) -> bool {
+    // SAFETY: a live conn, of whatever kind.
+    !unsafe { ffi::bufferevent_openssl_get_ssl(conn.as_ptr()) }.is_null()
+}
+
+/// # Safety
+/// None: it cannot be called.
+#[cfg(not(feature = "metrics-tls"))]
+unsafe fn with_tls(_base: *mut libevent_sys::event_base, ssl: Ssl) -> *mut ffi::bufferevent {
+    match ssl {}
+}
+
+#[cfg(not(feature = "metrics-tls"))]
+fn has_tls(_conn: NonNull<ffi::bufferevent>) -> bool {
+    false
 }
 
 /// Called by libevent when the kernel refuses a client that waits.
@@ -467,7 +553,7 @@ mod tests {
             listener.set_nonblocking(true).expect("set");
             let address = listener.local_addr().expect("bound");
             let base = Base::new(Load::Few).expect("a base");
-            let server = base.serve_http(PATIENCE).expect("a server");
+            let server = base.serve_http(PATIENCE, None).expect("a server");
             server.accept_from(listener.into()).expect("watched");
             Lab {
                 base,

@@ -39,6 +39,7 @@ use crate::roster::Books;
 use crate::settings::{MetricsPlace, NetworkSettings, Settings};
 use crate::stats::Registry;
 use crate::threads::{Crew, Mailbox, Thread};
+use crate::tls::Current;
 
 /// Clients that wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -104,11 +105,16 @@ impl Metrics {
         crew: &Crew,
         registry: &'static Registry,
         books: Books,
+        tls: Option<&'static Current>,
     ) -> Result<Option<Metrics>, NoMetrics> {
         let Some(place) = &settings.metrics.place else {
             return Ok(None);
         };
-        let source = Source { registry, books };
+        let source = Source {
+            registry,
+            books,
+            tls: tls.filter(|_| settings.metrics.tls),
+        };
         Metrics::serve(place, &settings.network, crew, source)
             .map(Some)
             .map_err(|why| NoMetrics {

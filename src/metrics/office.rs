@@ -9,7 +9,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::http::{Answer, Answers, HttpServer, Method, Request};
+use crate::event::http::{Answer, Answers, HttpServer, Method, Request, Secure};
 use crate::event::{Base, Event, Handler, Load, Ready, Registrar, Timer, TimerId, Wait};
 use crate::limits::METRICS_PATIENCE;
 use crate::metrics::guests::Guests;
@@ -21,6 +21,9 @@ use crate::os::{Interest, process};
 use crate::roster::Books;
 use crate::stats::{Family, Registry};
 use crate::threads::{Crew, Mailbox, Report};
+#[cfg(feature = "metrics-tls")]
+use crate::tls::Class;
+use crate::tls::Current;
 
 const LOOK: TimerId = TimerId(0);
 /// Where metrics are.
@@ -88,6 +91,8 @@ fn is_no(parameter: &[u8]) -> bool {
 pub(super) struct Source {
     pub(super) registry: &'static Registry,
     pub(super) books: Books,
+    /// What clients are met with, with `metrics_tls`.
+    pub(super) tls: Option<&'static Current>,
 }
 
 /// What the thread has.
@@ -137,9 +142,22 @@ fn open(
 ) -> io::Result<(Base<Office>, Office, HttpServer)> {
     let base = Base::new(Load::Few)?;
     let office = Office::new(source, mailbox, &base.registrar())?;
-    let http = base.serve_http(METRICS_PATIENCE)?;
+    let secure = source.tls.map(security);
+    let http = base.serve_http(METRICS_PATIENCE, secure)?;
     http.accept_from(socket)?;
     Ok((base, office, http))
+}
+
+/// Each client meets the certificate that is in use when it comes, and the rules of listeners without a prefix.
+#[cfg(feature = "metrics-tls")]
+fn security(current: &'static Current) -> Secure {
+    Box::new(|| current.get().lend(Class::Default).ok())
+}
+
+/// A build without it takes no such option.
+#[cfg(not(feature = "metrics-tls"))]
+fn security(_current: &'static Current) -> Secure {
+    Box::new(|| None)
 }
 
 impl Office {

@@ -51,11 +51,14 @@ fn registry(settings: &'static Settings, crew: &'static Crew) -> &'static Regist
 
 fn start(place: MetricsPlace) -> (Result<Option<Metrics>, NoMetrics>, &'static Crew) {
     let settings = leak(Settings {
-        metrics: MetricsSettings { place: Some(place) },
+        metrics: MetricsSettings {
+            place: Some(place),
+            tls: false,
+        },
         ..Settings::default()
     });
     let crew = leak(Crew::default());
-    let started = Metrics::start(settings, crew, registry(settings, crew), books());
+    let started = Metrics::start(settings, crew, registry(settings, crew), books(), None);
     (started, crew)
 }
 

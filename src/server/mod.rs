@@ -206,7 +206,7 @@ fn serve(
         turns,
         reception: handshakers.reception(),
     };
-    let metrics = Metrics::start(settings, services.crew, services.stats, books)?;
+    let metrics = Metrics::start(settings, services.crew, services.stats, books, services.tls)?;
     // Listeners have lower numbers than conns: `stats conns` goes by them.
     services.crew.wait_until_begun();
     let mut main = open_doors(services, &base, lobby, manager)?;

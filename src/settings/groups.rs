@@ -237,6 +237,8 @@ pub struct TlsSettings {
 pub struct MetricsSettings {
     /// `-o metrics`.
     pub place: Option<MetricsPlace>,
+    /// `-o metrics_tls`: an address speaks TLS, and may be one that other machines reach.
+    pub tls: bool,
 }
 
 impl Default for NetworkSettings {

@@ -741,9 +741,26 @@ pub(super) const TLS: &[Row] = if cfg!(feature = "tls") {
 /// Suboptions that have nothing to do with TLS, in the order of the help.
 pub(super) const SHARED: [&[Row]; 4] = [CORE, PRIVILEGES, DEBUG_SERVER, LAST];
 
+/// Suboptions of a build that serves metrics over TLS.
+pub(super) const METRICS_TLS: &[Row] = if cfg!(feature = "metrics-tls") {
+    &[sub("metrics_tls", Effect::On(|s| &mut s.metrics.tls))
+        .help(
+            "with metrics=ADDRESS:PORT, speak TLS there, with the certificate and the rules named \
+             here; the address may be any",
+        )
+        .default(|_| "off".to_string())]
+} else {
+    &[]
+};
+
 /// Every suboption of this build.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    SHARED.into_iter().flatten().chain(TLS).chain(DEBUG_TLS)
+    SHARED
+        .into_iter()
+        .flatten()
+        .chain(TLS)
+        .chain(METRICS_TLS)
+        .chain(DEBUG_TLS)
 }
 
 /// Applies one `-o` value, element by element.

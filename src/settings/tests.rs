@@ -1139,9 +1139,14 @@ fn help_has_an_entry_a_line_in_the_known_order() {
                ssl_client_allow ssl_client_allow_file ssl_ciphersuites ssl_crl ssl_ticket_key_file \
                ssl_ticket_rotation ssl_session_tickets";
     let ssl = if cfg!(feature = "tls") { ssl } else { "" };
+    let metrics_tls = if cfg!(feature = "metrics-tls") {
+        " metrics_tls"
+    } else {
+        ""
+    };
     assert_eq!(
         names.join(" "),
-        format!("{core}{privileges}sock_cookie_id latency_stats metrics{ssl}")
+        format!("{core}{privileges}sock_cookie_id latency_stats metrics{ssl}{metrics_tls}")
     );
 }
 
@@ -1309,7 +1314,12 @@ fn metrics_are_for_this_machine() {
     );
     for place in ["0.0.0.0:9150", "[::]:9150", "10.0.0.1:9150"] {
         let advice = "use a loopback address such as 127.0.0.1:9150, or unix:PATH";
-        let told = format!("metrics={place}: other machines would reach it: {advice}");
+        let or_tls = if cfg!(feature = "metrics-tls") {
+            ", or -Z and metrics_tls"
+        } else {
+            ""
+        };
+        let told = format!("metrics={place}: other machines would reach it: {advice}{or_tls}");
         suboption_refused(&format!("metrics={place}"), &told);
     }
 }

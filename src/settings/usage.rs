@@ -41,6 +41,7 @@ pub(super) fn help() -> String {
             if !suboptions::TLS.is_empty() {
                 text.push('\n');
                 option_entries(&mut text, suboptions::TLS, &defaults);
+                option_entries(&mut text, suboptions::METRICS_TLS, &defaults);
             }
         }
     }

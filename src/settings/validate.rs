@@ -10,7 +10,7 @@ use crate::settings::flags::OPTIONS;
 use crate::settings::numbers::strict_u32;
 use crate::settings::row::Row;
 use crate::settings::suboptions::ONE_PAGE;
-use crate::settings::{LruShares, Protocol, Settings, StorageSettings};
+use crate::settings::{LruShares, MetricsPlace, Protocol, Settings, StorageSettings};
 
 /// Smallest and largest `-I`, in bytes.
 const ITEM_SIZE_MIN: u32 = 1 << 10;
@@ -221,16 +221,34 @@ fn ports(draft: &mut Draft) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is told of the server is for its own machine.
+/// What is told of the server is for its own machine, or goes by TLS.
 fn metrics(settings: &Settings) -> Result<(), Refusal> {
-    match &settings.metrics.place {
-        Some(place) if !place.is_private() => Err(Refusal::failure(format!(
+    let metrics = &settings.metrics;
+    match &metrics.place {
+        None if metrics.tls => Err(Refusal::failure(
+            "metrics_tls: there are no metrics: use metrics=ADDRESS:PORT with it",
+        )),
+        Some(MetricsPlace::Unix(path)) if metrics.tls => Err(Refusal::failure(format!(
+            "metrics_tls: metrics=unix:{path} has no TLS: leave one of the two out, or use \
+             metrics=ADDRESS:PORT"
+        ))),
+        Some(_) if metrics.tls && !settings.tls.enabled => {
+            Err(Refusal::failure("metrics_tls: TLS is off: use -Z with it"))
+        }
+        Some(place) if !metrics.tls && !place.is_private() => Err(Refusal::failure(format!(
             "metrics={place}: other machines would reach it: use a loopback address such as \
-             127.0.0.1:9150, or unix:PATH"
+             127.0.0.1:9150, or unix:PATH{OR_TLS}"
         ))),
         _ => Ok(()),
     }
 }
+
+/// What else is there to do, in a build that can.
+const OR_TLS: &str = if cfg!(feature = "metrics-tls") {
+    ", or -Z and metrics_tls"
+} else {
+    ""
+};
 
 /// Ends the start for options whose room is not built, rather than serving without what was asked for.
 fn refuse_unbuilt(settings: &Settings) -> Result<(), Refusal> {

@@ -41,6 +41,9 @@ const X509_R_CERT_ALREADY_IN_HASH_TABLE: c_int = 101;
 /// `SSL_CTX_set_tlsext_ticket_key_cb`, a macro over SSL_CTX_callback_ctrl(3), always; deprecated in 3.0.
 #[cfg(not(ossl300))]
 const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB: c_int = 72;
+/// `SSL_set_mode`, a macro over SSL_ctrl(3), always.
+#[cfg(feature = "metrics-tls")]
+pub(super) const SSL_CTRL_MODE: c_int = 33;
 /// `SSL_CTX_clear_mode`, a macro over SSL_CTX_ctrl(3), always.
 pub(super) const SSL_CTRL_CLEAR_MODE: c_int = 78;
 /// `SSL_set_msg_callback_arg`, a macro over SSL_ctrl(3), always.
@@ -139,6 +142,10 @@ unsafe extern "C" {
 
     /// SSL_has_pending(3), since 1.1.0.
     pub(super) fn SSL_has_pending(ssl: *const SSL) -> c_int;
+
+    /// SSL_set_read_ahead(3), always.
+    #[cfg(feature = "metrics-tls")]
+    pub(super) fn SSL_set_read_ahead(ssl: *mut SSL, yes: c_int);
 
     /// SSL_get_version(3), always.
     pub(super) fn SSL_version(ssl: *const SSL) -> c_int;

@@ -80,6 +80,70 @@ impl Object {
     fn as_ptr(&self) -> *mut SSL {
         self.0.as_ptr()
     }
+
+    /// Puts the class's verify flags and session scope in the place of the context's.
+    fn set_class(&mut self, context: &TlsContext, class: Class) -> Result<(), TlsError> {
+        if let Some(flags) = class_verify(class) {
+            // SAFETY: the object is owned and alive; without a callback the context's stays.
+            unsafe { openssl_sys::SSL_set_verify(self.as_ptr(), flags, None) };
+        }
+        let scope = context.scope(class);
+        // SAFETY: `scope` is readable for its 32 bytes, the most that are allowed; they are copied.
+        let set = unsafe {
+            ffi::SSL_set_session_id_context(self.as_ptr(), scope.as_ptr(), scope.len() as _)
+        };
+        if set == 1 {
+            Ok(())
+        } else {
+            Err(TlsError::OpenSsl(ffi::take_error_text()))
+        }
+    }
+}
+
+#[cfg(feature = "metrics-tls")]
+impl TlsContext {
+    /// The server's side of a session for a library that moves the bytes itself: libevent. It keeps what its callbacks
+    /// need. Records are read one by one and skipped in the library's call, as such a library does not ask for what was
+    /// read ahead.
+    ///
+    /// # Errors
+    /// OpenSSL is out of memory, or before 1.1.1, whose callbacks know sessions of ours alone.
+    pub fn lend(&self, class: Class) -> Result<openssl::ssl::Ssl, TlsError> {
+        use foreign_types::ForeignType;
+        if !cfg!(ossl111) {
+            return Err(TlsError::NotBuilt);
+        }
+        ffi::clear_errors();
+        let mut object = Object::new(self)?;
+        object.set_class(self, class)?;
+        // SAFETY: the object is alive; these change numbers in it.
+        unsafe { ffi::SSL_set_read_ahead(object.as_ptr(), 0) };
+        let auto_retry = openssl::ssl::SslMode::AUTO_RETRY.bits() as _;
+        // SAFETY: as above.
+        unsafe {
+            openssl_sys::SSL_ctrl(
+                object.as_ptr(),
+                ffi::SSL_CTRL_MODE,
+                auto_retry,
+                std::ptr::null_mut(),
+            )
+        };
+        let place = rules_place().ok_or(TlsError::NotBuilt)?;
+        // SAFETY: the object is owned, and handed over as it is.
+        let mut ssl = unsafe { openssl::ssl::Ssl::from_ptr(object.as_ptr()) };
+        std::mem::forget(object);
+        ssl.set_ex_data(place, Arc::clone(self.rules()));
+        Ok(ssl)
+    }
+}
+
+/// Where a lent object keeps its rules; OpenSSL gives them back with the object.
+#[cfg(feature = "metrics-tls")]
+fn rules_place() -> Option<openssl::ex_data::Index<openssl::ssl::Ssl, Arc<Rules>>> {
+    static PLACE: std::sync::OnceLock<
+        Option<openssl::ex_data::Index<openssl::ssl::Ssl, Arc<Rules>>>,
+    > = std::sync::OnceLock::new();
+    *PLACE.get_or_init(|| openssl::ssl::Ssl::new_ex_index().ok())
 }
 
 impl Drop for Object {
@@ -147,7 +211,7 @@ impl TlsSession {
     }
 
     fn prepare(&mut self, context: &TlsContext) -> Result<(), TlsError> {
-        self.set_class(context)?;
+        self.ssl.set_class(context, self.class)?;
         self.attach(context.kernel_tls())?;
         // SAFETY: `ssl` is owned by the session and has its BIO.
         unsafe { openssl_sys::SSL_set_accept_state(self.raw()) };
@@ -482,24 +546,6 @@ impl TlsSession {
         let certificate = Certificate(NonNull::new(certificate)?);
         // SAFETY: the reference keeps the certificate alive.
         unsafe { ffi::copied(certificate.0.as_ptr()) }
-    }
-
-    /// Puts the class's verify flags and session scope in the place of the context's.
-    fn set_class(&mut self, context: &TlsContext) -> Result<(), TlsError> {
-        if let Some(flags) = class_verify(self.class) {
-            // SAFETY: `ssl` is owned and alive; without a callback the context's stays.
-            unsafe { openssl_sys::SSL_set_verify(self.raw(), flags, None) };
-        }
-        let scope = context.scope(self.class);
-        // SAFETY: `scope` is readable for its 32 bytes, the most that are allowed; they are copied.
-        let set = unsafe {
-            ffi::SSL_set_session_id_context(self.raw(), scope.as_ptr(), scope.len() as _)
-        };
-        if set == 1 {
-            Ok(())
-        } else {
-            Err(TlsError::OpenSsl(ffi::take_error_text()))
-        }
     }
 
     /// Lays the pipe to the socket.

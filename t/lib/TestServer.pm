@@ -114,13 +114,14 @@ sub version_text {
     return $version //= qx('${\ server_path()}' -V) =~ /^memcached (\S+)/m ? $1 : '';
 }
 
-# 'debug' (clock and items can be steered), or what -h tells of the build: 'tls', 'unix', 'seccomp'.
+# 'debug' (clock and items can be steered), or what -h tells of the build: 'tls', 'unix', 'seccomp', 'metrics-tls'.
 sub has_feature {
     my ($feature) = @_;
     if ($feature eq 'debug') {
         return $debug //= (system("'${\ server_path()}' -o relaxed_privileges -V >/dev/null 2>&1") == 0 ? 1 : 0);
     }
-    my %word = (tls => qr/enable-ssl/i, sasl => qr/sasl/i, unix => qr/unix-socket/i, seccomp => qr/no_drop_privileges/i);
+    my %word = (tls => qr/enable-ssl/i, sasl => qr/sasl/i, unix => qr/unix-socket/i, seccomp => qr/no_drop_privileges/i,
+        'metrics-tls' => qr/metrics_tls/);
     return help_text() =~ $word{$feature} ? 1 : 0;
 }
 
