@@ -43,6 +43,7 @@ my ($sasl) = grep { -e "$_/sasl/sasl.h" } qw(/usr/include /usr/local/include);
 for my $row (
     [ '', '' ],
     [ '--enable-tls', '--features tls' ],
+    [ '--enable-tls --enable-metrics-tls', '--features tls,metrics-tls' ],
     [ '--disable-unix-socket', '--no-default-features' ],
     [ '--enable-large-client-flags', '--features large-client-flags' ],
     [ '--enable-tls --disable-unix-socket --enable-large-client-flags', '--no-default-features --features tls,large-client-flags' ],
@@ -83,6 +84,9 @@ like($unknown->{out}, qr/WARNING: unrecognized options: --enable-nonsense, --wit
 my $refused = configure('--enable-proxy-tls');
 is($refused->{status}, 1, '--enable-proxy-tls alone stops');
 like($refused->{out}, qr/--enable-proxy-tls requires --enable-tls/, 'and says why');
+$refused = configure('--enable-metrics-tls');
+is($refused->{status}, 1, '--enable-metrics-tls alone stops');
+like($refused->{out}, qr/--enable-metrics-tls requires --enable-tls/, 'and says why');
 is(configure('--enable-proxy-tls --enable-tls')->{status}, 0, 'but not with --enable-tls');
 
 # what packagers pass to every configure
@@ -143,6 +147,8 @@ my %FAULTS = (
         qw(libssl-dev openssl-devel openssl-dev) ],
     'OpenSSL 1.0.2' => [ { PKG_CONFIG => $pkg_config, LIBEVENT_SAYS => '2.1.12', OPENSSL_SAYS => '1.0.2' }, '--enable-tls',
         qr/at least 1\.1\.0: 1\.0\.2 is too old/, qw(libssl-dev openssl-devel openssl-dev) ],
+    'no libevent_openssl' => [ { PKG_CONFIG => $pkg_config, LIBEVENT_SAYS => '2.1.12', OPENSSL_SAYS => '3.0.0' }, '--enable-tls --enable-metrics-tls',
+        qr/--enable-metrics-tls requires libevent_openssl/, qw(libevent-dev libevent-devel) ],
     'no libsasl2' => [ { CPPFLAGS => '-Dsasl_server_init=nothing -include sasl/missing.h' }, '--enable-sasl', qr/makes no programs|sasl.* is required for --enable-sasl/ ],
     'no standard library of the target' => [ { RUSTC => $rustc, RUSTC_LIBRARY => '/dev/null/nowhere', RUST_TARGET => 'riscv64gc-unknown-linux-gnu' }, '',
         qr/has no standard library for riscv64gc-unknown-linux-gnu/, qw(libstd-rust-dev rust-std-static) ],
