@@ -333,7 +333,8 @@ for my $row (@unfit) {
 }
 for my $row (
     [ { LISTEN_FDS => 'x' }, 'LISTEN_FDS is no number: "x"' ],
-    [ { LISTEN_FDS => 3 }, 'LISTEN_FDS is 3, and 4 is not open' ],
+    # What is open in its place under valgrind is valgrind's.
+    $ENV{VALGRIND_TEST} ? () : [ { LISTEN_FDS => 3 }, 'LISTEN_FDS is 3, and 4 is not open' ],
     [ { LISTEN_FDS => 1, LISTEN_FDNAMES => 'a:b' }, 'LISTEN_FDS is 1, and LISTEN_FDNAMES has 2 names' ],
 ) {
     my ($env, $line) = @$row;
