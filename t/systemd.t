@@ -151,7 +151,7 @@ sub alive {
     my ($manager, $seconds) = @_;
     my $deadline = time + TestServer::patience($seconds // 10);
     while ((my $left = $deadline - time) > 0) {
-        my $note = heard($manager, $left) // return 0;
+        my $note = heard($manager, $left / TestServer::patience(1)) // return 0;
         return 1 if $note->{WATCHDOG};
     }
     return 0;
