@@ -17,6 +17,7 @@ use warnings;
 use IO::Select;
 use Net::SSLeay;
 use Socket qw(:all);
+use TestServer;
 use Time::HiRes qw(time);
 
 Net::SSLeay::load_error_strings();
@@ -55,7 +56,7 @@ sub connect {
 # Finishes the handshake; false when the server ends it.
 sub handshake {
     my ($self) = @_;
-    my $deadline = time + 10;
+    my $deadline = time + TestServer::patience(10);
     while (time < $deadline) {
         Net::SSLeay::ERR_clear_error();
         my $done = Net::SSLeay::do_handshake($self->{ssl});
@@ -168,7 +169,7 @@ sub record_sizes {
 # Exactly `$n` bytes of text, or what there is when the time is over.
 sub take {
     my ($self, $n, $seconds) = @_;
-    my $deadline = time + ($ENV{VALGRIND_TEST} ? 100 : $seconds // 10);
+    my $deadline = time + TestServer::patience($seconds // 10);
     while (length $self->{text} < $n && time < $deadline) {
         last if !$self->receive($deadline - time) && $self->{ended};
     }
