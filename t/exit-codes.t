@@ -55,7 +55,7 @@ SKIP: {
     my $fenced = TestServer::write_file("$dir/fenced", "#!/bin/sh\nexec $setpriv --bounding-set -setgid,-setuid --inh-caps -all '${\ TestServer::server_path()}' \"\$\@\"\n");
     chmod 0755, $fenced;
     skip 'setpriv may not take capabilities away', 2 if TestServer->run({ bare => 1, binary => $fenced }, '-V')->{status};
-    ends(71, qr/^failed to assume identity of user nobody$/m, { bare => 1, binary => $fenced }, '-u', 'nobody', '-p', '0');
+    ends(71, qr/^failed to drop supplementary groups: Operation not permitted\nfailed to assume identity of user nobody$/m, { bare => 1, binary => $fenced }, '-u', 'nobody', '-p', '0');
 }
 
 # 71: sockets

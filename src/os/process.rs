@@ -167,7 +167,7 @@ fn set_limit(resource: Resource, limit: libc::rlimit) -> io::Result<()> {
     Ok(())
 }
 
-/// Why the process cannot become the user it is to run as. `Display` is the operator's line.
+/// Why the process cannot become the user it is to run as. `Display` is the operator's line, or lines.
 #[derive(Debug)]
 pub enum IdentityError {
     /// Started as root without a user's name.
@@ -176,8 +176,8 @@ pub enum IdentityError {
     Unknown(String),
     /// The supplementary groups could not be dropped, and not for want of the right to.
     Groups(io::Error),
-    /// The user's group or user id could not be taken on.
-    Refused(String),
+    /// The user's group or user id could not be taken on, and what had become of the groups by then.
+    Refused(String, Groups),
 }
 
 impl fmt::Display for IdentityError {
@@ -186,7 +186,12 @@ impl fmt::Display for IdentityError {
             IdentityError::Unnamed => f.write_str("must add '-u root' to start as root"),
             IdentityError::Unknown(user) => write!(f, "can't find the user {user} to switch to"),
             IdentityError::Groups(error) => f.write_str(&groups_line(error)),
-            IdentityError::Refused(user) => write!(f, "failed to assume identity of user {user}"),
+            IdentityError::Refused(user, groups) => {
+                if let Groups::Kept(error) = groups {
+                    writeln!(f, "{}", groups_line(error))?;
+                }
+                write!(f, "failed to assume identity of user {user}")
+            }
         }
     }
 }
@@ -231,12 +236,14 @@ pub fn drop_root(user: Option<&str>) -> Result<Groups, IdentityError> {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => Groups::Kept(error),
         Err(error) => return Err(IdentityError::Groups(error)),
     };
-    let refused = |_| IdentityError::Refused(name.to_string());
     // SAFETY: setgid takes no pointers.
-    cvt(unsafe { libc::setgid(gid) }).map_err(refused)?;
-    // SAFETY: setuid takes no pointers.
-    cvt(unsafe { libc::setuid(uid) }).map_err(refused)?;
-    Ok(groups)
+    let taken_on = cvt(unsafe { libc::setgid(gid) })
+        // SAFETY: setuid takes no pointers.
+        .and_then(|_| cvt(unsafe { libc::setuid(uid) }));
+    match taken_on {
+        Ok(_) => Ok(groups),
+        Err(_) => Err(IdentityError::Refused(name.to_string(), groups)),
+    }
 }
 
 /// User and group id of a user.

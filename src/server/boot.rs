@@ -111,7 +111,7 @@ impl From<IdentityError> for BootError {
         let status = match error {
             IdentityError::Unnamed => ExitStatus::Usage,
             IdentityError::Unknown(_) => ExitStatus::NoUser,
-            IdentityError::Groups(_) | IdentityError::Refused(_) => ExitStatus::OsError,
+            IdentityError::Groups(_) | IdentityError::Refused(..) => ExitStatus::OsError,
         };
         BootError::new(status, error.to_string())
     }
@@ -416,11 +416,18 @@ mod tests {
             )
         );
         assert_eq!(
-            told(IdentityError::Refused("x".to_owned())),
+            told(IdentityError::Refused("x".to_owned(), Groups::Settled)),
             (
                 "failed to assume identity of user x".to_owned(),
                 ExitStatus::OsError
             )
+        );
+        let kept = Groups::Kept(io::Error::from_raw_os_error(libc::EPERM));
+        let lines = "failed to drop supplementary groups: Operation not permitted\n\
+                     failed to assume identity of user x";
+        assert_eq!(
+            told(IdentityError::Refused("x".to_owned(), kept)),
+            (lines.to_owned(), ExitStatus::OsError)
         );
     }
 
