@@ -284,7 +284,7 @@ SKIP: {
     my $certs = TestCerts::ensure();
     my $rules = "ssl_ca_cert=$certs/ca.crt";
     # Its thread makes handshakes behind its filter of system calls. Any address may be asked for.
-    my $filters = TestServer::has_feature('seccomp') ? ',drop_privileges' : '';
+    my $filters = TestServer::has_feature('seccomp') && !$ENV{VALGRIND_TEST} ? ',drop_privileges' : '';
     $port = free_port();
     my $tls = TestServer->start({ tls => 1 }, '-t', '1', '-o', "$rules,metrics=0.0.0.0:$port,metrics_tls$filters");
     my $secured = sub {
