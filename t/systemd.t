@@ -274,6 +274,16 @@ for my $args ([], [ '-p', '11999' ], [ '-p', '0' ]) {
     }
 }
 
+# a name that no file has
+SKIP: {
+    skip 'abstract names are Linux\'s', 2 unless $^O eq 'linux' && $unix;
+    my $socket = IO::Socket::UNIX->new(Local => "\0memcached-test-$$", Listen => 5) // die "abstract: $!";
+    my $server = TestServer->start({ ready => 0, %plain, sockets => [ [$socket] ] }, '-t', '1');
+    my $c = TestClient->connect_unix("\0memcached-test-$$");
+    is($c->ask('mn'), 'MN', 'a socket in the abstract space serves');
+    is_deeply([ listeners($c) ], [ "unix:\@memcached-test-$$" ], 'and is shown as ss and systemd write it');
+}
+
 # another user, and the background
 SKIP: {
     skip 'only root becomes somebody else', 1 unless $> == 0 && getpwnam 'nobody';

@@ -8,7 +8,7 @@
 
 #![allow(unsafe_code, reason = "socket calls of libc and their C structures")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -314,9 +314,11 @@ fn bind_raw<T>(socket: BorrowedFd<'_>, address: &T) -> io::Result<()> {
     cvt(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(address).cast(), len) }).map(drop)
 }
 
+/// Where the path stands in the address of a unix socket.
+const UNIX_PATH_BEGIN: usize = mem::offset_of!(libc::sockaddr_un, sun_path);
+
 /// Bytes of the longest path that a unix socket may have.
-pub const UNIX_PATH_MAX: usize =
-    mem::size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
+pub const UNIX_PATH_MAX: usize = mem::size_of::<libc::sockaddr_un>() - UNIX_PATH_BEGIN - 1;
 
 /// A bound unix socket at `path`, its file of mode `mode`. A socket that lies there is taken away first, served or not.
 ///
@@ -770,18 +772,31 @@ impl RawAddress {
     fn unix_address(&self) -> Address {
         // SAFETY: the family says that a sockaddr_un stands here, and the storage is larger than one.
         let raw = unsafe { &*ptr::from_ref(&self.storage).cast::<libc::sockaddr_un>() };
-        let path: Vec<u8> = raw
+        let used = (self.len as usize).saturating_sub(UNIX_PATH_BEGIN);
+        let bytes: Vec<u8> = raw
             .sun_path
             .iter()
+            .take(used)
             .map(|byte| byte.to_ne_bytes()[0])
-            .take_while(|byte| *byte != 0)
             .collect();
-        if path.is_empty() {
-            Address::Unnamed
-        } else {
-            Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(&path)))
+        match bytes.split(|byte| *byte == 0).next() {
+            Some(path) if !path.is_empty() => Address::Unix(path_of(path)),
+            _ if cfg!(target_os = "linux") && bytes.len() > 1 => abstract_name(bytes),
+            _ => Address::Unnamed,
         }
     }
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// A name that no file has, written as ss(8) and service managers do: with `@` for each NUL byte, the first above all.
+fn abstract_name(mut bytes: Vec<u8>) -> Address {
+    for byte in bytes.iter_mut().filter(|byte| **byte == 0) {
+        *byte = b'@';
+    }
+    Address::Unix(path_of(&bytes))
 }
 
 /// # Safety
