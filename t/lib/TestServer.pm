@@ -41,6 +41,9 @@ use TestClient;
 our @EXPORT_OK = qw(server_path production_path build_dir scratch patience
     has_feature to_come is_old older_than need_feature need_debug need_new wait_until);
 
+# Whoever runs the tests behind a shell's back heeds none of these; what a test starts does.
+$SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT);
+
 my $BUILD_DIR = abs_path($ENV{MEMCACHED_BUILDDIR} || getcwd());
 my $LIB_DIR = abs_path(dirname(__FILE__));
 my $TEST_PID = $$;
