@@ -15,9 +15,9 @@
 
 #![forbid(unsafe_code)]
 
-mod beginners;
 mod bell;
 mod mail;
+mod roll;
 
 pub use bell::{Bell, Stopped, Woken};
 pub use mail::{KeptPlace, Mailbox};
@@ -26,7 +26,6 @@ use std::fmt::Display;
 use std::io;
 use std::panic;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
@@ -34,13 +33,12 @@ use crate::os::privileges::{NotGivenUp, Privileges, Role};
 use crate::os::{heap, process, signal};
 use crate::settings::ExitStatus;
 use crate::settings::voice::say;
-use crate::threads::beginners::Beginners;
+use crate::threads::roll::{Place, Roll};
 
 /// The threads of one server, counted. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Crew {
-    running: Arc<AtomicUsize>,
-    beginners: Arc<Beginners>,
+    roll: Arc<Roll>,
     privileges: Privileges,
 }
 
@@ -73,14 +71,12 @@ impl Crew {
         name: impl Into<String>,
         life: impl FnOnce() -> O + Send + 'static,
     ) -> io::Result<Thread> {
-        let place = Place::take(&self.running);
-        let beginner = Beginners::another(&self.beginners);
+        let mut place = Place::take(&self.roll);
         let name = name.into();
         let handle = thread::Builder::new().name(name.clone()).spawn(move || {
-            let _place = place;
             signal::keep_away();
             heap::settle();
-            drop(beginner);
+            place.begin();
             if let Some(fault) = life().fault() {
                 end_process(&name, &fault);
             }
@@ -140,13 +136,13 @@ impl Crew {
     /// Waits until every thread that has been started is under way: what the system opens and closes for a new one is
     /// closed then, and descriptors to come are numbered in the order in which they are opened.
     pub fn wait_until_begun(&self) {
-        self.beginners.wait_for_all();
+        self.roll.wait_for_beginners();
     }
 
     /// How many threads have been started and have not ended.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.running.load(Ordering::Acquire)
+        self.roll.running()
     }
 }
 
@@ -215,22 +211,6 @@ impl<E: Display> Outcome for Result<(), E> {
     }
 }
 
-/// A thread's place in the count, left when the thread ends, however that comes about.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(running: &Arc<AtomicUsize>) -> Place {
-        running.fetch_add(1, Ordering::AcqRel);
-        Place(Arc::clone(running))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// A thread cannot go on. Unit tests live on and are told by a panic.
 fn end_process(name: &str, fault: &str) -> ! {
     if cfg!(panic = "abort") {
@@ -288,7 +268,7 @@ mod tests {
     fn all_have_begun_or_the_wait_goes_on() {
         let crew = Crew::default();
         crew.wait_until_begun();
-        let beginner = Beginners::another(&crew.beginners);
+        let beginner = Place::take(&crew.roll);
         let (tell, told) = mpsc::channel();
         let waiting = crew.clone();
         let waiter = thread::spawn(move || {
