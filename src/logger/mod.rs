@@ -8,8 +8,8 @@
 //!
 //! Every thread that logs has a [`Log`]. Where nobody watches, an event costs a look at one word of it. Where somebody
 //! does, the event is put into the thread's ring, with a number and the time; a ring that is full loses it, counted, and
-//! never holds the thread up. One thread takes the events out in [`Logger::round`], makes a line of each and offers it to
-//! every watcher that wants its kind.
+//! never holds the thread up. One thread takes the events out in [`Logger::round`], in the order of their numbers, makes a
+//! line of each and offers it to every watcher that wants its kind.
 //!
 //! Producers take no lock and read no clock that nobody asked them to. The locks here are leaves: of the list of logs,
 //! held for a look; and of the watchers, which the one reading thread alone takes. (stats-and-admin.md §7)
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod event;
+mod merge;
 mod pace;
 mod ring;
 mod text;
@@ -31,6 +32,7 @@ use crate::limits::WATCHERS_MAX;
 use crate::line::Line;
 use crate::lock::lock;
 use crate::logger::event::{NUMBERS, Packed};
+use crate::logger::merge::Merge;
 use crate::logger::ring::{Entry, HEAD, Ring};
 use crate::logger::text::Stamp;
 use crate::logger::watcher::{Backlog, Offered};
@@ -43,10 +45,8 @@ pub use crate::logger::event::{
 pub use crate::logger::pace::Pace;
 pub use crate::logger::watcher::{NoPlace, Place, Watcher};
 
-/// Entries that are taken out of a ring before those who read them have a turn.
+/// Entries that are taken out before those who read them have a turn.
 const BATCH: usize = 1_024;
-/// Batches of one ring before it is the next one's turn.
-const BATCHES: usize = 64;
 /// Numbers of a packed event that share a word.
 const PER_WORD: usize = 2;
 /// Words of an entry in front of these numbers.
@@ -106,7 +106,7 @@ impl Log {
 /// The words in front of an entry's text.
 fn head(stamp: &Stamp, packed: &Packed<'_>) -> [u64; HEAD] {
     let mut head = [0; HEAD];
-    head[..STAMPED].copy_from_slice(&[packed.tag.into(), stamp.gid, stamp.micros]);
+    head[..STAMPED].copy_from_slice(&[stamp.gid, packed.tag.into(), stamp.micros]);
     let pairs = packed.numbers.chunks_exact(PER_WORD);
     for (word, pair) in head[STAMPED..].iter_mut().zip(pairs) {
         *word = u64::from(pair[0]) | u64::from(pair[1]) << 32;
@@ -116,7 +116,7 @@ fn head(stamp: &Stamp, packed: &Packed<'_>) -> [u64; HEAD] {
 
 /// What [`head`] was made of.
 fn read(entry: &Entry) -> (Stamp, Event<'_>) {
-    let [tag, gid, micros, ref pairs @ ..] = entry.head;
+    let [gid, tag, micros, ref pairs @ ..] = entry.head;
     let mut numbers = [0; NUMBERS];
     for (pair, word) in numbers.chunks_exact_mut(PER_WORD).zip(pairs) {
         pair.copy_from_slice(&[*word as u32, (*word >> 32) as u32]);
@@ -202,22 +202,30 @@ impl Logger {
     /// Takes out what the threads have logged, and puts the lines aside for those who want them. `relieve` lets the
     /// watchers have what waits for them, now and then. Whether there was anything. One thread at a time.
     pub fn round(&self, mut relieve: impl FnMut()) -> bool {
+        let logs = lock(&self.logs).list.clone();
+        let mut was_busy = self.count_dropped(&logs);
+        let mut merge = Merge::of(logs.iter().filter_map(|log| log.ring.get()));
         let mut reader = Reader {
             logger: self,
             entry: Entry::new(),
             line: Line::new(),
         };
-        let mut was_busy = false;
-        let mut at = 0;
-        while let Some(log) = self.log(at) {
-            was_busy |= reader.drain(log, &mut relieve);
-            at += 1;
+        while reader.take_batch(&mut merge) > 0 {
+            was_busy = true;
+            relieve();
         }
         was_busy
     }
 
-    fn log(&self, at: usize) -> Option<&'static Log> {
-        lock(&self.logs).list.get(at).copied()
+    /// Whether there were any.
+    fn count_dropped(&self, logs: &[&Log]) -> bool {
+        let dropped = logs
+            .iter()
+            .map(|log| log.dropped.swap(0, Ordering::Relaxed))
+            .sum();
+        let count = &self.counts.worker_dropped;
+        count.fetch_add(dropped, Ordering::Relaxed);
+        dropped > 0
     }
 
     fn next_gid(&self) -> u64 {
@@ -305,34 +313,12 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    /// Empties one log's ring of what is in it now; whether there was anything.
-    fn drain(&mut self, log: &Log, relieve: &mut impl FnMut()) -> bool {
-        let counts = &self.logger.counts;
-        let dropped = log.dropped.swap(0, Ordering::Relaxed);
-        counts.worker_dropped.fetch_add(dropped, Ordering::Relaxed);
-        let Some(ring) = log.ring.get() else {
-            return dropped > 0;
-        };
-        let end = ring.written();
-        let mut read = 0;
-        for _ in 0..BATCHES {
-            let batch = self.take_batch(ring, end);
-            read += batch;
-            if batch > 0 {
-                relieve();
-            }
-            if batch < BATCH {
-                break;
-            }
-        }
-        read > 0 || dropped > 0
-    }
-
-    fn take_batch(&mut self, ring: &Ring, end: u64) -> usize {
+    /// Takes some entries out, and offers them to all who watch; how many.
+    fn take_batch(&mut self, merge: &mut Merge<'_>) -> usize {
         let counts = &self.logger.counts;
         let mut watchers = lock(&self.logger.watchers);
         let mut read = 0;
-        while read < BATCH && ring.pop(end, &mut self.entry) {
+        while read < BATCH && merge.next(&mut self.entry) {
             read += 1;
             let (stamp, event) = self::read(&self.entry);
             let kind = event.kind();

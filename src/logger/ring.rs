@@ -6,7 +6,7 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// Numbers in front of an entry's text.
+/// Numbers in front of an entry's text; the first is the entry's own.
 pub(super) const HEAD: usize = 7;
 /// Longest text; longer ones are cut. No key is longer, and no TLS error.
 pub(super) const TEXT_MAX: usize = 256;
@@ -129,10 +129,22 @@ impl Ring {
         self.written.load(Ordering::Acquire)
     }
 
+    /// Words read until now; the reader's.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// The number of the oldest entry, if it was written before `end`; the reader's.
+    pub(super) fn peek(&self, end: u64) -> Option<u64> {
+        let read = self.read();
+        // The length of its text stands in front.
+        (read < end).then(|| self.walk_from(read + 1).load())
+    }
+
     /// Takes the oldest entry out, if it was written before `end`; the reader's.
     #[must_use]
     pub(super) fn pop(&self, end: u64, entry: &mut Entry) -> bool {
-        let read = self.read.load(Ordering::Relaxed);
+        let read = self.read();
         if read >= end {
             return false;
         }
