@@ -699,11 +699,14 @@ fn meet_want(moment: Moment, version: SslVersion, granted: u32) -> bool {
     let lost = lab.unserved() + lab.site.counters.handshake_errors();
     assert_eq!(alive == 0, lost > 0, "who is gone was counted");
     assert!(failed || lost == 0);
-    assert_eq!(
-        is_closed(&mut socket(&mut visitor).try_clone().expect("one")),
-        alive == 0
-    );
-    drop((visitor, arrived));
+    let mut end = socket(&mut visitor).try_clone().expect("one");
+    if alive == 0 {
+        // Another test's child has a part in it until it becomes another program.
+        lab.until("closed", |_| is_closed(&mut end));
+    } else {
+        assert!(!is_closed(&mut end));
+    }
+    drop((visitor, arrived, end));
     lab.until("over", |lab| lab.clients() == 0);
     // The next is served as ever.
     lab.serves();
