@@ -33,13 +33,14 @@ sub manager {
     return (IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) // die("$path: $!"), $path);
 }
 
-# The next note, as a hash; undef when none comes.
-sub heard {
+# The next note, as a hash; undef when none comes in so many seconds.
+sub heard_within {
     my ($manager, $seconds) = @_;
-    IO::Select->new($manager)->can_read(TestServer::patience($seconds // 10)) or return undef;
+    IO::Select->new($manager)->can_read($seconds) or return undef;
     $manager->recv(my $text, 4096);
     return { map { split /=/, $_, 2 } split /\n/, $text };
 }
+sub heard { my ($manager, $seconds) = @_; return heard_within($manager, TestServer::patience($seconds // 10)) }
 
 sub monotonic { return int(clock_gettime(CLOCK_MONOTONIC) * 1_000_000) }
 
@@ -151,7 +152,7 @@ sub alive {
     my ($manager, $seconds) = @_;
     my $deadline = time + TestServer::patience($seconds // 10);
     while ((my $left = $deadline - time) > 0) {
-        my $note = heard($manager, $left / TestServer::patience(1)) // return 0;
+        my $note = heard_within($manager, $left) // return 0;
         return 1 if $note->{WATCHDOG};
     }
     return 0;
