@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
+use std::os::fd::RawFd;
 
 use crate::auth::Judges;
 use crate::logger::{Event, Kinds, Look};
@@ -112,14 +113,15 @@ impl fmt::Display for Shown<'_> {
 /// A binary header, four bytes a line.
 struct Words<'a> {
     /// What each line begins with.
-    before: fmt::Arguments<'a>,
+    before: (&'a str, RawFd, &'a str),
     frame: &'a [u8],
 }
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (way, fd, indent) = self.before;
         for word in self.frame.chunks_exact(4).take(HEADER_WORDS) {
-            write!(f, "\n{}", self.before)?;
+            write!(f, "\n{way}{fd}{indent}")?;
             for byte in word {
                 write!(f, " {byte:#04x}")?;
             }
@@ -177,7 +179,7 @@ impl Env {
     fn tell_header(&self, way: &str, what: &str, indent: &str, frame: &[u8]) {
         let fd = self.fd;
         let words = Words {
-            before: format_args!("{way}{fd}{indent}"),
+            before: (way, fd, indent),
             frame,
         };
         tell!(self.tunables, TALKATIVE, "{way}{fd} {what}:{words}");

@@ -351,7 +351,7 @@ impl Run {
         let mut words = old.value.split(is_white).skip_while(|word| word.is_empty());
         let number: Option<u64> = words
             .next()
-            .and_then(|word| str::from_utf8(word).ok()?.parse().ok());
+            .and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
         let number = number.filter(|_| !is_chunked);
         let expected = number.map(|number| match direction {
             Direction::Incr => number.wrapping_add(delta),
