@@ -15,7 +15,7 @@ my $dir = scratch();
 chomp(my $sysroot = `rustc --print sysroot`);
 my %env = (CARGO => HERE . '/cargo', RUSTC => "$sysroot/bin/rustc", CARGO_HOME => undef);
 sub has { my ($program) = @_; return system("command -v '$program' >/dev/null 2>&1") == 0 }
-my $SASL = -e '/usr/include/sasl/sasl.h';
+my $LIBRARIES = has('pkg-config') && -e '/usr/include/sasl/sasl.h' && system('pkg-config --exists libevent_openssl libseccomp') == 0;
 
 # Debian's unit is that of scripts/, but for where the options come from.
 my $tree = copy();
@@ -50,7 +50,7 @@ SKIP: {
 
 my @SHARED = qw(usr/bin/damemtop usr/bin/memcached usr/bin/memcached-tool usr/include/memcached/protocol_binary.h usr/include/memcached/xxhash.h);
 SKIP: {
-    skip 'the tools of Debian or libsasl2 are not installed', 4 unless has('dpkg-buildpackage') && has('dh') && $SASL;
+    skip 'the tools of Debian or libraries are not installed', 4 unless has('dpkg-buildpackage') && has('dh') && $LIBRARIES;
     rename "$tree/packaging/debian", "$tree/debian";
     run($tree, 'DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b -d', %env);
     my ($package) = glob "$tree/../memcached_*.deb";
@@ -70,7 +70,7 @@ SKIP: {
 }
 
 SKIP: {
-    skip 'rpmbuild or libsasl2 is not installed', 3 unless has('rpmbuild') && $SASL;
+    skip 'rpmbuild or libraries are not installed', 3 unless has('rpmbuild') && $LIBRARIES;
     my $options = "--nodeps --without tests --define '_topdir $dir/rpm' --define 'debug_package %{nil}' --define '__strip /bin/true'";
     my $parsed = run($dir, "rpmspec -P '$tree/memcached.spec'");
     like($parsed, qr/^Name: +memcached$/m, 'rpm reads the spec file');
@@ -89,5 +89,13 @@ SKIP: {
 my $apk = run($tree, q(. packaging/alpine/APKBUILD && echo "$pkgname $pkgver" && for step in build check package tool; do command -v $step; done; ls $install >/dev/null 2>&1; echo $source));
 like($apk, qr/^memcached \d+\.\d+\.\d+\S*\nbuild\ncheck\npackage\ntool\nmemcached-\S+\.tar\.gz memcached\.initd memcached\.confd$/m, 'a shell reads the APKBUILD');
 ok(-s "$tree/packaging/alpine/$_", "$_ is beside it") for qw(memcached.initd memcached.confd memcached.pre-install);
+
+# All of them build the same rooms; Debian's has no file of passwords.
+for my $recipe (qw(packaging/debian/rules packaging/alpine/APKBUILD packaging/container/Containerfile memcached.spec)) {
+    my ($path) = grep { -e } "$tree/$recipe", "$tree/" . $recipe =~ s{^packaging/}{}r;
+    my %switches = map { $_ => 1 } slurp($path) =~ /--enable-([\w-]+)/g;
+    delete $switches{'sasl-pwdb'};
+    is_deeply([ sort keys %switches ], [ qw(metrics-tls sasl seccomp tls) ], "the switches of $recipe");
+}
 
 done_testing;
