@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::event::{Base, Core, Handler, ffi};
+use crate::os::socket;
 
 /// Bytes of a request's headers.
 const HEADERS_MAX: isize = 8_192;
@@ -35,6 +36,13 @@ const NO_DESCRIPTOR_REST: Duration = Duration::from_millis(100);
 pub trait Answers: Handler {
     /// What is said to a request.
     fn answer(&mut self, request: &Request<'_>) -> Answer<'_>;
+}
+
+/// Whether clients of a Unix socket can be served. libevent 2.1 has the C library put each client's address into words, and
+/// ends the process where that has none.
+#[must_use]
+pub fn serves_unix_clients() -> bool {
+    socket::unix_peers_have_words()
 }
 
 /// What a request wants done.

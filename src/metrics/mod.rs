@@ -31,6 +31,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::event::http;
 use crate::limits::METRICS_GUESTS_MAX;
 use crate::metrics::office::Source;
 use crate::os::reason;
@@ -43,6 +44,9 @@ use crate::tls::Current;
 
 /// Clients that wait to be accepted.
 const BACKLOG: i32 = 16;
+/// Said where libevent's HTTP does not go with the C library's names of addresses.
+const NO_UNIX_CLIENTS: &str =
+    "libevent cannot serve Unix sockets with this C library: use 127.0.0.1 and a port";
 /// Descriptors that the thread holds beside those of its clients: its base, its mailbox, its socket.
 const DESCRIPTORS: u32 = 6;
 
@@ -131,6 +135,9 @@ impl Metrics {
     ) -> io::Result<Metrics> {
         let (socket, file) = match place {
             MetricsPlace::Inet(address) => (listen_inet(address)?, None),
+            MetricsPlace::Unix(_) if !http::serves_unix_clients() => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, NO_UNIX_CLIENTS));
+            }
             MetricsPlace::Unix(path) => {
                 let path = Path::new(path);
                 let socket = socket::bind_unix(path, network.socket_mode & 0o777)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::clock::Clock;
+use crate::os::words;
 use crate::roster::cards::Cards;
 use crate::roster::counts::ConnStats;
 use crate::roster::doors::Doors;
@@ -122,6 +123,10 @@ fn answer(client: &mut UnixStream) -> (String, String) {
 }
 
 #[test]
+#[cfg_attr(
+    target_env = "musl",
+    ignore = "libevent serves no Unix sockets with musl"
+)]
 fn a_scrape_gets_the_form_that_it_asks_for() {
     let lab = Lab::new("forms");
     let plain = lab.ask("GET /metrics HTTP/1.0\r\n\r\n");
@@ -140,6 +145,10 @@ fn a_scrape_gets_the_form_that_it_asks_for() {
 }
 
 #[test]
+#[cfg_attr(
+    target_env = "musl",
+    ignore = "libevent serves no Unix sockets with musl"
+)]
 fn only_metrics_are_served_and_only_to_those_who_look() {
     let lab = Lab::new("paths");
     let ask = |method: &str, path: &str| {
@@ -177,6 +186,10 @@ fn only_metrics_are_served_and_only_to_those_who_look() {
 }
 
 #[test]
+#[cfg_attr(
+    target_env = "musl",
+    ignore = "libevent serves no Unix sockets with musl"
+)]
 fn a_conn_is_kept_for_the_next_scrape() {
     let lab = Lab::new("kept");
     let mut client = lab.connect();
@@ -194,6 +207,10 @@ fn a_conn_is_kept_for_the_next_scrape() {
 }
 
 #[test]
+#[cfg_attr(
+    target_env = "musl",
+    ignore = "libevent serves no Unix sockets with musl"
+)]
 fn what_is_too_large_is_refused() {
     let lab = Lab::new("large");
     for request in [
@@ -217,6 +234,10 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
+#[cfg_attr(
+    target_env = "musl",
+    ignore = "libevent serves no Unix sockets with musl"
+)]
 fn a_client_that_asks_and_does_not_read_is_not_listened_to() {
     let lab = Lab::new("greedy");
     let mut greedy = lab.connect();
@@ -234,6 +255,10 @@ fn a_client_that_asks_and_does_not_read_is_not_listened_to() {
 }
 
 #[test]
+#[cfg_attr(
+    target_env = "musl",
+    ignore = "libevent serves no Unix sockets with musl"
+)]
 fn strangers_who_say_nothing_keep_nobody_out() {
     let lab = Lab::new("crowd");
     let mut crowd: Vec<UnixStream> = (0..5 * METRICS_GUESTS_MAX).map(|_| lab.connect()).collect();
@@ -266,11 +291,22 @@ fn what_cannot_be_had_is_told_with_what_to_do() {
             .to_string()
     };
     let told = refusal(MetricsPlace::Inet(address));
-    let expected = "Address already in use: use another port, or stop who has this one";
+    let expected = format!(
+        "{}: use another port, or stop who has this one",
+        words(libc::EADDRINUSE)
+    );
     assert_eq!(told, format!("metrics={address}: {expected}"));
+    if !http::serves_unix_clients() {
+        let told = refusal(MetricsPlace::Unix("/tmp".to_owned()));
+        assert_eq!(told, format!("metrics=unix:/tmp: {NO_UNIX_CLIENTS}"));
+        return;
+    }
     let long = format!("/tmp/{}", "x".repeat(200));
     let told = refusal(MetricsPlace::Unix(long.clone()));
-    let expected = format!("File name too long: use a path of at most {UNIX_PATH_MAX} bytes");
+    let expected = format!(
+        "{}: use a path of at most {UNIX_PATH_MAX} bytes",
+        words(libc::ENAMETOOLONG)
+    );
     assert_eq!(told, format!("metrics=unix:{long}: {expected}"));
     let told = refusal(MetricsPlace::Unix("/nonexistent/x".to_owned()));
     let expected = "No such file or directory: use a path where a file can be made";

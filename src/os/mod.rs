@@ -47,3 +47,9 @@ pub fn reason(error: &io::Error) -> String {
         _ => text,
     }
 }
+
+/// The C library's words for an error number: musl's are others than glibc's.
+#[cfg(test)]
+pub(crate) fn words(number: libc::c_int) -> String {
+    reason(&io::Error::from_raw_os_error(number))
+}

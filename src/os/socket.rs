@@ -787,6 +787,27 @@ impl RawAddress {
     }
 }
 
+/// Whether the C library puts a Unix socket's peer into words, as glibc does and musl does not. (getnameinfo(3))
+#[must_use]
+pub fn unix_peers_have_words() -> bool {
+    let family = family(libc::AF_UNIX);
+    let mut host: [libc::c_char; 256] = [0; 256];
+    let len = socklen(mem::size_of_val(&host));
+    // SAFETY: an address that is its family alone is complete, `host` has room for `len` bytes, and no service is asked for.
+    let status = unsafe {
+        libc::getnameinfo(
+            ptr::from_ref(&family).cast(),
+            socklen(mem::size_of_val(&family)),
+            host.as_mut_ptr(),
+            len,
+            ptr::null_mut(),
+            0,
+            libc::NI_NUMERICHOST,
+        )
+    };
+    status == 0
+}
+
 fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
@@ -861,6 +882,11 @@ mod tests {
                 gone => return gone,
             }
         }
+    }
+
+    #[test]
+    fn glibc_has_words_for_unix_peers_and_musl_has_none() {
+        assert_eq!(unix_peers_have_words(), cfg!(target_env = "gnu"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ package TestServer;
 use strict;
 use warnings;
 use Cwd qw(getcwd abs_path);
+use Errno ();
 use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
@@ -115,6 +116,13 @@ sub help_text {
 
 sub version_text {
     return $version //= qx('${\ server_path()}' -V) =~ /^memcached (\S+)/m ? $1 : '';
+}
+
+# An error of the system, such as 'EADDRINUSE', in the C library's words: musl's are others than glibc's.
+sub words {
+    my ($name) = @_;
+    local $! = Errno->can($name)->();
+    return "$!";
 }
 
 # 'debug' (clock and items can be steered), or what -h tells of the build: 'tls', 'unix', 'seccomp', 'metrics-tls'.
