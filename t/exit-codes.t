@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
+my $IN_USE = TestServer::words('EADDRINUSE');
 TestServer::need_new('other texts');
 my $dir = TestServer::scratch();
 
@@ -62,10 +63,10 @@ SKIP: {
 socket(my $taken, AF_INET, SOCK_STREAM, 0) or die "socket: $!";
 bind($taken, pack_sockaddr_in(0, inet_aton('127.0.0.1'))) && listen($taken, 1) or die "listen: $!";
 my ($port) = unpack_sockaddr_in(getsockname $taken);
-ends(71, qr/^failed to listen on one of interface\(s\) 127\.0\.0\.1: Address already in use$/m, {}, '-l', '127.0.0.1', '-p', $port);
+ends(71, qr/^failed to listen on one of interface\(s\) 127\.0\.0\.1: $IN_USE$/m, {}, '-l', '127.0.0.1', '-p', $port);
 if (TestServer::has_feature('unix')) {
     TestServer::write_file("$dir/file", '');
-    ends(71, qr/^failed to listen on UNIX socket: \Q$dir\E\/file: Address already in use$/m, {}, '-s', "$dir/file");
+    ends(71, qr/^failed to listen on UNIX socket: \Q$dir\E\/file: $IN_USE$/m, {}, '-s', "$dir/file");
 }
 
 # signals that nobody handles

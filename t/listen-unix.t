@@ -11,6 +11,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
+my $IN_USE = TestServer::words('EADDRINUSE');
+my $TOO_LONG = TestServer::words('ENAMETOOLONG');
 TestServer::need_feature('unix');
 TestServer::need_new('it has no Unix sockets in lists');
 
@@ -73,10 +75,10 @@ serves($long, 'a path of 107 bytes') if TestServer->start({ tls => 0 }, '-t', '1
 
 TestServer::write_file("$dir/regular", 'kept');
 for my $row (
-    [ "unix:$dir/regular", qr{^failed to listen on UNIX socket: \Q$dir\E/regular: Address already in use$}m ],
+    [ "unix:$dir/regular", qr{^failed to listen on UNIX socket: \Q$dir\E/regular: $IN_USE$}m ],
     [ "unix:$dir/no/such/place", qr{^failed to listen on UNIX socket: \Q$dir\E/no/such/place: No such file or directory$}m ],
-    [ "unix:${long}x", qr{^failed to listen on UNIX socket: \Q$long\Ex: File name too long$}m ],
-    [ "unix:$first,unix:$first:777", qr{^failed to listen on UNIX socket: \Q$first\E: Address already in use$}m ],
+    [ "unix:${long}x", qr{^failed to listen on UNIX socket: \Q$long\Ex: $TOO_LONG$}m ],
+    [ "unix:$first,unix:$first:777", qr{^failed to listen on UNIX socket: \Q$first\E: $IN_USE$}m ],
     [ 'unix:s', qr{^Path of a UNIX socket must begin with /: "s"$}m ],
     [ "unix:$dir/s:rw", qr{^Invalid mask of UNIX socket \Q$dir\E/s: "rw"$}m ],
     [ "unix:$dir/s:", qr{^Invalid mask of UNIX socket \Q$dir\E/s: ""$}m ],

@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
+my $IN_USE = TestServer::words('EADDRINUSE');
 my $six;
 my $ipv6 = socket($six, AF_INET6, SOCK_STREAM, 0) && bind($six, Socket::pack_sockaddr_in6(0, inet_pton(AF_INET6, "::1")));
 
@@ -123,7 +124,7 @@ $zero->kill_now;
     is($fixed->settings->{tcpport}, $port, 'which the settings show');
     my $run = TestServer->run('-t', '1', '-p', $port, '-l', '127.0.0.1');
     is($run->{status}, 71, 'a second server on the same port ends with 71');
-    like($run->{stderr}, qr/^failed to listen on one of interface\(s\) 127\.0\.0\.1: Address already in use$/m, 'and says why');
+    like($run->{stderr}, qr/^failed to listen on one of interface\(s\) 127\.0\.0\.1: $IN_USE$/m, 'and says why');
     my $explicit = TestServer->start('-t', '1', '-p', $port + 0, '-l', "127.0.0.1:-1");
     isnt($explicit->port, $port, 'a port in -l goes before -p');
 }

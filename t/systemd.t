@@ -17,6 +17,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use TestServer;
 
+my $IN_USE = TestServer::words('EADDRINUSE');
+my $NO_SOCKET = TestServer::words('ENOTSOCK');
 TestServer::need_new('it speaks to no manager');
 
 my $dir = TestServer::scratch();
@@ -265,7 +267,7 @@ for my $args ([], [ '-p', '11999' ], [ '-p', '0' ]) {
     $server->stop;
     my $run = TestServer->run({ sockets => [ [$socket] ] }, '-t', '1', '-l', 'proto[ascii]:127.0.0.1:' . $socket->sockport);
     is($run->{status}, 71, 'one that is to be served in another way ends the start');
-    like($run->{stderr}, qr/^failed to listen on one of interface\(s\) .*: Address already in use$/m, 'with the reason');
+    like($run->{stderr}, qr/^failed to listen on one of interface\(s\) .*: $IN_USE$/m, 'with the reason');
     SKIP: {
         skip 'no Unix sockets', 3 unless $unix;
         $server = TestServer->start({ ready => 0, %plain, sockets => [ [$socket] ] }, '-t', '1', '-s', "$dir/never");
@@ -333,7 +335,7 @@ my @unfit = (
     [ [ [ $conn, 'connection' ] ], 'Inherited descriptor 3 (connection): it does not listen' ],
     [ [ [ (manager())[0], 'x' ] ], 'Inherited descriptor 3 (x): it is no TCP, UDP or UNIX socket' ],
     [ [ [ $plain_file, 'x' ], [ tcp(), 'unix' ] ],
-        "Inherited descriptor 3 (x): Socket operation on non-socket\nInherited descriptor 4 (unix): it is no UNIX socket" ],
+        "Inherited descriptor 3 (x): $NO_SOCKET\nInherited descriptor 4 (unix): it is no UNIX socket" ],
     [ [ [ tcp(), 'a' ] ], "UDP is asked for (-U), and none of the service manager's sockets is UDP's", '-U', '11999' ],
 );
 for my $row (@unfit) {

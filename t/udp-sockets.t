@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/lib";
 use TestServer;
 use TestUdp;
 
+my $IN_USE = TestServer::words('EADDRINUSE');
 my $six;
 my $ipv6 = socket($six, AF_INET6, SOCK_DGRAM, 0) && bind($six, Socket::pack_sockaddr_in6(0, inet_pton(AF_INET6, '::1')));
 
@@ -101,7 +102,7 @@ until ($number) {
 }
 my $run = TestServer->run('-l', '127.0.0.1', '-p', '-1', '-U', $number);
 is($run->{status}, 71, 'a port that is taken ends the start');
-is($run->{stderr}, "failed to listen on one of interface(s) 127.0.0.1: Address already in use\n", 'and is told');
+is($run->{stderr}, "failed to listen on one of interface(s) 127.0.0.1: $IN_USE\n", 'and is told');
 socket(my $every, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
 SKIP: {
     skip 'IPv6 would be served', 2 if $ipv6;
@@ -109,7 +110,7 @@ SKIP: {
     my ($every_port) = unpack_sockaddr_in(getsockname $every);
     $run = TestServer->run('-p', '-1', '-U', $every_port);
     is($run->{status}, 71, 'without -l, too');
-    is($run->{stderr}, "failed to listen on UDP port $every_port: Address already in use\n", 'where the port is named');
+    is($run->{stderr}, "failed to listen on UDP port $every_port: $IN_USE\n", 'where the port is named');
 }
 close $taken;
 $server = TestServer->start({ env => {} }, '-t', '1', '-l', '127.0.0.1', '-U', $number, '-p', '-1');

@@ -257,7 +257,7 @@ mod tests {
         let silent = Err("it does not listen".to_owned());
         assert_eq!(judged(conn.into(), "", &settings), silent);
         let file = std::fs::File::open("/dev/null").expect("it is there");
-        let no_socket = Err("Socket operation on non-socket".to_owned());
+        let no_socket = Err(crate::os::words(libc::ENOTSOCK));
         assert_eq!(judged(file.into(), "", &settings), no_socket);
         let listed = judge(Err("no list".to_owned()), &settings).expect_err("no list");
         assert_eq!(listed.lines, ["no list"]);
