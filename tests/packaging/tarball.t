@@ -74,6 +74,9 @@ my $before = run($source, q(find . -newer configure | sort; find . | sort | cksu
 run($build, "'$source/configure' --enable-tls", %env);
 run($build, 'make -j2', %env);
 ok(-x "$build/$_", "make builds $_") for qw(memcached memcached-debug sizes testapp timedrun);
+run($build, 'make sbom', %env);
+is(slurp("$build/memcached.cdx.json"), qq({"bom-ref":"/usr/src/memcached-$version#memcached"}\n), 'make sbom tells nothing of the folder');
+like(slurp("$dir/calls"), qr/^cargo cyclonedx .*--features tls$/m, 'and asks for what is linked as configured');
 run($build, "make install DESTDIR='$dir/installed' prefix=/usr mandir=/usr/share/man INSTALL='install -p' AM_UPDATE_INFO_DIR=no VERBOSE=1", %env);
 my @FILES = qw(usr/bin/memcached usr/include/memcached/protocol_binary.h usr/include/memcached/xxhash.h usr/share/man/man1/memcached.1);
 is_deeply([ files_below("$dir/installed") ], \@FILES, 'make install installs what it should, and no more');
