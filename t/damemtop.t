@@ -213,6 +213,7 @@ if ($certs) {
 # the screen
 SKIP: {
     skip 'script(1) is not installed', 6 unless TestServer::program('script');
+    skip 'there are no terminals to be had, as where /dev/pts is empty', 6 if system('script -qec true /dev/null >/dev/null 2>&1 </dev/null');
     configured('delay: 5', 'servers:', map { "    - $_" } @BOTH);
     my $pid = open2(my $screen, my $keys, 'script', '-qec', "stty rows 12 cols 60; '$TOP'; echo status \$?; stty -a", '/dev/null');
     TestServer::watch_over("watch $pid");

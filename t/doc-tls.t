@@ -115,7 +115,7 @@ for my $section (@sections) {
     my $dir = TestServer::scratch() . '/' . ($heading =~ s/\W+/-/gr);
     mkdir $dir or die "$dir: $!";
     chdir $dir or die "$dir: $!";
-    my %port;
+    my (%port, $is_left_out);
     @port{ 11211 .. 11213 } = free_ports(3);
     for my $example (@examples) {
         my ($command, @wanted) = map { s/\b(1121[123])\b/$port{$1}/gr } @$example;
@@ -125,7 +125,9 @@ for my $section (@sections) {
             next;
         }
     SKIP: {
-            skip 'no python3', 1 if $command =~ /^python3/ && !$python;
+            # What comes behind it shows what it has done.
+            $is_left_out ||= $command =~ /^python3/ && !$python;
+            skip 'no python3', 1 if $is_left_out;
             system('timeout', '30', 'sh', '-c', "{ $command\n} >'$dir/output' 2>&1");
             my @got = map { s/\r?\n$//r } split /(?<=\n)/, TestServer::slurp("$dir/output");
             my $same = @got == @wanted && !grep { !matches($got[$_], $wanted[$_]) } 0 .. $#wanted;
