@@ -1,4 +1,5 @@
-//! The thread as those who scrape see it, over unix sockets and loopback.
+//! The thread as those who scrape see it, over unix sockets and loopback. With musl libevent serves no unix sockets, and
+//! tests that want one are ignored.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -123,10 +124,7 @@ fn answer(client: &mut UnixStream) -> (String, String) {
 }
 
 #[test]
-#[cfg_attr(
-    target_env = "musl",
-    ignore = "libevent serves no Unix sockets with musl"
-)]
+#[cfg_attr(target_env = "musl", ignore)]
 fn a_scrape_gets_the_form_that_it_asks_for() {
     let lab = Lab::new("forms");
     let plain = lab.ask("GET /metrics HTTP/1.0\r\n\r\n");
@@ -145,10 +143,7 @@ fn a_scrape_gets_the_form_that_it_asks_for() {
 }
 
 #[test]
-#[cfg_attr(
-    target_env = "musl",
-    ignore = "libevent serves no Unix sockets with musl"
-)]
+#[cfg_attr(target_env = "musl", ignore)]
 fn only_metrics_are_served_and_only_to_those_who_look() {
     let lab = Lab::new("paths");
     let ask = |method: &str, path: &str| {
@@ -186,10 +181,7 @@ fn only_metrics_are_served_and_only_to_those_who_look() {
 }
 
 #[test]
-#[cfg_attr(
-    target_env = "musl",
-    ignore = "libevent serves no Unix sockets with musl"
-)]
+#[cfg_attr(target_env = "musl", ignore)]
 fn a_conn_is_kept_for_the_next_scrape() {
     let lab = Lab::new("kept");
     let mut client = lab.connect();
@@ -207,10 +199,7 @@ fn a_conn_is_kept_for_the_next_scrape() {
 }
 
 #[test]
-#[cfg_attr(
-    target_env = "musl",
-    ignore = "libevent serves no Unix sockets with musl"
-)]
+#[cfg_attr(target_env = "musl", ignore)]
 fn what_is_too_large_is_refused() {
     let lab = Lab::new("large");
     for request in [
@@ -234,10 +223,7 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
-#[cfg_attr(
-    target_env = "musl",
-    ignore = "libevent serves no Unix sockets with musl"
-)]
+#[cfg_attr(target_env = "musl", ignore)]
 fn a_client_that_asks_and_does_not_read_is_not_listened_to() {
     let lab = Lab::new("greedy");
     let mut greedy = lab.connect();
@@ -255,10 +241,7 @@ fn a_client_that_asks_and_does_not_read_is_not_listened_to() {
 }
 
 #[test]
-#[cfg_attr(
-    target_env = "musl",
-    ignore = "libevent serves no Unix sockets with musl"
-)]
+#[cfg_attr(target_env = "musl", ignore)]
 fn strangers_who_say_nothing_keep_nobody_out() {
     let lab = Lab::new("crowd");
     let mut crowd: Vec<UnixStream> = (0..5 * METRICS_GUESTS_MAX).map(|_| lab.connect()).collect();

@@ -53,3 +53,19 @@ pub fn reason(error: &io::Error) -> String {
 pub(crate) fn words(number: libc::c_int) -> String {
     reason(&io::Error::from_raw_os_error(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(target_env = "musl", ignore)]
+    fn an_errors_reason_is_the_c_librarys_word_alone() {
+        assert_eq!(words(libc::EADDRINUSE), "Address already in use");
+        assert_eq!(words(libc::ENAMETOOLONG), "File name too long");
+        assert_eq!(words(libc::ENOTSOCK), "Socket operation on non-socket");
+        assert_eq!(words(libc::EMFILE), "Too many open files");
+        let own = io::Error::other("no number (os error 7)");
+        assert_eq!(reason(&own), "no number (os error 7)");
+    }
+}
