@@ -30,23 +30,22 @@ fn key(number: usize) -> Vec<u8> {
 /// A value that names its key, of a length that its number decides: torn or mixed-up bytes show.
 fn value(number: usize, round: usize) -> Vec<u8> {
     let len = [20, 100, 700, 3_000, 20_000][(number + round) % 5];
-    let mut value = format!("{number}:{round}:").into_bytes();
-    let fill = b'a' + (round % 26) as u8;
-    value.resize(len, fill);
+    let name = format!("{number}:{round}:");
+    let mut value = vec![b'a' + (round % 26) as u8; len];
+    value[..name.len()].copy_from_slice(name.as_bytes());
     value
 }
 
 fn check(number: usize, seen: &[u8]) {
-    let text = String::from_utf8_lossy(seen);
-    let mut parts = text.splitn(3, ':');
+    let mut parts = seen.splitn(3, |byte| *byte == b':');
     assert_eq!(
         parts.next(),
-        Some(number.to_string().as_str()),
+        Some(number.to_string().as_bytes()),
         "the key's own value"
     );
     let round: usize = parts
         .next()
-        .and_then(|text| text.parse().ok())
+        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
         .expect("a round");
     let appended = seen.iter().rev().take_while(|byte| **byte == b'+').count();
     assert!(
