@@ -224,12 +224,16 @@ impl Chunk {
         let (from, len) = self.behind_header();
         // SAFETY: the chunk is self's and that long.
         let bytes = unsafe { std::slice::from_raw_parts(from, len) };
-        let written = bytes.iter().position(|byte| *byte != PATTERN);
+        // Each byte like the one before: a comparison of memory, quick in every build.
+        let is_untouched = match bytes {
+            [first, rest @ ..] => *first == PATTERN && *rest == bytes[..rest.len()],
+            [] => true,
+        };
         assert!(
-            written.is_none(),
+            is_untouched,
             "free memory of class {} was written, {} bytes behind the header",
             self.class.number(),
-            written.unwrap_or(0)
+            bytes.iter().take_while(|byte| **byte == PATTERN).count()
         );
     }
 }
