@@ -1,10 +1,11 @@
 //! flush_all: which items a flush has made invisible.
 //!
-//! Every item carries the generation in which it was linked; a flush begins a new one, and items of any other are
-//! misses from that moment, within the same second too. Nothing is walked: lookups and the queues' tails drop what
-//! they meet. A flush with a delay waits as `pending` and begins its generation when a thread first sees the clock
-//! reach it, before that thread links or finds anything. A flush time that has passed already spares what was
-//! accessed since; it and a new flush replace a pending one, and no flush brings back what an earlier one hid.
+//! Every item carries the generation in which it was linked, or that of the item in whose place it came; a flush begins
+//! a new one, and items of any other are misses from that moment, within the same second too. Nothing is walked:
+//! lookups and the queues' tails drop what they meet. A flush with a delay waits as `pending` and begins its generation
+//! when a thread first sees the clock reach it, before that thread links or finds anything. A flush time that has
+//! passed already spares what was accessed since; it and a new flush replace a pending one, and no flush brings back
+//! what an earlier one hid.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -424,8 +424,13 @@ impl BucketGuard<'_> {
     /// When the value is not complete, or the guard not that of the item's [`NewItem::hv`] and engine.
     pub fn link(&self, new: NewItem, cas: CasId, me: &PerThread) -> LockedItem<'_> {
         let engine = self.engine();
+        let generation = engine.flushes.generation(engine.clock.now());
+        self.link_in(generation, new, cas, me)
+    }
+
+    fn link_in(&self, generation: u32, new: NewItem, cas: CasId, me: &PerThread) -> LockedItem<'_> {
+        let engine = self.engine();
         let now = engine.clock.now();
-        let generation = engine.flushes.generation(now);
         let item = engine.assoc.insert(new, now, cas, generation, self);
         let look = item.item();
         let size = look.total_size();
@@ -438,7 +443,8 @@ impl BucketGuard<'_> {
         engine.lru.push(item, look.look().lru_id())
     }
 
-    /// Puts a complete `new` in the place of `old`. Looks at `old` stay good as long as the guard.
+    /// Puts a complete `new` in the place of `old`, and into its generation: what is made of an item is flushed with it,
+    /// though the flush may come while it is being made. Looks at `old` stay good as long as the guard.
     ///
     /// # Panics
     /// As [`BucketGuard::link`], and when `old` was found under another guard.
@@ -449,8 +455,9 @@ impl BucketGuard<'_> {
         cas: CasId,
         me: &PerThread,
     ) -> LockedItem<'_> {
+        let generation = old.generation();
         self.unlink(old, me);
-        self.link(new, cas, me)
+        self.link_in(generation, new, cas, me)
     }
 
     /// Puts the twin of an item in its place, in table and queue. No count changes.

@@ -2,7 +2,7 @@
 
 use super::lab::{Lab, lab};
 use crate::clock::RelTime;
-use crate::storage::{Miss, StoreMode, StoreOutcome};
+use crate::storage::{ArithOutcome, Bump, Direction, Miss, StoreMode, StoreOutcome};
 
 #[test]
 fn an_item_is_a_miss_from_its_second_on() {
@@ -64,6 +64,33 @@ fn a_flush_hides_what_was_stored_and_nothing_after_it_within_one_second() {
         assert_eq!(lab.store(StoreMode::Add, b"b", b"3"), StoreOutcome::Stored);
         assert_eq!(lab.get(b"b").as_deref(), Some(&b"3"[..]));
     }
+}
+
+/// Whoever holds the bucket may have found the item before the flush and put another in its place after it.
+#[test]
+fn what_is_made_of_an_item_is_flushed_with_it() {
+    let lab = lab(|_| ());
+    let (a, b) = (&b"a"[..], &b"b"[..]);
+    lab.set(a, b"1");
+    let made = lab.item(a, 0, RelTime::NEVER, b"12").expect("memory");
+    let guard = lab.engine.lock(lab.engine.hash(a));
+    let old = guard.lookup(a, lab.me, Bump::Leave).expect("it is there");
+    lab.engine.flush(0);
+    guard.replace(old, made, lab.engine.next_cas(), lab.me);
+    drop(guard);
+    assert_eq!(lab.fetch(a), Err(Miss::Flushed));
+
+    lab.set(b, b"9");
+    let guard = lab.engine.lock(lab.engine.hash(b));
+    let number = guard.lookup(b, lab.me, Bump::Leave).expect("it is there");
+    lab.engine.flush(0);
+    let new_cas = || lab.engine.next_cas();
+    let outcome = guard.arith(number, Direction::Incr, 1, new_cas, lab.me);
+    assert!(matches!(outcome, ArithOutcome::Done { value: 10, .. }));
+    drop(guard);
+    assert_eq!(lab.fetch(b), Err(Miss::Flushed));
+    lab.set(b, b"11");
+    assert_eq!(lab.get(b).as_deref(), Some(&b"11"[..]));
 }
 
 /// Weak point 7 of the reference: its flush goes by times and walks each queue from the head alone.
