@@ -6,5 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub(crate) use std::hint::spin_loop;
-pub(crate) use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 pub(crate) use std::thread::yield_now;

@@ -7,7 +7,7 @@
 
 mod sync {
     pub use loom::hint::spin_loop;
-    pub use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
+    pub use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
     pub use loom::thread::yield_now;
 }
 
