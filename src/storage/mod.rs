@@ -46,7 +46,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, RelTime};
 use crate::limits::{HASH_POWER, item_lock_power};
 use crate::lock::lock;
 use crate::logger::{Log, Logger};
@@ -424,13 +424,19 @@ impl BucketGuard<'_> {
     /// When the value is not complete, or the guard not that of the item's [`NewItem::hv`] and engine.
     pub fn link(&self, new: NewItem, cas: CasId, me: &PerThread) -> LockedItem<'_> {
         let engine = self.engine();
-        let generation = engine.flushes.generation(engine.clock.now());
-        self.link_in(generation, new, cas, me)
+        let now = engine.clock.now();
+        self.link_in(engine.flushes.generation(now), now, new, cas, me)
     }
 
-    fn link_in(&self, generation: u32, new: NewItem, cas: CasId, me: &PerThread) -> LockedItem<'_> {
+    fn link_in(
+        &self,
+        generation: u32,
+        now: RelTime,
+        new: NewItem,
+        cas: CasId,
+        me: &PerThread,
+    ) -> LockedItem<'_> {
         let engine = self.engine();
-        let now = engine.clock.now();
         let item = engine.assoc.insert(new, now, cas, generation, self);
         let look = item.item();
         let size = look.total_size();
@@ -457,7 +463,7 @@ impl BucketGuard<'_> {
     ) -> LockedItem<'_> {
         let generation = old.generation();
         self.unlink(old, me);
-        self.link_in(generation, new, cas, me)
+        self.link_in(generation, self.engine().clock.now(), new, cas, me)
     }
 
     /// Puts the twin of an item in its place, in table and queue. No count changes.
