@@ -14,11 +14,11 @@ use crate::lockstep::Lockstep;
 use crate::process;
 use crate::workload::{self, KeySpace, SMALL, Verb, Workload};
 
-/// Opened first, so that what a process allocates once is not counted: these work,
+/// Opened first, so that what a process allocates once is not counted; as many idle ones as are counted follow them.
 const EARLY: Workload = Workload::new("early", 20, 1, Verb::Get, SMALL);
 /// Enough that some keys are asked for again, which has an LRU take note of them.
 const EARLY_ROUNDS: usize = 200;
-/// and as many as are counted sleep beside them.
+/// Those that are counted, and those beside them.
 const IDLE: Workload = Workload::new("idle", 1000, 1, Verb::Get, SMALL);
 /// Keys of 12 bytes: `item` and eight digits.
 const MANY: KeySpace = KeySpace {
@@ -49,8 +49,8 @@ pub fn memory(lab: &Lab) -> Outcome<Findings> {
         "memory",
         "\n## Memory\n\n\
          Resident memory: of a fresh server; added by each of 1,000 connections that have made one \
-         request and sleep, beside 1,000 others; added by each of 1,000,000 items with 12-byte keys and 100-byte values. \
-         Medians over fresh starts.\n\n\
+         request and sleep, beside 1,000 others; added by each of 1,000,000 items with 12-byte keys and \
+         100-byte values. Medians over fresh starts.\n\n\
          | | ours | theirs | ratio |\n|---|---|---|---|\n",
     );
     for &mode in &lab.options.modes {
